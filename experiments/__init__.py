@@ -1,1 +1,70 @@
-"""experiments"""
+"""Experiments: what they are (spec, presets, catalogue), the pipeline that runs them, and jobs in the background."""
+
+from checkpoints import write_bytes
+from experiments.catalogue import (
+    find_experiment,
+    home,
+    is_gallery,
+    list_experiments,
+    load_preset_or_file,
+    preset_names,
+    writable,
+)
+from experiments.experiment import SPEC_FILE, Experiment, ExperimentError
+from experiments.importing import import_runs
+from experiments.live import LiveObserver, learnable_counts, read_snapshot, snapshot_path
+from experiments.pictures import draw, render
+from experiments.progress import Progress, ProgressFile, Several, Silent, Stopped, TerminalBar
+from experiments.sal_step import SalSeries, compute_sal, read_sal
+from experiments.spec import ExperimentSpec, SalSpec, SpecError, SurfaceSpec
+from experiments.spec_toml import load_spec, override, spec_to_toml
+from experiments.summary import Summary, summarise
+from experiments.surface_step import compute_surface, describe_surface
+from experiments.train_step import train_experiment
+from experiments.ud_step import UdReport, compute_ud, report_ud, stored_sal
+
+__all__ = [
+    "SPEC_FILE",
+    "Experiment",
+    "ExperimentError",
+    "ExperimentSpec",
+    "LiveObserver",
+    "Progress",
+    "ProgressFile",
+    "SalSeries",
+    "SalSpec",
+    "Several",
+    "Silent",
+    "SpecError",
+    "Stopped",
+    "Summary",
+    "SurfaceSpec",
+    "TerminalBar",
+    "UdReport",
+    "compute_sal",
+    "compute_surface",
+    "compute_ud",
+    "describe_surface",
+    "draw",
+    "find_experiment",
+    "home",
+    "import_runs",
+    "is_gallery",
+    "learnable_counts",
+    "list_experiments",
+    "load_preset_or_file",
+    "load_spec",
+    "override",
+    "preset_names",
+    "read_sal",
+    "read_snapshot",
+    "render",
+    "report_ud",
+    "snapshot_path",
+    "spec_to_toml",
+    "stored_sal",
+    "summarise",
+    "train_experiment",
+    "writable",
+    "write_bytes",
+]

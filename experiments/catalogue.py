@@ -1,0 +1,97 @@
+"""Where experiments are: the user's folder, the gallery that ships with the project, and the presets."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from experiments.experiment import SPEC_FILE, Experiment, ExperimentError
+from experiments.spec import NAME_PATTERN, ExperimentSpec, SpecError
+from experiments.spec_toml import load_spec
+
+HOME_VARIABLE = "UNLEARNSCAPE_HOME"
+PRESETS = Path(__file__).parent / "presets"
+GALLERY = Path(__file__).parent / "gallery"
+ALIASES = {
+    "toy-ops-random": "toy-random",
+    "digits-ops-random": "digits-random",
+    "mnist-ops-random": "mnist-random",
+}
+
+
+def home() -> Path:
+    """The folder of the user's experiments: ``$UNLEARNSCAPE_HOME``, else ``experiments_data`` here."""
+    return Path(os.environ.get(HOME_VARIABLE) or "experiments_data")
+
+
+def preset_names() -> list[str]:
+    """Names of the presets that ship with the project."""
+    return sorted(path.stem for path in PRESETS.glob("*.toml"))
+
+
+def load_preset_or_file(name: str) -> ExperimentSpec:
+    """Load a preset by name, or a TOML file by path. Raises :class:`SpecError` naming close matches."""
+    name = ALIASES.get(name, name)
+    if name in preset_names():
+        return load_spec(PRESETS / f"{name}.toml")
+    path = Path(name)
+    if path.suffix == ".toml" or path.exists():
+        return load_spec(path)
+    close = difflib.get_close_matches(name, preset_names(), n=1)
+    hint = f"did you mean {close[0]}?" if close else "presets are " + ", ".join(preset_names()) + "."
+    raise SpecError(f"There is no preset or TOML file called {name!r}; {hint}")
+
+
+def list_experiments() -> list[Experiment]:
+    """All experiments, the user's first, then those of the gallery that the user has no copy of."""
+    found: dict[str, Experiment] = {}
+    for root in (home(), GALLERY):
+        if root.is_dir():
+            for folder in sorted(root.iterdir()):
+                if (folder / SPEC_FILE).is_file() and folder.name not in found:
+                    found[folder.name] = Experiment(folder)
+    return list(found.values())
+
+
+def find_experiment(name_or_path: str) -> Experiment:
+    """Open an experiment by folder path, or by name in the user's folder and the gallery."""
+    path = Path(name_or_path)
+    if (path / SPEC_FILE).is_file():
+        return Experiment.open(path)
+    by_name = {experiment.name: experiment for experiment in list_experiments()}
+    if name_or_path in by_name:
+        return Experiment.open(by_name[name_or_path].path)
+    close = difflib.get_close_matches(name_or_path, by_name, n=1)
+    hint = f"did you mean {close[0]}?" if close else "make one with: train toy-ops"
+    raise ExperimentError(f"There is no experiment {name_or_path!r}; {hint}")
+
+
+def is_gallery(experiment: Experiment) -> bool:
+    """Whether an experiment ships with the project and must not be changed."""
+    return GALLERY in experiment.path.resolve().parents
+
+
+def writable(experiment: Experiment) -> Experiment:
+    """The experiment itself, or, for one of the gallery, the user's own copy (made now if need be)."""
+    if not is_gallery(experiment):
+        return experiment
+    target = home() / experiment.name
+    if not (target / SPEC_FILE).is_file():
+        home().mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(prefix=f".{experiment.name}-", dir=home()))
+        try:
+            shutil.copytree(experiment.path, staging, dirs_exist_ok=True)
+            os.replace(staging, target)
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+    return Experiment.open(target)
+
+
+def check_name(name: str) -> str:
+    """Return a name that may become a folder of the user's; raise :class:`ExperimentError` otherwise."""
+    if not NAME_PATTERN.match(name):
+        raise ExperimentError(f"{name!r} cannot be a name; use 1 to 64 letters, digits, dots, dashes, underscores.")
+    return name

@@ -1,0 +1,167 @@
+"""An experiment on disk: its folder, resolved spec, runs and results."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import sklearn
+import torch
+
+from checkpoints import CheckpointError, Result, Run, open_run, read_result, write_bytes
+from experiments.spec import ExperimentSpec, SpecError, parse_run_name, run_name
+from experiments.spec_toml import load_spec, spec_to_toml, without_labels
+
+SPEC_FILE = "experiment.toml"
+LIVE_SUFFIX = ".live"
+
+
+class ExperimentError(ValueError):
+    """An experiment that cannot do what was asked; the message is one sentence with the remedy."""
+
+
+def versions() -> dict[str, str]:
+    """Versions of what computes the numbers, stored with every result."""
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "scikit-learn": sklearn.__version__,
+        "h5py": h5py.__version__,
+    }
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A folder with ``experiment.toml`` and, as far as they exist, ``runs/``, ``surfaces/`` and ``sal/``."""
+
+    path: Path
+
+    @classmethod
+    def open(cls, path: Path | str) -> Experiment:
+        """Open an existing experiment folder. Raises :class:`ExperimentError` when it is none."""
+        folder = Path(path)
+        if not (folder / SPEC_FILE).is_file():
+            raise ExperimentError(
+                f"{folder} is not an experiment (no {SPEC_FILE}); make one with: train PRESET --out {folder}"
+            )
+        experiment = cls(folder)
+        _ = experiment.spec
+        return experiment
+
+    @classmethod
+    def create(cls, spec: ExperimentSpec, path: Path | str) -> Experiment:
+        """Make the folder, or open it when it already holds this very spec.
+
+        Entries that do not touch training (titles, and the defaults for SAL and surfaces) may differ.
+        """
+        folder = Path(path)
+        if (folder / SPEC_FILE).is_file():
+            experiment = cls.open(folder)
+            difference = _first_difference(without_labels(spec), without_labels(experiment.spec))
+            if difference:
+                raise ExperimentError(
+                    f"{folder} already holds an experiment that differs in {difference}; "
+                    "choose another --out or delete the folder."
+                )
+            return experiment
+        if folder.exists() and not folder.is_dir():
+            raise ExperimentError(f"{folder} is a file; choose another folder with --out.")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            write_bytes(folder / SPEC_FILE, spec_to_toml(spec, made_by=versions()).encode())
+        except (OSError, CheckpointError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise ExperimentError(f"The folder {folder} cannot be written: {reason}.") from None
+        return cls(folder)
+
+    @cached_property
+    def spec(self) -> ExperimentSpec:
+        """The resolved specification."""
+        return load_spec(self.path / SPEC_FILE)
+
+    @property
+    def name(self) -> str:
+        """The folder's name, by which commands and links refer to the experiment."""
+        return self.path.name
+
+    # Runs -------------------------------------------------------------------------------------------------
+
+    def run_path(self, name: str) -> Path:
+        """Where a run is stored once it is finished."""
+        return self.path / "runs" / f"{name}.h5"
+
+    def planned_runs(self) -> list[str]:
+        """Every run the spec asks for, seed by seed, the clean arm first."""
+        arms = [a for a in (self.spec.clean_arm,) if a] + list(self.spec.poisoned_arms)
+        return [run_name(arm, seed) for seed in self.spec.seeds for arm in arms]
+
+    def run_names(self) -> list[str]:
+        """Runs that exist, finished or still training, in the order of the plan, strangers last."""
+        folder = self.path / "runs"
+        found = {p.name.removesuffix(".h5") for p in folder.glob("*.h5")} if folder.is_dir() else set()
+        if folder.is_dir():
+            found |= {p.name.removesuffix(f".h5{LIVE_SUFFIX}") for p in folder.glob(f"*.h5{LIVE_SUFFIX}")}
+        planned = [name for name in self.planned_runs() if name in found]
+        return planned + sorted(found - set(planned))
+
+    def finished_runs(self) -> list[str]:
+        """Runs that are packed into one file."""
+        return [name for name in self.run_names() if self.run_path(name).is_file()]
+
+    def open_run(self, name: str) -> Run:
+        """Open one run by name, finished or not."""
+        if name not in self.run_names():
+            known = ", ".join(self.run_names()) or "none yet"
+            raise ExperimentError(f"{self.name} has no run called {name!r}; its runs are: {known}.")
+        return open_run(self.run_path(name))
+
+    def arm_of(self, run: str) -> str:
+        """The arm a run belongs to (an imported run is its own arm)."""
+        parsed = parse_run_name(run)
+        return parsed[0] if parsed and parsed[0] in self.spec.arms else run
+
+    def seed_of(self, run: str) -> int:
+        """The seed of a run; imported runs count as seed 0."""
+        parsed = parse_run_name(run)
+        return parsed[1] if parsed else 0
+
+    def role_of(self, run: str) -> str:
+        """``clean``, ``poisoned`` or ``control``: how a run is drawn."""
+        arm = self.spec.arms.get(self.arm_of(run))
+        if arm is None:
+            return "other"
+        return "clean" if arm.is_clean else "control" if arm.control else "poisoned"
+
+    # Results ----------------------------------------------------------------------------------------------
+
+    def result_files(self, folder: str) -> list[Path]:
+        """Finished result files of one kind (``surfaces`` or ``sal``), oldest first."""
+        files = (self.path / folder).glob("*.h5") if (self.path / folder).is_dir() else iter(())
+        finished = [p for p in files if not p.name.endswith(".partial.h5")]
+        return sorted(finished, key=lambda p: (p.stat().st_mtime_ns, p.name))
+
+    def read(self, path: Path, kind: str) -> Result:
+        """Read one result file."""
+        return read_result(path, kind=kind)
+
+
+def _first_difference(ours: Mapping[str, Any], theirs: Mapping[str, Any], prefix: str = "") -> str | None:
+    for key in sorted({*ours, *theirs}):
+        a, b = ours.get(key), theirs.get(key)
+        if isinstance(a, Mapping) and isinstance(b, Mapping):
+            inner = _first_difference(a, b, f"{prefix}{key}.")
+            if inner:
+                return inner
+        elif a != b:
+            return f"{prefix}{key} ({b!r} there, {a!r} here)"
+    return None
+
+
+__all__ = ["SPEC_FILE", "Experiment", "ExperimentError", "SpecError", "versions"]

@@ -1,0 +1,210 @@
+"""What one sees while runs train: a snapshot file, renewed about twice a second by the training process.
+
+The snapshot holds each run's path on the joint PCA plane of what exists so far, a coarse loss surface of that plane
+on a small sample, the training curves, and SAL by one gradient at every checkpoint with the UD that follows from it.
+It is a preview: sizes are chosen so that it costs a fraction of the training, and it says which.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from analysis import sharpness_aware_learnability, threshold_midpoints, unlearnable_distance
+from checkpoints import Result, open_run, read_result, write_result
+from experiments.experiment import Experiment
+from experiments.progress import Stopwatch
+from experiments.train_step import RunInTraining
+from landscape import ParameterLayout, Plane, evaluate_points, evaluate_surface, path_box, pca_plane
+
+KIND = "live-snapshot"
+INTERVAL = 0.4  # seconds between snapshots
+SURFACE_BUDGET = 0.15  # seconds for one coarse surface
+SAMPLES = 256  # for SAL and the coarse surface
+
+
+def snapshot_path(experiment: Experiment) -> Path:
+    """Where the snapshot of an experiment lies."""
+    return experiment.path / "live" / "snapshot.h5"
+
+
+def read_snapshot(experiment: Experiment) -> Result:
+    """Read the present snapshot. Raises :class:`checkpoints.CheckpointError` when there is none."""
+    return read_result(snapshot_path(experiment), kind=KIND)
+
+
+@dataclass
+class _Series:
+    """What has been seen of one run."""
+
+    run: RunInTraining
+    vectors: list[NDArray[np.float32]] = field(default_factory=list)
+    sal: list[NDArray[np.float64]] = field(default_factory=list)
+    midpoints: list[float] = field(default_factory=list)
+
+
+class LiveObserver:
+    """Watches runs in training (see :func:`experiments.train_step.train_experiment`) and keeps the snapshot."""
+
+    def __init__(self, experiment: Experiment) -> None:
+        self.experiment = experiment
+        self._series: dict[str, _Series] = {}
+        self._seed: int | None = None
+        self._watch: Stopwatch | None = None
+        self._grid = 15
+        self._number = 0
+
+    def __call__(self, run: RunInTraining) -> None:
+        """Take note of a new checkpoint; write the snapshot when it is time."""
+        if run.seed != self._seed:
+            self._seed, self._series = run.seed, {}
+        series = self._series.setdefault(run.name, _Series(run))
+        self._catch_up(series)
+        if self._watch is None or self._watch.older_than(INTERVAL):
+            self.write()
+
+    def write(self, *, finished: bool = False) -> None:
+        """Write the snapshot now."""
+        started = [s for s in self._series.values() if s.vectors]
+        if not started:
+            return
+        self._number += 1
+        arrays: dict[str, NDArray[Any]] = {}
+        header: dict[str, Any] = {
+            "number": self._number,
+            "finished": finished,
+            "time": time.time(),
+            "seed": self._seed,
+            "samples": SAMPLES,
+            "blocks": self.experiment.spec.sal.blocks,
+            "runs": [self._describe(s, arrays) for s in started],
+        }
+        header |= self._plane_and_surface(started, arrays)
+        header["ud"] = self._distances(started)
+        target = snapshot_path(self.experiment)
+        target.parent.mkdir(exist_ok=True)
+        write_result(target, kind=KIND, header=header, arrays=arrays)
+        self._watch = Stopwatch()
+
+    def _catch_up(self, series: _Series) -> None:
+        recorder, layout = series.run.recorder, ParameterLayout.from_model(series.run.model)
+        missing = len(recorder.steps) - len(series.vectors)
+        if missing == 1:
+            series.vectors.append(layout.vector(series.run.model).numpy().astype(np.float32))
+            self._measure(series, series.run.model)
+            return
+        if missing > 1:  # resumed: what was recorded before is read back
+            model = copy.deepcopy(series.run.model)
+            with open_run(recorder.path) as stored:
+                for i in range(len(series.vectors), len(recorder.steps)):
+                    model.load_state_dict(stored.state_dict(i))
+                    series.vectors.append(stored.vector(i))
+                    self._measure(series, model)
+
+    def _measure(self, series: _Series, model: torch.nn.Module) -> None:
+        spec = self.experiment.spec.sal
+        blocks = sharpness_aware_learnability(
+            model,
+            [_sample(series.run.inputs, series.run.dataset.y_train)],
+            epsilon=spec.epsilon,
+            p=spec.p,
+            blocks=spec.blocks,
+            method="gradient",
+        )
+        series.sal.append(np.array([block.sal for block in blocks]))
+        if self.experiment.role_of(series.run.name) == "clean" and len(blocks) > 1:
+            series.midpoints.append(float(threshold_midpoints(series.sal[-1][None])[0]))
+
+    def _describe(self, series: _Series, arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
+        name = series.run.name
+        with open_run(series.run.recorder.path) as stored:
+            arrays[f"run/{name}/steps"] = stored.steps
+            arrays[f"run/{name}/epochs"] = stored.epochs
+            for metric, values in stored.metrics.items():
+                arrays[f"run/{name}/metric_{metric}"] = values
+        arrays[f"run/{name}/sal"] = np.stack(series.sal)
+        return {
+            "name": name,
+            "role": self.experiment.role_of(name),
+            "checkpoints": len(series.vectors),
+            "total": series.run.trainer.total_checkpoints,
+        }
+
+    def _plane_and_surface(self, started: list[_Series], arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
+        if max(len(s.vectors) for s in started) < 3:
+            return {"plane": None}
+        stacked = [np.stack(s.vectors) for s in started]
+        plane = pca_plane(stacked)
+        projected = [plane.project(vectors) for vectors in stacked]
+        first = started[0].run
+        batches = [_sample(first.dataset.x_train, first.dataset.y_train)]
+        model = copy.deepcopy(first.model)
+        begun = time.monotonic()
+        for series, (coordinates, residual) in zip(started, projected, strict=True):
+            losses = evaluate_points(model, (plane.point(a, b) for a, b in coordinates[-1:]), batches)
+            arrays[f"run/{series.run.name}/coordinates"] = coordinates
+            arrays[f"run/{series.run.name}/residual"] = residual
+            arrays[f"run/{series.run.name}/in_plane_loss"] = losses.loss
+        per_point = (time.monotonic() - begun) / len(started)
+        self._coarse_surface(model, plane, [c for c, _ in projected], batches, per_point, arrays)
+        ratio = plane.explained_variance_ratio
+        return {"plane": {"explained_variance_ratio": None if ratio is None else [float(r) for r in ratio]}}
+
+    def _coarse_surface(
+        self,
+        model: torch.nn.Module,
+        plane: Plane,
+        paths: list[NDArray[np.float64]],
+        batches: list[tuple[torch.Tensor, torch.Tensor]],
+        per_point: float,
+        arrays: dict[str, NDArray[Any]],
+    ) -> None:
+        points = SURFACE_BUDGET / max(per_point, 1e-6)
+        self._grid = int(np.clip(np.sqrt(points), 7, 25))
+        if points < 49:  # even the smallest grid is too dear on this sample: take a smaller one
+            keep = max(32, int(len(batches[0][1]) * points / 49))
+            batches = [(batches[0][0][:keep], batches[0][1][:keep])]
+        alphas, betas = path_box(paths, margin=0.2, grid=self._grid)
+        surface = evaluate_surface(model, plane, batches, alphas, betas)
+        arrays |= {"alphas": alphas, "betas": betas, "loss": surface.loss}
+        arrays["surface_samples"] = np.array([surface.samples])
+
+    def _distances(self, started: list[_Series]) -> dict[str, Any]:
+        clean = next((s for s in started if self.experiment.role_of(s.run.name) == "clean"), None)
+        if clean is None or not clean.midpoints:
+            return {}
+        threshold = float(np.mean(clean.midpoints))
+        distances: dict[str, Any] = {"threshold": threshold, "arms": {}}
+        for series in started:
+            if series is clean:
+                continue
+            try:
+                distance = unlearnable_distance(np.stack(clean.sal), np.stack(series.sal), threshold=threshold)
+            except ValueError:  # no learnable block so far: UD is not defined yet
+                continue
+            distances["arms"][series.run.name] = distance.value
+        return distances
+
+
+def learnable_counts(snapshot: Result) -> Mapping[str, NDArray[np.int64]]:
+    """#LP of every run in a snapshot [T] under the present threshold; empty before there is one."""
+    threshold = snapshot.header.get("ud", {}).get("threshold")
+    if threshold is None:
+        return {}
+    return {
+        run["name"]: (snapshot.arrays[f"run/{run['name']}/sal"] > threshold).sum(axis=1)
+        for run in snapshot.header["runs"]
+    }
+
+
+def _sample(inputs: NDArray[np.float32], targets: NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor]:
+    chosen = np.linspace(0, len(targets) - 1, min(SAMPLES, len(targets))).astype(np.int64)
+    return torch.from_numpy(inputs[chosen]), torch.from_numpy(targets[chosen])

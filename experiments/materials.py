@@ -1,0 +1,153 @@
+"""What an experiment's steps work on: its data set, the inputs of each arm, its network, batches to measure on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from checkpoints import Run
+from experiments.experiment import Experiment, ExperimentError
+from experiments.spec import IMPORTED_METHOD, ArmSpec, DataSpec, ExperimentSpec
+from training import Dataset, Poison, build_model, fingerprint_arrays, load_dataset, poison
+
+MEASURE_BATCH = 2000  # samples per forward pass when only a mean is wanted
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Data a quantity is measured on, in fixed order, and what to call it."""
+
+    batches: list[tuple[Tensor, Tensor]]
+    label: str  # for subtitles, such as "clean training data"
+    samples: int
+    available: int
+    fingerprint: str
+
+
+def dataset_of(spec: ExperimentSpec, *, download: bool = False) -> Dataset:
+    """Load the data set of a spec; the last two are kept in memory."""
+    if not spec.data.name:
+        raise ExperimentError(
+            f"The data set of {spec.name} is not known; import its runs again with --data NAME or FILE.npz."
+        )
+    return _load(spec.data.name, _frozen(spec.data), download)
+
+
+def arm_inputs(spec: ExperimentSpec, dataset: Dataset, arm: str, seed: int) -> tuple[NDArray[Any], str]:
+    """Training inputs of an arm [N, …] float32 and a sentence about how they were made."""
+    entry = spec.arms.get(arm)
+    if entry is None or entry.is_clean or entry.method == IMPORTED_METHOD:
+        return dataset.x_train, "the data as they are"
+    made = poisoned_inputs(dataset, entry, seed)
+    return made.x_train, made.description
+
+
+def poisoned_inputs(dataset: Dataset, arm: ArmSpec, seed: int) -> Poison:
+    """Apply an arm's unlearnable method to the training data."""
+    return poison(arm.method, dataset, seed=seed, ratio=arm.ratio, strength=arm.strength, **dict(arm.options))
+
+
+def network(spec: ExperimentSpec, dataset: Dataset, seed: int) -> nn.Module:
+    """A new network with the initial weights of a seed, shared by all arms of that seed."""
+    if not spec.model.name:
+        raise ExperimentError(f"The network of {spec.name} is not known; import its runs again with --model NAME.")
+    return build_model(spec.model.name, dataset.input_shape, dataset.n_classes, seed=seed)
+
+
+def network_for_run(spec: ExperimentSpec, dataset: Dataset, run: Run, name: str) -> nn.Module:
+    """The network of a recorded run, checked against the parameters the run stores."""
+    model = network(spec, dataset, seed=0)
+    here = [(n, tuple(p.shape)) for n, p in model.named_parameters() if p.requires_grad]
+    there = list(zip(run.parameters.names, map(tuple, run.parameters.shapes), strict=True))
+    if here != there:
+        raise ExperimentError(
+            f"The run {name} holds another network than {spec.model.name}: "
+            f"{_layout_difference(here, there)}; say which network it is when importing."
+        )
+    return model
+
+
+def sample(
+    experiment: Experiment,
+    on: str,
+    *,
+    seed: int = 0,
+    samples: int = 0,
+    batch_size: int = MEASURE_BATCH,
+    download: bool = False,
+) -> Sample:
+    """Data to measure on: ``clean`` (training), ``test``, ``poisoned`` (first poisoned arm) or an arm's name.
+
+    ``samples`` 0 takes all; fewer are drawn once, class by class, by the data set's own rule, so that every arm
+    and every run is measured on the same samples. ``batch_size`` 0 makes one full batch.
+    """
+    spec = experiment.spec
+    dataset = dataset_of(spec, download=download)
+    arm = _arm_for(spec, on)
+    if arm is None and on == "test":
+        inputs, targets, label = dataset.x_test, dataset.y_test, "test data"
+    else:
+        inputs = dataset.x_train if arm is None else arm_inputs(spec, dataset, arm, seed)[0]
+        targets = dataset.y_train
+        label = "clean training data" if arm is None else f"training data of {arm}"
+    chosen = _choose(targets, samples)
+    inputs, targets = inputs[chosen], targets[chosen]
+    size = batch_size or len(targets)
+    x, y = torch.from_numpy(np.ascontiguousarray(inputs)), torch.from_numpy(np.ascontiguousarray(targets))
+    return Sample(
+        [(x[i : i + size], y[i : i + size]) for i in range(0, len(y), size)],
+        label,
+        len(chosen),
+        len(dataset.y_test if label == "test data" else dataset.y_train),
+        fingerprint_arrays(inputs, targets),
+    )
+
+
+def _arm_for(spec: ExperimentSpec, on: str) -> str | None:
+    if on == "poisoned":
+        real = [a for a in spec.poisoned_arms if not spec.arms[a].control] or list(spec.poisoned_arms)
+        if not real:
+            raise ExperimentError(f"{spec.name} has no poisoned arm to measure on; choose clean or test.")
+        return real[0]
+    if on in ("clean", "test"):
+        return None
+    if on in spec.arms:
+        return None if spec.arms[on].is_clean else on
+    known = ", ".join(["clean", "poisoned", "test", *spec.poisoned_arms])
+    raise ExperimentError(f"{on!r} is not data to measure on; choose one of {known}.")
+
+
+def _choose(targets: NDArray[np.integer], samples: int) -> NDArray[np.int64]:
+    """Pick ``samples`` indices spread over the classes in proportion, in ascending order, without chance."""
+    n = len(targets)
+    if samples <= 0 or samples >= n:
+        return np.arange(n)
+    by_class = np.argsort(targets, kind="stable")
+    return np.sort(by_class[np.linspace(0, n - 1, samples).round().astype(np.int64)])
+
+
+def _layout_difference(
+    here: Sequence[tuple[str, tuple[int, ...]]], there: Sequence[tuple[str, tuple[int, ...]]]
+) -> str:
+    for (a, shape_a), (b, shape_b) in zip(here, there, strict=False):
+        if a != b:
+            return f"it has {b} where {a} is expected"
+        if shape_a != shape_b:
+            return f"{a} has shape {list(shape_b)}, expected {list(shape_a)}"
+    return f"it has {len(there)} parameter tensors, expected {len(here)}"
+
+
+def _frozen(data: DataSpec) -> tuple[tuple[str, Any], ...]:
+    return tuple(sorted((k, tuple(v) if isinstance(v, list) else v) for k, v in data.options.items()))
+
+
+@lru_cache(maxsize=2)
+def _load(name: str, options: tuple[tuple[str, Any], ...], download: bool) -> Dataset:
+    return load_dataset(name, download=download, **dict(options))

@@ -1,0 +1,177 @@
+"""From result files to figures: the one place where the pages, the CLI's ``export`` and later reports draw from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+from analysis import figures as analysis_figures
+from checkpoints import Result, read_result
+from experiments.experiment import Experiment, ExperimentError
+from experiments.spec import SalSpec
+from experiments.surface_step import KIND as SURFACE_KIND
+from experiments.ud_step import PairUd, UdReport, report_ud, stored_sal
+from landscape import figures as landscape_figures
+from landscape import static_export
+from landscape.figures import PathData, RunCurves, SurfaceData
+
+PLANE_NAMES = {
+    "pca": "joint PCA",
+    "pca-single": "PCA of the first run",
+    "random": "random, filter-normalised",
+    "three-point": "three points",
+    "parameters": "two parameters",
+}
+
+
+@dataclass(frozen=True)
+class SurfacePicture:
+    """One surface file, ready to be drawn."""
+
+    surface: SurfaceData
+    paths: tuple[PathData, ...]
+    header: dict[str, Any]
+    metrics: dict[str, dict[str, np.ndarray]]  # {run: {metric: [T]}}
+    divergent: tuple[tuple[str, ...], np.ndarray] | None  # names and distances
+
+
+def surface_picture(experiment: Experiment, stored: Result) -> SurfacePicture:
+    """Arrange a surface file for the figure builders."""
+    header, arrays = stored.header, stored.arrays
+    block = header["options"]["block"]
+    ratio = header["explained_variance_ratio"]
+    surface = SurfaceData(
+        alphas=arrays["alphas"],
+        betas=arrays["betas"],
+        loss=arrays["loss"],
+        accuracy=arrays.get("accuracy"),
+        samples=int(header["samples"]),
+        axis_names=tuple(header["axis_names"]),
+        evaluated_on=header["measured_on"],
+        plane_name=PLANE_NAMES[header["options"]["plane"]] + (f" of {block}" if block else ""),
+        explained=None if ratio is None else (float(ratio[0]), float(ratio[1])),
+        standard_error=arrays.get("loss_standard_error"),
+        seeds=tuple(sorted({experiment.seed_of(name) for name in header["runs"]})),
+    )
+    paths = tuple(_path(experiment, name, arrays) for name in header["runs"])
+    divergence = header.get("divergence")
+    ranked = (tuple(divergence["names"]), arrays["divergence/distance"]) if divergence else None
+    metrics = {name: _metrics(name, arrays) for name in header["runs"]}
+    return SurfacePicture(surface, paths, header, metrics, ranked)
+
+
+def _metrics(name: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    prefix = f"path/{name}/metric_"
+    return {key.removeprefix(prefix): value for key, value in arrays.items() if key.startswith(prefix)}
+
+
+def _path(experiment: Experiment, name: str, arrays: dict[str, np.ndarray]) -> PathData:
+    def get(key: str) -> np.ndarray | None:
+        return arrays.get(f"path/{name}/{key}")
+
+    return PathData(
+        name=name,
+        role=experiment.role_of(name),
+        coordinates=arrays[f"path/{name}/coordinates"],
+        steps=arrays[f"path/{name}/steps"],
+        epochs=arrays[f"path/{name}/epochs"],
+        residual=arrays[f"path/{name}/residual"],
+        loss_true=get("true_loss"),
+        loss_in_plane=get("in_plane_loss"),
+    )
+
+
+def find_surfaces(experiment: Experiment) -> list[Result]:
+    """All readable surfaces of an experiment, newest first."""
+    return [read_result(path, kind=SURFACE_KIND) for path in reversed(experiment.result_files("surfaces"))]
+
+
+def newest_report(experiment: Experiment) -> UdReport:
+    """The UD report of the spec's own SAL settings, else of the newest that exist."""
+    stored = stored_sal(experiment)
+    if not stored:
+        raise ExperimentError(f"{experiment.name} has no SAL yet; measure it first: ud {experiment.path}")
+    options = experiment.spec.sal if experiment.spec.sal in stored else list(stored)[-1]
+    return report_ud(experiment, options, stored[options])
+
+
+def draw(experiment: Experiment, figure: str, *, dark: bool = False) -> go.Figure:
+    """Draw one named figure from what the experiment holds. Raises :class:`ExperimentError` when it is missing."""
+    if figure in ("compare", "compare-3d", "curves"):
+        stored = find_surfaces(experiment)
+        if not stored:
+            raise ExperimentError(f"{experiment.name} has no surface yet; compute one first: surface {experiment.path}")
+        picture = surface_picture(experiment, stored[0])
+        if figure == "curves":
+            return landscape_figures.training_curves(curves(experiment, stored[0]), dark=dark)
+        if figure == "compare":
+            return landscape_figures.contour_2d([picture.surface], picture.paths, dark=dark)
+        return landscape_figures.surface_3d([picture.surface], picture.paths, dark=dark)
+    report = newest_report(experiment)
+    stored_series = stored_sal(experiment)[report.options]
+    pair = main_pair(report)
+    clean = stored_series[f"{experiment.spec.clean_arm}-s{pair.seed}"]
+    poisoned = {
+        f"{one.arm}-s{pair.seed}": stored_series[f"{one.arm}-s{pair.seed}"]
+        for one in report.arms
+        if f"{one.arm}-s{pair.seed}" in stored_series
+    }
+    if figure == "sal":
+        return analysis_figures.sal_histogram(
+            clean.sal[-1],
+            {name: series.sal[-1] for name, series in poisoned.items()},
+            pair.distance.threshold,
+            roles={name: experiment.role_of(name) for name in poisoned},
+            subtitle=sal_subtitle(report.options, report.samples, f"last checkpoint, seed {pair.seed}"),
+            dark=dark,
+        )
+    raise ExperimentError(f"There is no figure called {figure!r}.")
+
+
+def curves(experiment: Experiment, stored: Result) -> list[RunCurves]:
+    """Training curves of the runs of a surface file."""
+    return [
+        RunCurves(name, experiment.role_of(name), stored.arrays[f"path/{name}/epochs"], _metrics(name, stored.arrays))
+        for name in stored.header["runs"]
+    ]
+
+
+def main_pair(report: UdReport) -> PairUd:
+    """The pair of runs a page shows first: first seed of the first poisoned arm that is no control."""
+    arm = next((a for a in report.arms if not a.control), report.arms[0])
+    return arm.pairs[0]
+
+
+def sal_subtitle(options: SalSpec, samples: int, extra: str = "") -> str:
+    """What a SAL figure was made of, for its subtitle."""
+    search = f"search, {options.steps} passes, lr {options.lr:g}" if options.method == "search" else "gradient estimate"
+    batch = "one full batch" if options.batch_size == 0 else f"batches of {options.batch_size}"
+    parts = [f"one block per {options.blocks}", search, f"ε = {options.epsilon:g}", f"{samples} samples, {batch}"]
+    return "; ".join([*parts, *([extra] if extra else [])])
+
+
+def render(figure: go.Figure, kind: str, *, width: int = 1000, height: int = 640) -> bytes:
+    """Turn a figure into the bytes of an html, png, svg, pdf or csv file, without a browser."""
+    if kind == "html":
+        return static_export.figure_html(figure).encode()
+    if kind == "csv":
+        return static_export.figure_csv(figure).encode()
+    return static_export.save_static(figure, kind, width=width, height=height)
+
+
+__all__: Sequence[str] = [
+    "PLANE_NAMES",
+    "SurfacePicture",
+    "curves",
+    "draw",
+    "find_surfaces",
+    "main_pair",
+    "newest_report",
+    "render",
+    "sal_subtitle",
+    "surface_picture",
+]

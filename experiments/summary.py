@@ -1,0 +1,198 @@
+"""What an experiment holds and what it lacks, for the gallery, the pages and ``show``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from checkpoints import CheckpointError, read_result
+from experiments.experiment import Experiment, ExperimentError
+from experiments.sal_step import read_sal
+from experiments.surface_step import KIND as SURFACE_KIND
+from experiments.ud_step import UdReport, report_ud, stored_sal
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """One run: how far it is and how well it does at its last checkpoint."""
+
+    name: str
+    role: str
+    state: str  # finished, training, planned, results only, damaged
+    checkpoints: int
+    test_accuracy: float | None  # fraction
+    train_accuracy: float | None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """An experiment at a glance."""
+
+    name: str
+    title: str
+    path: str
+    runs: tuple[RunSummary, ...]
+    surfaces: tuple[dict[str, Any], ...]
+    sal: tuple[dict[str, Any], ...]
+    ud: tuple[UdReport, ...]
+    missing: tuple[tuple[str, str], ...]  # (what, command)
+    notes: tuple[str, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            "name": self.name,
+            "title": self.title,
+            "path": self.path,
+            "runs": [asdict(run) for run in self.runs],
+            "surfaces": list(self.surfaces),
+            "sal": list(self.sal),
+            "ud": [report.as_json() for report in self.ud],
+            "missing": [{"what": what, "command": command} for what, command in self.missing],
+            "notes": list(self.notes),
+        }
+
+    def as_text(self) -> str:
+        """A short page of text."""
+        lines = [f"{self.name}: {self.title}" if self.title else self.name, f"  folder {self.path}", "  runs"]
+        for run in self.runs:
+            accuracy = "" if run.test_accuracy is None else f", test accuracy {100 * run.test_accuracy:.1f} %"
+            lines.append(f"    {run.name} ({run.role}): {run.state}, {run.checkpoints} checkpoints{accuracy}{run.note}")
+        lines.append("  surfaces" if self.surfaces else "  no surface")
+        lines += [
+            f"    {s['file']}: {s['plane']} plane of {', '.join(s['runs'])}, {s['grid']}×{s['grid']} "
+            f"on {s['measured_on']} ({s['samples']} samples)"
+            for s in self.surfaces
+        ]
+        lines.append("  SAL" if self.sal else "  no SAL")
+        lines += [
+            f"    {s['file']}: {s['run']} by {s['method']}, one block per {s['blocks']}, ε = {s['epsilon']:g}, "
+            f"{s['samples']} samples"
+            for s in self.sal
+        ]
+        for report in self.ud:
+            lines += ["  " + line for line in report.as_text().splitlines()]
+        if self.missing:
+            lines.append("  missing")
+            lines += [f"    {what}: {command}" for what, command in self.missing]
+        lines += [f"  note: {note}" for note in self.notes]
+        return "\n".join(lines)
+
+
+def summarise(experiment: Experiment) -> Summary:
+    """Look through an experiment's folder; damaged files become notes, never errors."""
+    notes: list[str] = []
+    stored = stored_sal(experiment)
+    surfaces = _surfaces(experiment, notes)
+    runs = _runs(experiment, notes)
+    reports = []
+    for options, series in stored.items():
+        try:
+            reports.append(report_ud(experiment, options, series))
+        except (ExperimentError, ValueError) as error:
+            notes.append(str(error))
+    sal = [
+        {"file": path.name, "run": s.run, **{k: s.header["options"][k] for k in ("method", "blocks", "epsilon")}}
+        | {"samples": s.header["samples"]}
+        for path, s in _sal_files(experiment, notes)
+    ]
+    if not runs and stored:
+        runs = _runs_from_results(experiment, stored)
+    return Summary(
+        name=experiment.name,
+        title=experiment.spec.title,
+        path=str(experiment.path),
+        runs=tuple(runs),
+        surfaces=tuple(surfaces),
+        sal=tuple(sal),
+        ud=tuple(reports),
+        missing=tuple(_missing(experiment, runs, bool(surfaces), bool(stored))),
+        notes=tuple(notes),
+    )
+
+
+def _runs(experiment: Experiment, notes: list[str]) -> list[RunSummary]:
+    runs = []
+    existing = experiment.run_names()
+    for name in dict.fromkeys([*experiment.planned_runs(), *existing]):
+        if name not in existing:
+            runs.append(RunSummary(name, experiment.role_of(name), "planned", 0, None, None))
+            continue
+        try:
+            with experiment.open_run(name) as run:
+                state = "training" if run.is_live else "finished"
+                test, train = _last(run.metrics, "test_accuracy"), _last(run.metrics, "train_accuracy")
+                runs.append(RunSummary(name, experiment.role_of(name), state, len(run), test, train))
+        except CheckpointError as error:
+            notes.append(str(error))
+            runs.append(RunSummary(name, experiment.role_of(name), "damaged", 0, None, None))
+    return runs if existing else []
+
+
+def _runs_from_results(experiment: Experiment, stored: dict[Any, dict[str, Any]]) -> list[RunSummary]:
+    series = {name: one for group in stored.values() for name, one in group.items()}
+    return [
+        RunSummary(
+            name,
+            experiment.role_of(name),
+            "results only",
+            len(one.steps),
+            _last(one.metrics, "test_accuracy"),
+            _last(one.metrics, "train_accuracy"),
+            " (weights are not included)",
+        )
+        for name, one in series.items()
+    ]
+
+
+def _last(metrics: Any, name: str) -> float | None:
+    values = metrics.get(name)
+    return float(values[-1]) if values is not None and len(values) else None
+
+
+def _surfaces(experiment: Experiment, notes: list[str]) -> list[dict[str, Any]]:
+    found = []
+    for path in experiment.result_files("surfaces"):
+        try:
+            header = read_result(path, kind=SURFACE_KIND).header
+        except CheckpointError as error:
+            notes.append(str(error))
+            continue
+        found.append(
+            {
+                "file": path.name,
+                "plane": header["options"]["plane"],
+                "grid": header["options"]["grid"],
+                "on": header["options"]["on"],
+                "block": header["options"]["block"],
+                **{key: header[key] for key in ("runs", "measured_on", "samples", "explained_variance_ratio")},
+            }
+        )
+    return found
+
+
+def _sal_files(experiment: Experiment, notes: list[str]) -> list[tuple[Any, Any]]:
+    found = []
+    for path in experiment.result_files("sal"):
+        try:
+            found.append((path, read_sal(path)))
+        except (CheckpointError, KeyError) as error:
+            notes.append(str(error))
+    return found
+
+
+def _missing(experiment: Experiment, runs: list[RunSummary], surfaces: bool, sal: bool) -> list[tuple[str, str]]:
+    if runs and all(run.state == "results only" for run in runs):
+        return [("the runs themselves", f"train {experiment.name}  (in a folder of your own)")]
+    missing = []
+    unfinished = [run.name for run in runs if run.state in ("planned", "training")] or (
+        [] if runs else experiment.planned_runs()
+    )
+    if unfinished:
+        missing.append((f"runs {', '.join(unfinished)}", f"train {experiment.path}"))
+    if not surfaces:
+        missing.append(("a loss surface", f"surface {experiment.path}"))
+    if not sal:
+        missing.append(("SAL and UD", f"ud {experiment.path}"))
+    return missing

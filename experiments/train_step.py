@@ -1,0 +1,139 @@
+"""The training step: every planned run, clean and poisoned side by side, recorded and resumable."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from checkpoints import Recorder
+from experiments.experiment import Experiment, versions
+from experiments.materials import MEASURE_BATCH, arm_inputs, dataset_of, network
+from experiments.progress import Progress, Silent
+from experiments.spec import run_name
+from experiments.spec_toml import without_labels
+from training import Dataset, Trainer, fingerprint_arrays
+
+
+@dataclass(frozen=True)
+class RunInTraining:
+    """One run while it trains, as an observer sees it after each checkpoint."""
+
+    name: str
+    arm: str
+    seed: int
+    model: nn.Module
+    inputs: NDArray[np.float32]  # [N, …] this run's own training inputs
+    dataset: Dataset
+    recorder: Recorder
+    trainer: Trainer
+
+
+Observer = Callable[[RunInTraining], None]
+
+
+def train_experiment(
+    experiment: Experiment,
+    *,
+    progress: Progress | None = None,
+    download: bool = False,
+    observe: Observer | None = None,
+) -> list[str]:
+    """Train every run of the spec that is not finished; return the names of all runs.
+
+    The runs of one seed advance in turn, checkpoint by checkpoint, so that they can be watched side by side; each
+    has its own generators, so taking turns changes no bit. A stop (any exception) leaves every acknowledged
+    checkpoint in place, and the next call goes on from there.
+    """
+    progress = progress or Silent()
+    spec = experiment.spec
+    dataset = dataset_of(spec, download=download)
+    for seed in spec.seeds:
+        arms = [name for name in spec.arms if not experiment.run_path(run_name(name, seed)).is_file()]
+        if not arms:
+            continue
+        with ExitStack() as stack:
+            runs = [_prepare(experiment, dataset, arm, seed, stack) for arm in arms]
+            total = sum(run.trainer.total_checkpoints for run in runs)
+            progress.start(_label(experiment, seed), total, sum(len(run.recorder.steps) for run in runs))
+            if observe:
+                for run in runs:
+                    if run.recorder.steps:
+                        observe(run)
+            for run in _in_turn(runs):
+                if observe:
+                    observe(run)
+                progress.advance()
+    return experiment.planned_runs()
+
+
+def _label(experiment: Experiment, seed: int) -> str:
+    return f"training {experiment.name}" + (f", seed {seed}" if len(experiment.spec.seeds) > 1 else "")
+
+
+def _prepare(experiment: Experiment, dataset: Dataset, arm: str, seed: int, stack: ExitStack) -> RunInTraining:
+    spec, schedule = experiment.spec, experiment.spec.training
+    inputs, how = arm_inputs(spec, dataset, arm, seed)
+    model = network(spec, dataset, seed)
+    trainer_state: dict[str, Trainer] = {}
+    metadata: dict[str, Any] = {
+        "experiment": experiment.name,
+        "arm": arm,
+        "seed": seed,
+        "spec": without_labels(spec),
+        "model": spec.model.name,
+        "data_fingerprint": dataset.fingerprint,
+        "inputs_fingerprint": fingerprint_arrays(inputs, dataset.y_train),
+        "poison": how,
+        "versions": versions(),
+    }
+    path = experiment.run_path(run_name(arm, seed))
+    path.parent.mkdir(exist_ok=True)
+    recorder = stack.enter_context(
+        Recorder(path, model, metadata=metadata, resume_state=trainer_state["trainer"].state)
+    )
+    trainer = Trainer(
+        model,
+        torch.from_numpy(inputs),
+        torch.from_numpy(dataset.y_train),
+        epochs=schedule.epochs,
+        batch_size=schedule.batch_size,
+        lr=schedule.lr,
+        momentum=schedule.momentum,
+        weight_decay=schedule.weight_decay,
+        lr_milestones=schedule.lr_milestones,
+        lr_decay=schedule.lr_decay,
+        checkpoint_every=schedule.checkpoint_every or None,
+        augmentation=schedule.augmentation,
+        seed=seed,
+        recorder=recorder,
+        evaluation={
+            "train": _batches(inputs, dataset.y_train),
+            "test": _batches(dataset.x_test, dataset.y_test),
+        },
+    )
+    trainer_state["trainer"] = trainer
+    return RunInTraining(run_name(arm, seed), arm, seed, model, inputs, dataset, recorder, trainer)
+
+
+def _batches(inputs: NDArray[np.float32], targets: NDArray[np.int64]) -> list[tuple[Tensor, Tensor]]:
+    x, y = torch.from_numpy(inputs), torch.from_numpy(targets)
+    return [(x[i : i + MEASURE_BATCH], y[i : i + MEASURE_BATCH]) for i in range(0, len(y), MEASURE_BATCH)]
+
+
+def _in_turn(runs: list[RunInTraining]) -> Iterator[RunInTraining]:
+    """Advance the runs round-robin by one checkpoint each until all are finished."""
+    active = [(run, iter(run.trainer.steps())) for run in runs]
+    while active:
+        still = []
+        for run, steps in active:
+            if next(steps, None) is not None:
+                yield run
+                still.append((run, steps))
+        active = still

@@ -1,0 +1,183 @@
+"""The UD step: learnable blocks counted in every pair of runs, and what that says with its spread over seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from analysis import SeedSummary, UnlearnableDistance, summarise_seeds, unlearnable_distance, verdict
+from checkpoints import CheckpointError
+from experiments.experiment import Experiment, ExperimentError
+from experiments.progress import Progress
+from experiments.sal_step import SalSeries, compute_sal, read_sal
+from experiments.spec import SalSpec, run_name
+
+
+@dataclass(frozen=True)
+class PairUd:
+    """UD of one poisoned run against the clean run of the same seed."""
+
+    seed: int
+    distance: UnlearnableDistance
+    test_accuracy_clean: float  # fraction, at the last checkpoint
+    test_accuracy_poisoned: float
+
+
+@dataclass(frozen=True)
+class ArmUd:
+    """UD of one arm over its seeds."""
+
+    arm: str
+    control: bool
+    pairs: tuple[PairUd, ...]
+    summary: SeedSummary
+    verdict: str
+
+    def mean(self, quantity: str) -> float:
+        """Mean over seeds of one quantity of the pairs or of their UD."""
+        values = [
+            getattr(pair, quantity) if hasattr(pair, quantity) else getattr(pair.distance, quantity)
+            for pair in self.pairs
+        ]
+        return float(np.mean(values))
+
+
+@dataclass(frozen=True)
+class UdReport:
+    """UD of every arm of an experiment under one way of measuring SAL."""
+
+    experiment: str
+    options: SalSpec
+    samples: int
+    arms: tuple[ArmUd, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """The report as plain values; the first poisoned arm that is no control stands at the top level."""
+        main = next((a for a in self.arms if not a.control), self.arms[0])
+        return {
+            "experiment": self.experiment,
+            **_arm_json(main),
+            "method": self.options.method,
+            "blocks": self.options.blocks,
+            "settings": asdict(self.options),
+            "samples": self.samples,
+            "arms": {arm.arm: _arm_json(arm) for arm in self.arms},
+        }
+
+    def as_text(self) -> str:
+        """The report in a line per arm."""
+        lines = [
+            f"{self.experiment}: SAL by {self.options.method}, one block per {self.options.blocks}, "
+            f"{self.samples} samples"
+        ]
+        for arm in self.arms:
+            spread = "" if arm.summary.std is None else f" ± {arm.summary.std:.2f}"
+            seeds = "1 seed" if len(arm.pairs) == 1 else f"{len(arm.pairs)} seeds"
+            lines.append(
+                f"  {arm.arm}: UD {arm.summary.mean:.2f}{spread} ({seeds}); learnable blocks "
+                f"{arm.mean('learnable_poisoned'):.1f} against {arm.mean('learnable_clean'):.1f}; test accuracy "
+                f"{100 * arm.mean('test_accuracy_poisoned'):.1f} % against "
+                f"{100 * arm.mean('test_accuracy_clean'):.1f} %: {arm.verdict}"
+            )
+        return "\n".join(lines)
+
+
+def compute_ud(
+    experiment: Experiment,
+    options: SalSpec | None = None,
+    *,
+    rule: str = "kmeans",
+    progress: Progress | None = None,
+    download: bool = False,
+) -> UdReport:
+    """Measure what SAL is missing, then report UD. Raises :class:`ExperimentError` when a side is missing."""
+    options = options or experiment.spec.sal
+    if experiment.finished_runs():
+        paths = compute_sal(experiment, options, progress=progress, download=download)
+        series = {one.run: one for one in map(read_sal, paths)}
+    else:
+        series = stored_sal(experiment).get(options, {})
+    return report_ud(experiment, options, series, rule=rule)
+
+
+def stored_sal(experiment: Experiment) -> dict[SalSpec, dict[str, SalSeries]]:
+    """SAL results that exist, by the settings they were measured with and by run; unreadable files are left out."""
+    found: dict[SalSpec, dict[str, SalSeries]] = {}
+    for path in experiment.result_files("sal"):
+        series = read_or_none(path)
+        if series is not None:
+            found.setdefault(SalSpec(**series.header["options"]), {})[series.run] = series
+    return found
+
+
+def read_or_none(path: Path) -> SalSeries | None:
+    """A SAL result, or None when the file cannot be read."""
+    try:
+        return read_sal(path)
+    except (CheckpointError, KeyError, TypeError):
+        return None
+
+
+def report_ud(
+    experiment: Experiment, options: SalSpec, series: Mapping[str, SalSeries], *, rule: str = "kmeans"
+) -> UdReport:
+    """Count learnable blocks in measured SAL and report UD for every arm with a clean partner."""
+    spec = experiment.spec
+    clean_arm = spec.clean_arm
+    if clean_arm is None:
+        raise ExperimentError(f"{experiment.name} has no clean run; UD compares a poisoned run with a clean one.")
+    if not spec.poisoned_arms:
+        raise ExperimentError(f"{experiment.name} has no poisoned run; UD compares one with the clean run.")
+    arms = []
+    for arm in spec.poisoned_arms:
+        pairs = []
+        for seed in spec.seeds:
+            clean, poisoned = series.get(run_name(clean_arm, seed)), series.get(run_name(arm, seed))
+            if clean is not None and poisoned is not None:
+                pairs.append(_pair(seed, clean, poisoned, rule))
+        if pairs:
+            summary = summarise_seeds([pair.distance.value for pair in pairs])
+            arms.append(ArmUd(arm, spec.arms[arm].control, tuple(pairs), summary, verdict(summary)))
+    if not arms:
+        raise ExperimentError(
+            f"{experiment.name} has no clean and poisoned SAL of one seed yet; measure them: sal {experiment.path}"
+        )
+    samples = next(iter(series.values())).header["samples"]
+    return UdReport(experiment.name, options, int(samples), tuple(arms))
+
+
+def _pair(seed: int, clean: SalSeries, poisoned: SalSeries, rule: str) -> PairUd:
+    if clean.blocks != poisoned.blocks:
+        raise ExperimentError(f"{clean.run} and {poisoned.run} have different blocks; UD needs one architecture.")
+    distance = unlearnable_distance(clean.sal, poisoned.sal, sizes=clean.sizes, rule=rule)
+    return PairUd(seed, distance, _last(clean), _last(poisoned))
+
+
+def _last(series: SalSeries) -> float:
+    values = series.metrics.get("test_accuracy")
+    return float(values[-1]) if values is not None and len(values) else float("nan")
+
+
+def _arm_json(arm: ArmUd) -> dict[str, Any]:
+    def finite(value: float | None) -> float | None:
+        return None if value is None or not np.isfinite(value) else float(value)
+
+    return {
+        "arm": arm.arm,
+        "control": arm.control,
+        "ud": finite(arm.summary.mean),
+        "ud_std": finite(arm.summary.std),
+        "ud_by_parameters": finite(arm.mean("value_by_parameters")),
+        "ud_per_seed": [finite(pair.distance.value) for pair in arm.pairs],
+        "verdict": arm.verdict,
+        "learnable_clean": finite(arm.mean("learnable_clean")),
+        "learnable_poisoned": finite(arm.mean("learnable_poisoned")),
+        "threshold": finite(arm.mean("threshold")),
+        "test_accuracy_clean": finite(arm.mean("test_accuracy_clean")),
+        "test_accuracy_poisoned": finite(arm.mean("test_accuracy_poisoned")),
+        "seeds": [pair.seed for pair in arm.pairs],
+    }

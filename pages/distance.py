@@ -1,0 +1,178 @@
+"""Unlearnable Distance: the number, how it came about, and what it may be trusted for."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from analysis import figures, unlearnable_distance
+from experiments import Experiment, SalSeries, UdReport, draw
+from experiments.pictures import sal_subtitle
+from experiments.ud_step import ArmUd
+from landscape.style import format_ud
+from pages import parts
+
+
+def main() -> None:
+    """Lay out the page from top to bottom."""
+    st.title("Unlearnable Distance")
+    st.markdown(
+        "One number per poisoned data set: how many blocks of the network stay learnable, compared with clean data. "
+        "Read it beside the test accuracy, and beside its spread."
+    )
+    experiment = parts.current()
+    stored = parts.stored_sal(experiment)
+    picture_column, control_column = st.columns([3.2, 1], gap="medium")
+    with control_column:
+        options = parts.sal_picker(experiment, stored)
+    if options is None:
+        with picture_column:
+            parts.offer_sal(experiment)
+        return
+    try:
+        report = parts.report(experiment, options, stored)
+    except ValueError as error:
+        with picture_column:
+            parts.fail_softly(error)
+            parts.offer_sal(experiment, options)
+        return
+    with picture_column:
+        _numbers(report)
+    with control_column:
+        arm = _choose_arm(report)
+    _how(experiment, report, arm)
+    _table(report, stored[options], experiment)
+    _explain(experiment, report)
+
+
+def _choose_arm(report: UdReport) -> ArmUd:
+    names = [arm.arm for arm in report.arms]
+    main_arm = next((a.arm for a in report.arms if not a.control), names[0])
+    chosen = main_arm
+    if len(names) > 1:
+        chosen = st.selectbox("Show the steps for", names, index=names.index(main_arm), key="arm", bind="query-params")
+    return next(arm for arm in report.arms if arm.arm == chosen)
+
+
+def _numbers(report: UdReport) -> None:
+    for arm in report.arms:
+        with st.container(border=True):
+            number, clean, poisoned, words = st.columns([1.2, 1, 1.3, 2.2], vertical_alignment="center")
+            label = f"UD of {arm.arm}" + (" (control)" if arm.control else "")
+            number.metric(
+                label,
+                format_ud(arm.summary.mean),
+                parts.spread_text(arm),
+                delta_color="off",
+                delta_arrow="off",
+                help=parts.UD_HELP,
+            )
+            clean.metric("clean test accuracy", parts.percent(arm.mean("test_accuracy_clean")))
+            gap = arm.mean("test_accuracy_poisoned") - arm.mean("test_accuracy_clean")
+            poisoned.metric(
+                f"{arm.arm} test accuracy",
+                parts.percent(arm.mean("test_accuracy_poisoned")),
+                f"{100 * gap:+.1f} points",
+            )
+            words.markdown(f"**{arm.verdict[0].upper() + arm.verdict[1:]}**")
+
+
+def _how(experiment: Experiment, report: UdReport, arm: ArmUd) -> None:
+    st.subheader(f"How the number for {arm.arm} came about")
+    pair = arm.pairs[0]
+    distance = pair.distance
+    steps, picture = st.columns([1, 1.6], gap="medium")
+    with steps:
+        st.markdown(
+            f"""
+1. SAL of every block at every checkpoint: {sal_subtitle(report.options, report.samples)}.
+2. On the clean run, k-means splits the blocks of each checkpoint into two groups; the mean midpoint is the
+   threshold **β = {distance.threshold:.3g} nats**.
+3. Blocks above β, averaged over checkpoints: **{distance.learnable_clean:.2f}** clean,
+   **{distance.learnable_poisoned:.2f}** {arm.arm}.
+4. UD = {distance.learnable_poisoned:.2f} / {distance.learnable_clean:.2f} = **{format_ud(distance.value)}**
+   (seed {pair.seed}).
+"""
+        )
+    with picture:
+        figure = figures.ud_steps(
+            distance.learnable_clean,
+            distance.learnable_poisoned,
+            distance.value,
+            name=arm.arm,
+            role="control" if arm.control else "poisoned",
+            subtitle=f"mean learnable blocks over checkpoints, seed {pair.seed}",
+            dark=parts.is_dark(),
+        )
+        parts.plot(figure, key="ud-steps")
+
+
+def _table(report: UdReport, series: dict[str, SalSeries], experiment: Experiment) -> None:
+    st.subheader("Every seed, counted in three ways")
+    rows = []
+    for arm in report.arms:
+        for pair in arm.pairs:
+            clean = series[f"{experiment.spec.clean_arm}-s{pair.seed}"]
+            poisoned = series[f"{arm.arm}-s{pair.seed}"]
+            rows.append(
+                {
+                    "arm": arm.arm,
+                    "seed": pair.seed,
+                    "UD (blocks)": round(pair.distance.value, 3),
+                    "UD (weighted by parameters)": _rounded(pair.distance.value_by_parameters),
+                    "UD (exact two-means threshold)": _exact(clean, poisoned),
+                    "β (nats)": float(f"{pair.distance.threshold:.3g}"),
+                    "clean test (%)": round(100 * pair.test_accuracy_clean, 1),
+                    "poisoned test (%)": round(100 * pair.test_accuracy_poisoned, 1),
+                }
+            )
+    st.dataframe(rows, hide_index=True)
+    apart = [
+        row["seed"]
+        for row in rows
+        if row["UD (exact two-means threshold)"] is not None
+        and abs(row["UD (exact two-means threshold)"] - row["UD (blocks)"]) > 0.05
+    ]
+    if apart:
+        st.caption(
+            "The k-means of the paper starts from one seeded guess and can miss the best split; here the exact split "
+            f"gives another UD in {len(apart)} of {len(rows)} rows."
+        )
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 3)
+
+
+def _exact(clean: SalSeries, poisoned: SalSeries) -> float | None:
+    try:
+        return round(unlearnable_distance(clean.sal, poisoned.sal, rule="two-means").value, 3)
+    except ValueError:
+        return None
+
+
+def _explain(experiment: Experiment, report: UdReport) -> None:
+    parts.how_to_read(
+        """
+**UD** is the mean number of learnable blocks in the poisoned run divided by that of the clean run (Ye, Su and Qian
+2025, Definitions 2 and 3).
+
+- **Near 1**: the network finds as much to learn as in clean data. Unless the interval over seeds excludes 1, the data
+  are *not told apart from clean*.
+- **Towards 0**: the landscape is flat from early on, there is little to learn: *less learnable*.
+- **Above 1**: the network learns plenty, but wrongly, as from adversarial examples.
+
+UD does not say how badly the network does; that is the test accuracy beside it. Two runs of the *same* clean data with
+different seeds can differ in UD by a third or more, so a single run proves little: train several seeds with
+`--set "seeds=[0,1,2]"`.
+"""
+    )
+    parts.take_with_you(
+        lambda: draw(experiment, "ud"),
+        name=f"{experiment.name}-ud",
+        command=parts.command_of(["ud", experiment.name, "--json"]),
+        key="ud",
+    )
+    parts.share_hint()
+
+
+main()

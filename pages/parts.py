@@ -1,0 +1,324 @@
+"""Parts that every page is made of: the experiment picker, cached files, job panels, explanations, downloads."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import plotly.graph_objects as go
+import streamlit as st
+
+from checkpoints import Result, read_result
+from experiments import (
+    Experiment,
+    ExperimentError,
+    SalSeries,
+    SalSpec,
+    Summary,
+    UdReport,
+    find_experiment,
+    is_gallery,
+    jobs,
+    list_experiments,
+    render,
+    report_ud,
+    summarise,
+    writable,
+)
+from experiments import stored_sal as read_stored_sal
+from experiments.pictures import SurfacePicture, newest_report
+from experiments.ud_step import ArmUd
+from landscape.figures import PathData
+from landscape.style import PLOTLY_CONFIG, format_ud
+
+DEMO = "toy-ops"
+POLL = 0.7  # seconds between looks at a running job
+CSS = """
+<style>
+[data-testid="stMainBlockContainer"] { padding-top: 2.6rem; padding-bottom: 3rem; max-width: 1360px; }
+[data-testid="stMetricValue"] { font-size: 1.55rem; }
+[data-testid="stMetricLabel"] p { font-size: 0.85rem; }
+@media (max-width: 640px) {
+  [data-testid="stMainBlockContainer"] { padding-left: 1rem; padding-right: 1rem; }
+  h1 { font-size: 1.7rem !important; }
+}
+</style>
+"""
+
+
+def prepare() -> None:
+    """Small corrections of spacing, once per run."""
+    st.html(CSS)
+
+
+def is_dark() -> bool:
+    """Whether the viewer sees the dark theme."""
+    return st.context.theme.type == "dark"
+
+
+# Experiments ----------------------------------------------------------------------------------------------
+
+
+def experiment_picker() -> None:
+    """The sidebar: which experiment all pages show. Its name is in the address."""
+    names = [experiment.name for experiment in list_experiments()]
+    if not names:
+        return
+    asked = st.query_params.get("exp")
+    if asked is not None and asked not in names:
+        st.toast(f"There is no experiment “{asked}” here; showing {DEMO if DEMO in names else names[0]} instead.")
+    with st.sidebar:
+        st.selectbox(
+            "Experiment",
+            names,
+            index=names.index(DEMO) if DEMO in names else 0,
+            key="exp",
+            bind="query-params",
+            help="A folder with clean and poisoned runs. Start a new one on the Live page, or from the command line.",
+        )
+
+
+def current() -> Experiment:
+    """The chosen experiment; the page ends with a sentence when there is none or it cannot be read."""
+    name = st.session_state.get("exp")
+    try:
+        if name is None:
+            raise ExperimentError("There is no experiment yet; start one on the Live page.")
+        return find_experiment(str(name))
+    except ValueError as error:
+        st.error(str(error))
+        st.stop()
+
+
+@st.cache_resource(max_entries=48, show_spinner=False)
+def _read(path: str, modified: int, kind: str) -> Result:
+    return read_result(Path(path), kind=kind)
+
+
+def read(path: Path, kind: str) -> Result:
+    """Read a result file, from memory when it has not changed. Callers must not write into its arrays."""
+    return _read(str(path), path.stat().st_mtime_ns, kind)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _summary(path: str, stamp: tuple[int, ...]) -> Summary:
+    return summarise(Experiment.open(path))
+
+
+def summary(experiment: Experiment) -> Summary:
+    """What the experiment holds, looked up again only when a file of it changed."""
+    files = [p for p in experiment.path.rglob("*") if p.is_file() and "live" not in p.parts]
+    stamp = tuple(sorted(file.stat().st_mtime_ns for file in files))
+    return _summary(str(experiment.path), (len(files), *stamp[-4:]))
+
+
+# Jobs -----------------------------------------------------------------------------------------------------
+
+
+def command_of(arguments: Sequence[str]) -> str:
+    """The command that does the same in a terminal."""
+    return "python cli.py " + shlex.join(arguments)
+
+
+def offer(what: str, experiment: Experiment, arguments: Sequence[str], *, key: str) -> None:
+    """Offer to compute something that is missing, and show the equivalent command.
+
+    ``arguments`` hold ``EXP`` where the experiment's folder goes, because one of the gallery is copied first.
+    """
+    running = [job for job in jobs.list_jobs(experiment.name) if job.running]
+    if running:
+        job_panel(experiment.name)
+        return
+    st.info(what, icon=":material/hourglass_empty:")
+    if st.button("Compute it now", key=f"offer-{key}", type="primary", icon=":material/play_arrow:"):
+        try:
+            target = writable(experiment)
+            jobs.start([str(target.path) if a == "EXP" else a for a in arguments], experiment=experiment.name)
+        except (ValueError, OSError) as error:
+            st.error(str(error))
+        else:
+            st.rerun()
+    st.code(command_of([experiment.name if a == "EXP" else a for a in arguments]), language="bash")
+    if is_gallery(experiment):
+        st.caption("This experiment ships with the project; the result goes into your own copy of it.")
+    last = next(iter(jobs.list_jobs(experiment.name)), None)
+    if last is not None and last.state in ("failed", "lost"):
+        st.error(last.message)
+
+
+@st.fragment(run_every=POLL)
+def job_panel(experiment: str) -> None:
+    """Progress of the running job of an experiment, with a button that stops it; reruns the page at its end."""
+    running = [job for job in jobs.list_jobs(experiment) if job.running]
+    if not running:
+        st.rerun()
+    job = running[0]
+    left = job.seconds_left
+    remaining = "" if left is None else f", about {duration(left)} left"
+    count = f" {job.done} of {job.total}" if job.total else ""
+    bar, button = st.columns([6, 1], vertical_alignment="center")
+    bar.progress(job.fraction, text=f"{job.label.capitalize()}:{count}{remaining}")
+    if button.button("Stop", key=f"stop-{job.id}", icon=":material/stop:", width="stretch"):
+        jobs.stop(job)
+        st.rerun()
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+# Figures --------------------------------------------------------------------------------------------------
+
+
+def plot(figure: go.Figure, *, key: str, height: int | None = None) -> None:
+    """Draw a 2-D figure, with its text alternative for those who cannot see it."""
+    if height is not None:
+        figure.update_layout(height=height)
+    st.plotly_chart(figure, key=key, width="stretch", theme=None, config=PLOTLY_CONFIG, alt=alternative(figure))
+
+
+def alternative(figure: go.Figure) -> str:
+    """The figure in words, for those who cannot see it."""
+    return str((figure.layout.meta or {}).get("alt", "A figure without a description."))
+
+
+def how_to_read(text: str) -> None:
+    """A closed explanation under the picture."""
+    with st.expander("How to read this", icon=":material/menu_book:"):
+        st.markdown(text)
+
+
+def take_with_you(
+    make: Callable[[], go.Figure], *, name: str, command: str, key: str, size: tuple[int, int] = (1000, 640)
+) -> None:
+    """Downloads of a figure and its numbers, made only when asked for, and the command that remakes them."""
+    with st.expander("Take it with you", icon=":material/download:"):
+        columns = st.columns(6)
+        for column, kind in zip(columns, ("png", "svg", "pdf", "html", "csv"), strict=False):
+            column.download_button(
+                kind.upper(),
+                data=lambda kind=kind: render(make(), kind, width=size[0], height=size[1]),
+                file_name=f"{name}.{kind}",
+                key=f"take-{key}-{kind}",
+                width="stretch",
+                on_click="ignore",
+            )
+        st.code(command, language="bash")
+
+
+def share_hint() -> None:
+    """Say that the address bar is the state."""
+    st.caption(":material/link: The address of this page reopens exactly this view.")
+
+
+UD_HELP = (
+    "Unlearnable Distance: mean learnable blocks of the poisoned run divided by those of the clean run. Near 1 the "
+    "data are as learnable as clean ones, towards 0 they are unlearnable, above 1 the network learns, but wrongly."
+)
+
+
+def main_ud(experiment: Experiment) -> tuple[str, str | None]:
+    """UD of the first poisoned arm under the experiment's own settings, and its spread, as texts."""
+    try:
+        report = newest_report(experiment)
+    except ValueError:
+        return "–", None
+    arm = next((a for a in report.arms if not a.control), report.arms[0])
+    return format_ud(arm.summary.mean), spread_text(arm)
+
+
+def spread_text(arm: ArmUd) -> str:
+    """How far a UD may be trusted, in a few words."""
+    if arm.summary.std is None:
+        return "one run, no spread known"
+    return f"± {arm.summary.std:.2f} ({len(arm.pairs)} seeds)"
+
+
+def test_accuracies(picture: SurfacePicture, step: int) -> list[tuple[PathData, float | None]]:
+    """Test accuracy of every run of a picture at the checkpoint nearest to a step."""
+    found = []
+    for path in picture.paths:
+        values = picture.metrics[path.name].get("test_accuracy")
+        i = int(np.argmin(np.abs(path.steps - step)))
+        found.append((path, None if values is None else float(values[i])))
+    return found
+
+
+def percent(value: float | None) -> str:
+    """An accuracy for a metric."""
+    return "–" if value is None or value != value else f"{100 * value:.1f} %"
+
+
+def fail_softly(error: Exception) -> None:
+    """One sentence instead of a stack trace."""
+    st.error(str(error), icon=":material/error:")
+
+
+# SAL ------------------------------------------------------------------------------------------------------
+
+
+def stored_sal(experiment: Experiment) -> dict[SalSpec, dict[str, SalSeries]]:
+    """SAL results of an experiment by settings, the experiment's own settings first."""
+    files = experiment.result_files("sal")
+    stamp = (len(files), *sorted(file.stat().st_mtime_ns for file in files))
+    stored = _stored_sal(str(experiment.path), stamp)
+    own = experiment.spec.sal
+    return dict(sorted(stored.items(), key=lambda item: item[0] != own))
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _stored_sal(path: str, stamp: tuple[int, ...]) -> dict[SalSpec, dict[str, SalSeries]]:
+    return read_stored_sal(Experiment.open(path))
+
+
+def sal_picker(experiment: Experiment, stored: dict[SalSpec, dict[str, SalSeries]]) -> SalSpec | None:
+    """Choose among the ways SAL was measured; None when there is none."""
+    if not stored:
+        return None
+    labels = {_sal_label(options, stored): options for options in stored}
+    return labels[
+        st.selectbox(
+            "SAL measured by",
+            list(labels),
+            key="sal",
+            bind="query-params",
+            help="Search follows the paper: gradient steps up and down within the ball. Gradient is its first-order "
+            "estimate. More ways can be measured with the command sal.",
+        )
+    ]
+
+
+def _sal_label(options: SalSpec, stored: dict[SalSpec, dict[str, SalSeries]]) -> str:
+    label = f"{options.method}, per {options.blocks}"
+    if sum((o.method, o.blocks) == (options.method, options.blocks) for o in stored) > 1:
+        label += f", ε {options.epsilon:g}, {options.samples or 'all'} samples, batch {options.batch_size or 'full'}"
+        label += f", {options.steps} steps, p {options.p:g}"
+    return label
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def _report(path: str, options: SalSpec, stamp: tuple[str, ...]) -> UdReport:
+    experiment = Experiment.open(path)
+    return report_ud(experiment, options, read_stored_sal(experiment)[options])
+
+
+def report(experiment: Experiment, options: SalSpec, stored: dict[SalSpec, dict[str, SalSeries]]) -> UdReport:
+    """The UD report of one way of measuring. Raises ValueError with a sentence when a side is missing."""
+    stamp = tuple(f"{name}:{len(series.steps)}" for name, series in sorted(stored[options].items()))
+    return _report(str(experiment.path), options, stamp)
+
+
+def offer_sal(experiment: Experiment, options: SalSpec | None = None) -> None:
+    """Offer to train or measure what UD needs."""
+    if not experiment.finished_runs():
+        offer(f"{experiment.name} is not trained yet.", experiment, ["run", "EXP", "--live"], key="sal-train")
+        return
+    arguments = ["ud", "EXP"]
+    if options is not None:
+        arguments += ["--method", options.method, "--blocks", options.blocks]
+    offer("The sharpness of these runs has not been measured yet.", experiment, arguments, key="sal")

@@ -1,0 +1,176 @@
+"""Sharpness: SAL of every block, clean against poisoned, at one checkpoint and over time."""
+
+from __future__ import annotations
+
+import numpy as np
+import streamlit as st
+
+from analysis import figures, rank_correlation
+from experiments import Experiment, SalSeries, SalSpec, UdReport, draw
+from experiments.pictures import sal_subtitle
+from experiments.ud_step import PairUd
+from pages import parts
+
+
+def main() -> None:
+    """Lay out the page from top to bottom."""
+    st.title("Sharpness")
+    st.markdown(
+        "How much can each block of weights still move the loss? Blocks to the right of β are **learnable**; "
+        "watch the poisoned ones fall to its left."
+    )
+    experiment = parts.current()
+    stored = parts.stored_sal(experiment)
+    picture_column, control_column = st.columns([3.2, 1], gap="medium")
+    with control_column:
+        options = parts.sal_picker(experiment, stored)
+    if options is None:
+        with picture_column:
+            parts.offer_sal(experiment)
+        return
+    try:
+        report = parts.report(experiment, options, stored)
+    except ValueError as error:
+        with picture_column:
+            parts.fail_softly(error)
+            parts.offer_sal(experiment, options)
+        return
+    series = stored[options]
+    with control_column:
+        seed, names = _run_controls(experiment, report, series)
+    if not names:
+        picture_column.info("Choose at least one poisoned run to compare with the clean one.")
+        return
+    clean = series[f"{experiment.spec.clean_arm}-s{seed}"]
+    poisoned = {name: series[name] for name in names}
+    pairs = {f"{arm.arm}-s{pair.seed}": pair for arm in report.arms for pair in arm.pairs}
+    with picture_column:
+        _histogram(experiment, options, report, clean, poisoned, pairs[names[0]])
+    _numbers(clean, poisoned, pairs)
+    _over_time(experiment, clean, poisoned, pairs)
+    _explain(experiment, options, stored, clean)
+
+
+def _run_controls(experiment: Experiment, report: UdReport, series: dict[str, SalSeries]) -> tuple[int, list[str]]:
+    seeds = sorted({pair.seed for arm in report.arms for pair in arm.pairs})
+    seed = seeds[0]
+    if len(seeds) > 1:
+        seed = st.selectbox("Seed", seeds, key="seed", bind="query-params")
+    names = [f"{a.arm}-s{p.seed}" for a in report.arms for p in a.pairs if p.seed == seed]
+    chosen = st.multiselect("Poisoned runs", names, default=names, key="poisoned", bind="query-params")
+    return seed, [name for name in names if name in chosen]
+
+
+def _histogram(
+    experiment: Experiment,
+    options: SalSpec,
+    report: UdReport,
+    clean: SalSeries,
+    poisoned: dict[str, SalSeries],
+    pair: PairUd,
+) -> None:
+    steps = [int(step) for step in clean.steps]
+    epochs = dict(zip(steps, clean.epochs, strict=True))
+    step = steps[-1]
+    if len(steps) > 1:
+        step = st.select_slider(
+            "Checkpoint",
+            steps,
+            value=steps[-1],
+            format_func=lambda s: f"step {s} (epoch {epochs[s]:.3g})",
+            key="checkpoint",
+            bind="query-params",
+        )
+    figure = figures.sal_histogram(
+        clean.sal[steps.index(step)],
+        {name: one.sal[_nearest(one, step)] for name, one in poisoned.items()},
+        pair.distance.threshold,
+        roles={name: experiment.role_of(name) for name in poisoned},
+        subtitle=sal_subtitle(options, report.samples, f"step {step}, epoch {epochs[step]:.3g}, seed {pair.seed}"),
+        dark=parts.is_dark(),
+    )
+    parts.plot(figure, key="sal-histogram")
+
+
+def _nearest(series: SalSeries, step: int) -> int:
+    return int(np.argmin(np.abs(series.steps - step)))
+
+
+def _numbers(clean: SalSeries, poisoned: dict[str, SalSeries], pairs: dict[str, PairUd]) -> None:
+    first = pairs[next(iter(poisoned))].distance
+    columns = st.columns(len(poisoned) + 2)
+    columns[0].metric("β, learnable threshold", f"{first.threshold:.3g} nats", help="From the clean run alone.")
+    columns[1].metric(
+        f"{clean.run} learnable blocks",
+        f"{first.learnable_clean:.1f} of {len(clean.blocks)}",
+        help="Mean over checkpoints.",
+    )
+    for column, name in zip(columns[2:], poisoned, strict=True):
+        distance = pairs[name].distance
+        column.metric(
+            f"{name} learnable blocks",
+            f"{distance.learnable_poisoned:.1f}",
+            f"{distance.learnable_poisoned - distance.learnable_clean:+.1f}",
+        )
+
+
+def _over_time(
+    experiment: Experiment, clean: SalSeries, poisoned: dict[str, SalSeries], pairs: dict[str, PairUd]
+) -> None:
+    dark = parts.is_dark()
+    st.subheader("Learnable blocks over time")
+    first = pairs[next(iter(poisoned))].distance
+    counts = {clean.run: (clean.epochs, first.counts_clean)}
+    counts |= {name: (one.epochs, pairs[name].distance.counts_poisoned) for name, one in poisoned.items()}
+    roles = {name: experiment.role_of(name) for name in counts}
+    parts.plot(figures.learnable_blocks_over_time(counts, roles, dark=dark), key="lp-time")
+    st.subheader("Every block over time")
+    st.markdown("One row per block, one column per checkpoint; all panels share one colour scale.")
+    panels = {clean.run: (clean.sal, clean.epochs)} | {n: (o.sal, o.epochs) for n, o in poisoned.items()}
+    parts.plot(figures.sal_heatmap(panels, clean.blocks, dark=dark), key="sal-heat")
+
+
+def _explain(
+    experiment: Experiment, options: SalSpec, stored: dict[SalSpec, dict[str, SalSeries]], clean: SalSeries
+) -> None:
+    _agreement(options, stored, clean)
+    parts.how_to_read(
+        f"""
+**SAL** of a block is the largest change of the loss when this block alone is moved by at most ε = {options.epsilon:g}
+of its own norm (Ye, Su and Qian 2025, Definition 1). High: the block still steers the loss, it is *learnable*. Low: the
+landscape around it is flat.
+
+**β** is found on the clean run: at every checkpoint the blocks are split into two groups (k-means), and β is the mean
+of the midpoints. **#LP** counts the blocks above β.
+
+Each run is measured on **its own training data**. The values depend on the sample, the batches and, for the search,
+on its steps: the subtitle names them. The *gradient* estimate is first order, SAL ≈ ε‖θ‖·‖∇L‖.
+"""
+    )
+    parts.take_with_you(
+        lambda: draw(experiment, "sal"),
+        name=f"{experiment.name}-sal",
+        command=parts.command_of(["export", experiment.name, "--figure", "sal", "--format", "pdf"]),
+        key="sal",
+    )
+    parts.share_hint()
+
+
+def _agreement(options: SalSpec, stored: dict[SalSpec, dict[str, SalSeries]], clean: SalSeries) -> None:
+    """Where both estimates exist, how well the gradient orders the blocks as the search does."""
+    for other, series in stored.items():
+        same = other.blocks == options.blocks and other.epsilon == options.epsilon and other.p == options.p
+        partner = series.get(clean.run)
+        if same and other.method != options.method and partner is not None:
+            shared = np.intersect1d(partner.steps, clean.steps)
+            rows = [np.searchsorted(one.steps, shared) for one in (clean, partner)]
+            if shared.size:
+                rho = rank_correlation(clean.sal[rows[0]].ravel(), partner.sal[rows[1]].ravel())
+                st.caption(
+                    f"Gradient and search order the blocks of {clean.run} alike with Spearman's ρ = {rho:.2f} "
+                    f"over {shared.size} checkpoints."
+                )
+                return
+
+
+main()
