@@ -1,1 +1,22 @@
-"""checkpoints"""
+"""The store: record, read, pack, check and import runs; write and read results. Knows no data set and draws nothing."""
+
+from checkpoints.container import Result, read_result, write_result
+from checkpoints.durable import write_bytes
+from checkpoints.errors import CheckpointError
+from checkpoints.layout import Parameters
+from checkpoints.recorder import Recorder, ResumePoint
+from checkpoints.run import Run, copy_run, open_run
+
+__all__ = [
+    "CheckpointError",
+    "Parameters",
+    "Recorder",
+    "Result",
+    "ResumePoint",
+    "Run",
+    "copy_run",
+    "open_run",
+    "read_result",
+    "write_bytes",
+    "write_result",
+]

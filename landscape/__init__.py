@@ -1,1 +1,30 @@
-"""landscape"""
+"""Geometry: parameter vectors and blocks, planes, projections, loss surfaces."""
+
+from landscape.directions import filter_normalize
+from landscape.divergence import Divergence, rank_divergence
+from landscape.evaluation import Losses, evaluate_points, evaluate_states
+from landscape.parameters import Block, BlockSelection, Granularity, ParameterLayout, model_blocks
+from landscape.planes import Plane, parameter_plane, pca_plane, random_plane, three_point_plane
+from landscape.surface import Surface, evaluate_surface, path_box
+
+__all__ = [
+    "Block",
+    "BlockSelection",
+    "Divergence",
+    "Granularity",
+    "Losses",
+    "ParameterLayout",
+    "Plane",
+    "Surface",
+    "evaluate_points",
+    "evaluate_states",
+    "evaluate_surface",
+    "filter_normalize",
+    "model_blocks",
+    "parameter_plane",
+    "path_box",
+    "pca_plane",
+    "random_plane",
+    "rank_divergence",
+    "three_point_plane",
+]

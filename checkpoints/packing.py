@@ -1,0 +1,106 @@
+"""From a folder of checkpoints to the one file of a finished run, and from somebody's run to one of ours."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from checkpoints.container import Body, read_sealed, write_sealed
+from checkpoints.durable import replacing
+from checkpoints.errors import CheckpointError
+from checkpoints.layout import StateLayout
+from checkpoints.manifest import Commit, read_checkpoint, read_manifest
+
+KIND = "run"
+
+
+def pack(folder: Path, target: Path) -> None:
+    """Write the recording in ``folder`` as the one file ``target``; every row is read back and compared."""
+    layout, metadata, commits, _ = read_manifest(folder)
+    metrics = sorted({name for commit in commits for name in commit.metrics})
+    rest = np.zeros((len(commits), layout.others.bytes), np.uint8)
+    digests = np.zeros((len(commits), 32), np.uint8)
+
+    def rows() -> Iterator[NDArray[Any]]:
+        for i, commit in enumerate(commits):
+            vector, rest[i] = read_checkpoint(folder, commit, layout)
+            yield vector
+
+    # The sealed arrays are written before the body, so what only reading gives is gathered first.
+    for i, vector in enumerate(rows()):
+        digests[i] = np.frombuffer(hashlib.sha256(vector.tobytes()).digest(), np.uint8)
+    arrays: dict[str, NDArray[Any]] = {
+        "steps": np.array([commit.step for commit in commits], np.int64),
+        "epochs": np.array([commit.epoch for commit in commits], np.float64),
+        "digests": digests,
+        "others": rest,
+        **{f"metrics/{i}": _column(commits, name) for i, name in enumerate(metrics)},
+    }
+    header = {"layout": layout.to_json(), "metadata": metadata, "metrics": metrics}
+    body = (len(commits), layout.parameters.size, layout.vector_dtype, rows())
+    with replacing(target) as temporary:
+        write_sealed(temporary, kind=KIND, header=header, arrays=arrays, body=body)
+        _verify(temporary, target, digests)
+
+
+def read_packed(path: Path) -> tuple[StateLayout, dict[str, Any], dict[str, NDArray[Any]], Body]:
+    """Open a packed run: layout, header, the sealed arrays, and where the rows lie."""
+    header, arrays, body = read_sealed(path, kind=KIND)
+    try:
+        layout = StateLayout.from_json(header["layout"])
+        names, metadata = header["metrics"], header["metadata"]
+        steps, epochs = arrays["steps"], arrays["epochs"]
+        digests, others = arrays["digests"], arrays["others"]
+        n = len(steps)
+        if (
+            body is None
+            or body.shape != (n, layout.parameters.size)
+            or body.dtype != layout.vector_dtype
+            or steps.dtype != np.int64
+            or epochs.dtype != np.float64
+            or epochs.shape != (n,)
+            or steps.ndim != 1
+            or digests.shape != (n, 32)
+            or digests.dtype != np.uint8
+            or others.shape != (n, layout.others.bytes)
+            or others.dtype != np.uint8
+            or not isinstance(metadata, dict)
+            or not all(isinstance(name, str) for name in names)
+            or any(arrays[f"metrics/{i}"].shape != (n,) for i in range(len(names)))
+            or np.any(np.diff(steps) <= 0)
+        ):
+            raise ValueError("shapes")
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
+        raise CheckpointError(f"{path} is not a run of this format: its tables do not fit together.") from None
+    return layout, header, arrays, body
+
+
+def read_row(path: Path, body: Body, i: int, digest: bytes) -> NDArray[Any]:
+    """Read one row of a run and compare it with its digest."""
+    try:
+        with path.open("rb") as file:
+            file.seek(body.offset + i * body.row_bytes)
+            data = file.read(body.row_bytes)
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read ({error.strerror or error}).") from None
+    if hashlib.sha256(data).digest() != digest:
+        raise CheckpointError(f"{path} is damaged at checkpoint {i}; restore it from a copy or train the run again.")
+    return np.frombuffer(data, body.dtype)
+
+
+def _verify(temporary: Path, target: Path, digests: NDArray[np.uint8]) -> None:
+    _, _, _, body = read_packed(temporary)
+    for i, digest in enumerate(digests):
+        try:
+            read_row(temporary, body, i, digest.tobytes())
+        except CheckpointError:
+            raise CheckpointError(f"{target} did not read back as written; check the disk and try again.") from None
+
+
+def _column(commits: list[Commit], name: str) -> NDArray[np.float64]:
+    return np.array([commit.metrics.get(name, np.nan) for commit in commits], np.float64)

@@ -1,0 +1,190 @@
+"""Reading runs: one checkpoint at a time, whether they are finished or still being recorded."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from checkpoints.container import Body
+from checkpoints.durable import replacing
+from checkpoints.errors import CheckpointError
+from checkpoints.layout import Parameters, StateLayout
+from checkpoints.manifest import MANIFEST, Commit, live_folder, read_checkpoint, read_manifest
+from checkpoints.packing import pack, read_packed, read_row
+
+
+class Run:
+    """A recorded run with T checkpoints of D trainable parameters. Open it with :func:`open_run`.
+
+    Attributes:
+        path: The file, or the folder of a live recording.
+        steps: [T] int64, optimiser steps, ascending.
+        epochs: [T] float64, NaN where not recorded.
+        metrics: {name: [T] float64}, NaN where not recorded.
+        parameters: ``names`` and ``shapes`` of the trainable parameters, in model order.
+        metadata: What the recorder was given.
+        is_live: Whether this is a snapshot of a recording that is not finished.
+        fingerprint: 32 hexadecimal digits that depend on steps, weights and layout only.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        layout: StateLayout,
+        metadata: dict[str, Any],
+        steps: NDArray[np.int64],
+        epochs: NDArray[np.float64],
+        metrics: dict[str, NDArray[np.float64]],
+        source: _Rows,
+    ) -> None:
+        self.path, self.metadata = path, metadata
+        self.steps, self.epochs, self.metrics = steps, epochs, metrics
+        self.parameters = Parameters(layout.parameters.names, layout.parameters.shapes)
+        self.is_live = source.live
+        self._layout, self._source = layout, source
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r}, {len(self)} checkpoints of {self._layout.parameters.size} parameters)"
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of what was recorded; equal for a live and a packed copy of the same checkpoints."""
+        digest = hashlib.sha256(repr(self._layout).encode() + self.steps.tobytes())
+        for i in range(len(self)):
+            digest.update(self._source.digest(i))
+        return digest.hexdigest()[:32]
+
+    def vector(self, i: int) -> NDArray[np.float32]:
+        """The trainable parameters at checkpoint ``i`` as float32 [D]; negative ``i`` counts from the end."""
+        return self._source.read(self._index(i))[0].astype(np.float32)
+
+    def vectors(self, start: int = 0, stop: int | None = None) -> NDArray[np.float32]:
+        """Several checkpoints as float32 [stop − start, D]."""
+        chosen = range(len(self))[start:stop]
+        rows = np.empty((len(chosen), self._layout.parameters.size), np.float32)
+        for row, i in zip(rows, chosen, strict=True):
+            row[:] = self._source.read(i)[0]
+        return rows
+
+    def state_dict(self, i: int) -> dict[str, Tensor]:
+        """The full state at checkpoint ``i``: every parameter and buffer in its own type, under all its names."""
+        return self._layout.state_dict(*self._source.read(self._index(i)))
+
+    def close(self) -> None:
+        """Runs hold no open file; this exists so that they can be used as context managers."""
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _index(self, i: int) -> int:
+        if not -len(self) <= i < len(self):
+            raise CheckpointError(f"{self.path} has {len(self)} checkpoints; there is no number {i}.")
+        return i % len(self)
+
+
+class _Rows:
+    """Where a run's checkpoints come from."""
+
+    live = False
+
+    def read(self, i: int) -> tuple[NDArray[Any], NDArray[np.uint8]]:
+        raise AssertionError
+
+    def digest(self, i: int) -> bytes:
+        raise AssertionError
+
+
+class _PackedRows(_Rows):
+    def __init__(self, path: Path, body: Body, arrays: dict[str, NDArray[Any]]) -> None:
+        self._path, self._body = path, body
+        self._digests, self._others = arrays["digests"], arrays["others"]
+
+    def read(self, i: int) -> tuple[NDArray[Any], NDArray[np.uint8]]:
+        return read_row(self._path, self._body, i, self._digests[i].tobytes()), self._others[i]
+
+    def digest(self, i: int) -> bytes:
+        rest = self._others[i].tobytes()
+        return bytes(self._digests[i].tobytes()) + hashlib.sha256(rest).digest()
+
+
+class _LiveRows(_Rows):
+    live = True
+
+    def __init__(self, folder: Path, layout: StateLayout, commits: list[Commit]) -> None:
+        self._folder, self._layout, self._commits = folder, layout, commits
+
+    def read(self, i: int) -> tuple[NDArray[Any], NDArray[np.uint8]]:
+        return read_checkpoint(self._folder, self._commits[i], self._layout)
+
+    def digest(self, i: int) -> bytes:
+        vector, rest = self.read(i)
+        return hashlib.sha256(vector.tobytes()).digest() + hashlib.sha256(rest.tobytes()).digest()
+
+
+def open_run(path: str | os.PathLike[str]) -> Run:
+    """Open a recorded run: a packed file, or one that is still being recorded (found from either path).
+
+    Opening checks the file's seal, its structure and its sizes; each checkpoint is verified when it is read.
+
+    Raises:
+        CheckpointError: There is none, or it is damaged, foreign, truncated or hostile.
+    """
+    place = Path(path)
+    for candidate in (place, place.with_name(place.name + ".h5")):
+        if candidate.is_file():
+            return _open_packed(candidate)
+        if (live_folder(candidate) / MANIFEST).is_file():
+            return _open_live(live_folder(candidate))
+    if place.is_dir():
+        raise CheckpointError(f"{place} is a folder without a recording; give the file or folder that Recorder wrote.")
+    raise CheckpointError(f"There is no run at {place}; give the file or folder that Recorder wrote.")
+
+
+def copy_run(source: str | os.PathLike[str], destination: str | os.PathLike[str]) -> None:
+    """Copy somebody's recorded run, packed or live, to a packed file of ours, verifying every checkpoint."""
+    target = Path(destination)
+    if target.exists():
+        raise CheckpointError(f"{target} exists already; choose another path or remove it.")
+    run = open_run(source)
+    for i in range(len(run)):
+        run.vector(i)
+    if run.is_live:
+        pack(run.path, target)
+        return
+    with replacing(target) as temporary:
+        shutil.copyfile(run.path, temporary)
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        read_packed(temporary)
+
+
+def _open_packed(path: Path) -> Run:
+    layout, header, arrays, body = read_packed(path)
+    metrics = {name: arrays[f"metrics/{i}"] for i, name in enumerate(header["metrics"])}
+    source = _PackedRows(path, body, arrays)
+    return Run(path, layout, header["metadata"], arrays["steps"], arrays["epochs"], metrics, source)
+
+
+def _open_live(folder: Path) -> Run:
+    layout, metadata, commits, _ = read_manifest(folder)
+    names = sorted({name for commit in commits for name in commit.metrics})
+    metrics = {n: np.array([c.metrics.get(n, np.nan) for c in commits], np.float64) for n in names}
+    steps = np.array([commit.step for commit in commits], np.int64)
+    epochs = np.array([commit.epoch for commit in commits], np.float64)
+    return Run(folder, layout, metadata, steps, epochs, metrics, _LiveRows(folder, layout, commits))

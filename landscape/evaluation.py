@@ -1,0 +1,157 @@
+"""Mean losses of many parameter vectors on fixed data, accumulated in float64; the caller's model stays as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from landscape.parameters import ParameterLayout
+
+Batches = Iterable[tuple[Tensor, Tensor]]
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class Losses:
+    """Mean losses of N models.
+
+    Attributes:
+        loss: [N] in nats for cross-entropy.
+        accuracy: [N] in [0, 1], or None where targets are no class indices.
+        standard_error: [N] of the mean loss over samples, or None for a loss of the caller's own.
+        samples: Samples behind each mean.
+    """
+
+    loss: NDArray[np.float64]
+    accuracy: NDArray[np.float64] | None
+    standard_error: NDArray[np.float64] | None
+    samples: int
+
+
+def evaluate_points(
+    model: nn.Module, vectors: Iterable[ArrayLike], batches: Batches, *, loss: Loss | None = None
+) -> Losses:
+    """Mean loss at each parameter vector [D], with the model's own buffers; evaluation mode.
+
+    Raises ValueError for empty batches, labels out of range, or vectors of another size.
+    """
+    evaluator = Evaluator(model, batches, loss)
+    with evaluator.borrowed(model):
+        return evaluator.collect(evaluator.at(np.asarray(v, dtype=np.float64)) for v in vectors)
+
+
+def evaluate_states(
+    model: nn.Module, states: Iterable[Mapping[str, Tensor]], batches: Batches, *, loss: Loss | None = None
+) -> Losses:
+    """Mean loss of each full state dict, with its own buffers (the true loss along a path); evaluation mode."""
+    evaluator = Evaluator(model, batches, loss)
+
+    def measured() -> Iterator[Measured]:
+        for state in states:
+            model.load_state_dict(state)
+            yield evaluator.measure()
+
+    with evaluator.borrowed(model):
+        return evaluator.collect(measured())
+
+
+Measured = tuple[float, float, float]  # mean loss, accuracy, standard error; NaN where not defined
+
+
+class Evaluator:
+    """A model, fixed data and a loss, ready to be measured at many points."""
+
+    def __init__(self, model: nn.Module, batches: Batches, loss: Loss | None) -> None:
+        self.model, self.loss = model, loss
+        self.layout = ParameterLayout.from_model(model)
+        self.batches = [(inputs, targets) for inputs, targets in batches]
+        self.samples = sum(len(targets) for _, targets in self.batches)
+        if self.samples == 0:
+            raise ValueError("There are no samples to evaluate on; give at least one batch.")
+        self.classes = all(not t.is_floating_point() and t.dim() == 1 for _, t in self.batches)
+        self._parameters = [p for p in model.parameters() if p.requires_grad]
+        self._checked = False
+
+    @contextmanager
+    def borrowed(self, model: nn.Module) -> Iterator[None]:
+        """Use the model in evaluation mode; put back every weight, buffer and mode afterwards, come what may."""
+        modes = {module: module.training for module in model.modules()}
+        saved = {name: tensor.detach().clone() for name, tensor in _tensors(model).items()}
+        model.eval()
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                for name, tensor in _tensors(model).items():
+                    tensor.copy_(saved[name])
+            for module, training in modes.items():
+                module.training = training
+
+    def at(self, vector: NDArray[np.float64]) -> Measured:
+        """Measure at one parameter vector [D]."""
+        if vector.shape != (self.layout.size,):
+            raise ValueError(f"The model has {self.layout.size} parameters, but a point has shape {vector.shape}.")
+        flat = torch.from_numpy(vector)
+        start = 0
+        with torch.no_grad():
+            for parameter in self._parameters:
+                parameter.copy_(flat[start : start + parameter.numel()].view(parameter.shape))
+                start += parameter.numel()
+        return self.measure()
+
+    def measure(self) -> Measured:
+        """Measure the model as it stands: sample means in float64."""
+        total = correct = squares = 0.0
+        with torch.inference_mode():
+            for inputs, targets in self.batches:
+                outputs = self.model(inputs)
+                if self.loss is not None:
+                    total += float(self.loss(outputs, targets)) * len(targets)
+                else:
+                    self._check_labels(outputs, targets)
+                    each = functional.cross_entropy(outputs, targets, reduction="none").double()
+                    each = each.reshape(len(targets), -1).mean(dim=1)
+                    total += float(each.sum())
+                    squares += float((each * each).sum())
+                if self.classes:
+                    correct += float((outputs.argmax(dim=1) == targets).sum())
+        n = self.samples
+        mean = total / n
+        spread = max(squares / n - mean * mean, 0.0) if self.loss is None and np.isfinite(mean) else np.nan
+        error = float(np.sqrt(spread / (n - 1))) if n > 1 else float("nan")
+        return mean, correct / n if self.classes else float("nan"), error
+
+    def collect(self, measured: Iterable[Measured]) -> Losses:
+        """Arrange measurements as arrays."""
+        table = np.array(list(measured), dtype=np.float64).reshape(-1, 3)
+        return Losses(
+            table[:, 0],
+            table[:, 1] if self.classes else None,
+            table[:, 2] if self.loss is None else None,
+            self.samples,
+        )
+
+    def _check_labels(self, outputs: Tensor, targets: Tensor) -> None:
+        if self._checked or targets.is_floating_point():
+            return
+        for _, labels in self.batches:
+            low, high = int(labels.min()), int(labels.max())
+            if low < 0 or high >= outputs.shape[1]:
+                wrong = low if low < 0 else high
+                raise ValueError(
+                    f"The label {wrong} does not fit a model with {outputs.shape[1]} outputs; labels must be 0 to "
+                    f"{outputs.shape[1] - 1}."
+                )
+        self._checked = True
+
+
+def _tensors(model: nn.Module) -> dict[str, Any]:
+    return {**dict(model.named_parameters()), **dict(model.named_buffers())}
