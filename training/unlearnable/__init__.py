@@ -1,1 +1,95 @@
-"""training/unlearnable"""
+"""Unlearnable methods: one file each, behind one registry. A method never changes a label.
+
+A method is a function ``perturb(dataset, *, seed, strength, **options) -> Perturbation`` that perturbs every
+training sample; :func:`poison` picks the share of samples that get it, clips images to [0, 1] and rounds 8-bit ones.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.data import Dataset
+from training.unlearnable import class_random, ops, uniform_noise
+from training.unlearnable.perturbation import Perturbation
+
+UNLEARNABLE: dict[str, Callable[..., Perturbation]] = {
+    "ops": ops.perturb,
+    "class-random": class_random.perturb,
+    "uniform-noise": uniform_noise.perturb,
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Poison:
+    """A poisoned training set.
+
+    Attributes:
+        x_train: [N, …] float32, what a network is trained on.
+        perturbation: [N, …] float32, x_train minus the clean inputs.
+        changed: [N] bool, the samples the method was applied to.
+        description: One sentence: method, budget, share.
+    """
+
+    x_train: NDArray[np.float32]
+    perturbation: NDArray[np.float32]
+    changed: NDArray[np.bool_]
+    description: str
+
+
+def poison(
+    name: str, dataset: Dataset, *, seed: int, ratio: float = 1.0, strength: float | None = None, **options: Any
+) -> Poison:
+    """Apply an unlearnable method to the training data; labels and test data stay as they are.
+
+    Args:
+        name: One of ``UNLEARNABLE``.
+        dataset: Clean data.
+        seed: Decides the method's randomness and which samples are poisoned.
+        ratio: Share of samples poisoned; exactly round(ratio · N) are.
+        strength: The method's budget; default the method's own.
+        options: The method's own settings.
+
+    Raises:
+        ValueError: Unknown method or option, or data the method cannot be applied to.
+    """
+    if name not in UNLEARNABLE:
+        close = difflib.get_close_matches(name, UNLEARNABLE, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(UNLEARNABLE)}."
+        raise ValueError(f"There is no unlearnable method called {name!r}; {hint}")
+    if not 0 <= ratio <= 1:
+        raise ValueError(f"The poison ratio must lie between 0 and 1, not {ratio}.")
+    if strength is not None and not (np.isfinite(strength) and strength > 0):
+        raise ValueError(f"The strength must be a positive number, not {strength}.")
+    method = UNLEARNABLE[name]
+    known = set(inspect.signature(method).parameters) - {"dataset", "seed", "strength"}
+    unknown = sorted(set(options) - known)
+    if unknown:
+        raise ValueError(f"{name} has no option {unknown[0]!r}; it knows {', '.join(sorted(known)) or 'none'}.")
+    made = method(dataset, seed=seed, strength=strength, **options)
+    n = len(dataset.y_train)
+    changed = np.zeros(n, bool)
+    changed[np.random.default_rng([seed, 1]).permutation(n)[: round(ratio * n)]] = True
+    x_train = dataset.x_train.copy()
+    x_train[changed] = _applied(dataset, made.delta, changed)
+    share = "" if ratio == 1 else f" on {int(changed.sum())} of {n} samples"
+    return Poison(x_train, x_train - dataset.x_train, changed, made.description + share)
+
+
+def _applied(dataset: Dataset, delta: NDArray[np.float64], changed: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Clean plus perturbation; images clipped to [0, 1] and, if 8-bit, rounded half up so that budgets stay exact."""
+    moved = dataset.x_train[changed].astype(np.float64) + delta[changed]
+    if dataset.kind == "image":
+        moved = np.clip(moved, 0.0, 1.0)
+        if dataset.eight_bit:
+            moved = np.floor(moved * 255.0 + 0.5) / 255.0
+    return moved.astype(np.float32)
+
+
+__all__ = ["UNLEARNABLE", "Perturbation", "Poison", "poison"]

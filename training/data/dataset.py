@@ -1,0 +1,136 @@
+"""What a data set is."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+MAX_CLASSES = 10_000
+
+
+class DatasetError(ValueError):
+    """Data that cannot be used; one sentence with the remedy."""
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Training and test data of a classification task.
+
+    Attributes:
+        name: What to call it.
+        x_train: [N, features] or [N, C, H, W] float32; images lie in [0, 1].
+        y_train: [N] int64 in 0 … n_classes − 1.
+        x_test, y_test: Likewise.
+        n_classes: K.
+        kind: ``"features"`` or ``"image"``.
+        eight_bit: Whether images are exact multiples of 1/255.
+    """
+
+    name: str
+    x_train: NDArray[np.float32]
+    y_train: NDArray[np.int64]
+    x_test: NDArray[np.float32]
+    y_test: NDArray[np.int64]
+    n_classes: int
+    kind: str
+    eight_bit: bool = False
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of one sample."""
+        return tuple(self.x_train.shape[1:])
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """32 hexadecimal digits that depend on the four arrays alone."""
+        return fingerprint_arrays(self.x_train, self.y_train, self.x_test, self.y_test)
+
+
+def fingerprint_arrays(*arrays: ArrayLike) -> str:
+    """Hash of shapes, types and values, the same on every machine."""
+    digest = hashlib.sha256()
+    for given in arrays:
+        array = np.ascontiguousarray(given)
+        little = array.astype(array.dtype.newbyteorder("<"), copy=False)
+        digest.update(f"{array.dtype.kind}{array.dtype.itemsize}{array.shape}".encode())
+        digest.update(little.tobytes())
+    return digest.hexdigest()[:32]
+
+
+def make_dataset(
+    name: str, x_train: ArrayLike, y_train: ArrayLike, x_test: ArrayLike, y_test: ArrayLike, *, where: str
+) -> Dataset:
+    """Check four arrays and bring them into the house's form.
+
+    Images may be [N, H, W], [N, H, W, C] or [N, C, H, W]; 8-bit ones are divided by 255.
+    """
+    inputs = {"x_train": np.asarray(x_train), "x_test": np.asarray(x_test)}
+    labels = {"y_train": np.asarray(y_train), "y_test": np.asarray(y_test)}
+    for key, array in (inputs | labels).items():
+        if array.dtype.kind not in "biuf":
+            raise DatasetError(f"{where}: {key} must hold numbers, not {array.dtype}.")
+        if array.ndim == 0 or len(array) == 0:
+            raise DatasetError(f"{where}: {key} is empty; give at least one sample.")
+    for part in ("train", "test"):
+        if len(inputs[f"x_{part}"]) != len(labels[f"y_{part}"]):
+            raise DatasetError(
+                f"{where}: x_{part} has {len(inputs[f'x_{part}'])} samples, y_{part} has {len(labels[f'y_{part}'])}."
+            )
+    if inputs["x_train"].shape[1:] != inputs["x_test"].shape[1:]:
+        raise DatasetError(
+            f"{where}: training samples have shape {list(inputs['x_train'].shape[1:])}, test samples "
+            f"{list(inputs['x_test'].shape[1:])}; they must agree."
+        )
+    checked = {key: _labels(array, key, where) for key, array in labels.items()}
+    n_classes = int(checked["y_train"].max()) + 1
+    if checked["y_test"].max() >= n_classes:
+        raise DatasetError(
+            f"{where}: the test label {int(checked['y_test'].max())} never occurs in training (labels there are 0 to "
+            f"{n_classes - 1})."
+        )
+    if n_classes < 2:
+        raise DatasetError(f"{where}: all training labels are equal; a classifier needs at least two classes.")
+    eight_bit = all(array.dtype == np.uint8 for array in inputs.values())
+    train, test = _inputs(inputs["x_train"], "x_train", where), _inputs(inputs["x_test"], "x_test", where)
+    kind = "image" if train.ndim == 4 else "features"
+    return Dataset(
+        name, train, checked["y_train"], test, checked["y_test"], n_classes, kind, eight_bit and kind == "image"
+    )
+
+
+def _labels(array: NDArray[np.generic], key: str, where: str) -> NDArray[np.int64]:
+    if array.ndim != 1 and array.size == len(array):
+        array = array.reshape(-1)
+    if array.ndim != 1:
+        raise DatasetError(f"{where}: {key} must be a list of class indices, not of shape {list(array.shape)}.")
+    values = array.astype(np.float64)
+    if not np.isfinite(values).all() or (values != np.floor(values)).any():
+        raise DatasetError(f"{where}: {key} holds labels that are not whole numbers; use class indices 0, 1, 2, ….")
+    if values.min() < 0 or values.max() >= MAX_CLASSES:
+        wrong = int(values.min()) if values.min() < 0 else int(values.max())
+        raise DatasetError(f"{where}: {key} holds the label {wrong}; labels must lie in 0 to {MAX_CLASSES - 1}.")
+    return values.astype(np.int64)
+
+
+def _inputs(array: NDArray[np.generic], key: str, where: str) -> NDArray[np.float32]:
+    if array.ndim not in (2, 3, 4):
+        raise DatasetError(
+            f"{where}: {key} has shape {list(array.shape)}; give features [N, F] or images [N, H, W], [N, H, W, C] or "
+            "[N, C, H, W]."
+        )
+    values = array.astype(np.float32)
+    if not np.isfinite(values).all():
+        raise DatasetError(f"{where}: {key} holds NaN or infinite values; remove those samples.")
+    if array.ndim == 2:
+        return np.ascontiguousarray(values)
+    if array.dtype == np.uint8:
+        values = values / np.float32(255)
+    if array.ndim == 3:
+        values = values[:, None]
+    elif values.shape[1] not in (1, 3) and values.shape[3] in (1, 3):
+        values = values.transpose(0, 3, 1, 2)
+    return np.ascontiguousarray(values)

@@ -1,0 +1,45 @@
+"""MNIST and Fashion-MNIST through torchvision, downloaded only when the user allows it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from torchvision import datasets
+
+from training.data.dataset import Dataset, DatasetError, make_dataset
+
+DATA_VARIABLE = "UNLEARNSCAPE_DATA"
+
+
+def data_folder() -> Path:
+    """Where downloaded data lie: ``$UNLEARNSCAPE_DATA``, else the user's cache folder."""
+    given = os.environ.get(DATA_VARIABLE)
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return Path(given) if given else cache / "unlearnscape"
+
+
+def load_mnist(*, download: bool = False, root: Path | str | None = None) -> Dataset:
+    """MNIST: 60,000 and 10,000 images of 28×28 (LeCun et al. 1998)."""
+    return _load("mnist", datasets.MNIST, download, root)
+
+
+def load_fashion_mnist(*, download: bool = False, root: Path | str | None = None) -> Dataset:
+    """Fashion-MNIST: 60,000 and 10,000 images of 28×28 (Xiao, Rasul and Vollgraf 2017)."""
+    return _load("fashion-mnist", datasets.FashionMNIST, download, root)
+
+
+def _load(name: str, kind: Any, download: bool, root: Path | str | None) -> Dataset:
+    folder = Path(root) if root else data_folder()
+    try:
+        train, test = (kind(folder, train=part, download=download) for part in (True, False))
+    except (RuntimeError, OSError) as error:
+        if download:
+            raise DatasetError(f"{name} could not be downloaded ({' '.join(str(error).split())[:120]}).") from None
+        raise DatasetError(
+            f"{name} is not in {folder}; allow its download with --download, or put torchvision's files there."
+        ) from None
+    return make_dataset(
+        name, train.data.numpy(), train.targets.numpy(), test.data.numpy(), test.targets.numpy(), where=name
+    )

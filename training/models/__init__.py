@@ -1,0 +1,44 @@
+"""Networks, by name."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from training.models.lenet import LeNet5
+from training.models.linear import linear
+from training.models.mlp import mlp
+from training.models.resnet_small import ResNetSmall
+
+MODELS: dict[str, Callable[[tuple[int, ...], int], nn.Module]] = {
+    "linear": linear,
+    "mlp": mlp,
+    "lenet5": LeNet5,
+    "resnet-small": ResNetSmall,
+}
+
+
+def build_model(name: str, input_shape: tuple[int, ...], n_classes: int, *, seed: int) -> nn.Module:
+    """Build a network with initial weights that depend on the seed alone; the global random state is untouched.
+
+    Args:
+        name: One of ``MODELS``.
+        input_shape: Shape of one sample, ``(features,)`` or ``(channels, height, width)``.
+        n_classes: Number of outputs.
+
+    Raises:
+        ValueError: Unknown name, or inputs the network cannot take.
+    """
+    if name not in MODELS:
+        close = difflib.get_close_matches(name, MODELS, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(MODELS)}."
+        raise ValueError(f"There is no network called {name!r}; {hint}")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return MODELS[name](input_shape, n_classes)
+
+
+__all__ = ["MODELS", "build_model"]
