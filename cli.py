@@ -45,6 +45,12 @@ class Commands(click.Group):
             if isinstance(error, click.ClickException):
                 raise
             raise click.ClickException(sentence) from None
+        except Exception as error:
+            sentence = f"Something unexpected went wrong ({type(error).__name__}: {_sentence(error)})."
+            _end(status, "failed", sentence)
+            if os.environ.get("UNLEARNSCAPE_DEBUG"):
+                raise
+            raise click.ClickException(f"{sentence} UNLEARNSCAPE_DEBUG=1 shows where.") from None
         _end(status, "done", "")
         return result
 

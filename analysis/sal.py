@@ -20,7 +20,7 @@ from torch.nn import functional
 from analysis.gradient import gradient_sal
 from analysis.guard import borrowed
 from analysis.search import Objective, search_block
-from landscape import Block, Granularity, model_blocks
+from landscape import Block, model_blocks
 
 Batches = Iterable[tuple[Tensor, Tensor]]
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -62,7 +62,7 @@ def sharpness_aware_learnability(
     steps: int = 10,
     lr: float = 0.1,
     p: float = 2,
-    blocks: Granularity = "layer",
+    blocks: str = "layer",
     method: str = "search",
     baseline: str | float = "measured",
     progress: Callable[[int, int], None] | None = None,

@@ -16,7 +16,7 @@ from experiments.spec import SalSpec
 from experiments.surface_step import KIND as SURFACE_KIND
 from experiments.ud_step import PairUd, UdReport, report_ud, stored_sal
 from landscape import figures as landscape_figures
-from landscape import static_export
+from landscape import figures_lines, static_export
 from landscape.figures import PathData, RunCurves, SurfaceData
 
 PLANE_NAMES = {
@@ -107,10 +107,10 @@ def draw(experiment: Experiment, figure: str, *, dark: bool = False) -> go.Figur
             raise ExperimentError(f"{experiment.name} has no surface yet; compute one first: surface {experiment.path}")
         picture = surface_picture(experiment, stored[0])
         if figure == "curves":
-            return landscape_figures.training_curves(curves(experiment, stored[0]), dark=dark)
+            return figures_lines.training_curves(curves(experiment, stored[0]), dark=dark)
         if figure == "compare":
-            return landscape_figures.contour_2d([picture.surface], picture.paths, dark=dark)
-        return landscape_figures.surface_3d([picture.surface], picture.paths, dark=dark)
+            return landscape_figures.contour_2d([picture.surface], [picture.paths], dark=dark)
+        return landscape_figures.surface_3d([picture.surface], [picture.paths], dark=dark)
     report = newest_report(experiment)
     stored_series = stored_sal(experiment)[report.options]
     pair = main_pair(report)
@@ -120,13 +120,33 @@ def draw(experiment: Experiment, figure: str, *, dark: bool = False) -> go.Figur
         for one in report.arms
         if f"{one.arm}-s{pair.seed}" in stored_series
     }
+    roles = {clean.run: "clean"} | {name: experiment.role_of(name) for name in poisoned}
+    pairs = {f"{one.arm}-s{one_pair.seed}": one_pair for one in report.arms for one_pair in one.pairs}
     if figure == "sal":
         return analysis_figures.sal_histogram(
             clean.sal[-1],
             {name: series.sal[-1] for name, series in poisoned.items()},
             pair.distance.threshold,
-            roles={name: experiment.role_of(name) for name in poisoned},
+            roles=roles,
             subtitle=sal_subtitle(report.options, report.samples, f"last checkpoint, seed {pair.seed}"),
+            dark=dark,
+        )
+    if figure == "sal-heatmap":
+        panels = {one.run: (one.sal, one.epochs) for one in (clean, *poisoned.values())}
+        return analysis_figures.sal_heatmap(panels, clean.blocks, dark=dark)
+    if figure == "learnable-blocks":
+        counts = {clean.run: (clean.epochs, pair.distance.counts_clean)}
+        counts |= {name: (one.epochs, pairs[name].distance.counts_poisoned) for name, one in poisoned.items()}
+        return analysis_figures.learnable_blocks_over_time(counts, roles, dark=dark)
+    if figure == "ud":
+        distance = pair.distance
+        return analysis_figures.ud_steps(
+            distance.learnable_clean,
+            distance.learnable_poisoned,
+            distance.value,
+            name=next(one.arm for one in report.arms if pair in one.pairs),
+            role="poisoned",
+            subtitle=f"mean learnable blocks over checkpoints, seed {pair.seed}",
             dark=dark,
         )
     raise ExperimentError(f"There is no figure called {figure!r}.")

@@ -81,7 +81,6 @@ def _prepare(experiment: Experiment, dataset: Dataset, arm: str, seed: int, stac
     spec, schedule = experiment.spec, experiment.spec.training
     inputs, how = arm_inputs(spec, dataset, arm, seed)
     model = network(spec, dataset, seed)
-    trainer_state: dict[str, Trainer] = {}
     metadata: dict[str, Any] = {
         "experiment": experiment.name,
         "arm": arm,
@@ -93,11 +92,13 @@ def _prepare(experiment: Experiment, dataset: Dataset, arm: str, seed: int, stac
         "poison": how,
         "versions": versions(),
     }
+
+    def resume_state() -> dict[str, Tensor]:
+        return trainer.state()
+
     path = experiment.run_path(run_name(arm, seed))
     path.parent.mkdir(exist_ok=True)
-    recorder = stack.enter_context(
-        Recorder(path, model, metadata=metadata, resume_state=trainer_state["trainer"].state)
-    )
+    recorder = stack.enter_context(Recorder(path, model, metadata=metadata, resume_state=resume_state))
     trainer = Trainer(
         model,
         torch.from_numpy(inputs),
@@ -118,7 +119,6 @@ def _prepare(experiment: Experiment, dataset: Dataset, arm: str, seed: int, stac
             "test": _batches(dataset.x_test, dataset.y_test),
         },
     )
-    trainer_state["trainer"] = trainer
     return RunInTraining(run_name(arm, seed), arm, seed, model, inputs, dataset, recorder, trainer)
 
 

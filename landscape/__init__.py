@@ -3,7 +3,7 @@
 from landscape.directions import filter_normalize
 from landscape.divergence import Divergence, rank_divergence
 from landscape.evaluation import Losses, evaluate_points, evaluate_states
-from landscape.parameters import Block, BlockSelection, Granularity, ParameterLayout, model_blocks
+from landscape.parameters import Block, BlockSelection, ParameterLayout, model_blocks
 from landscape.planes import Plane, parameter_plane, pca_plane, random_plane, three_point_plane
 from landscape.surface import Surface, evaluate_surface, path_box
 
@@ -11,7 +11,6 @@ __all__ = [
     "Block",
     "BlockSelection",
     "Divergence",
-    "Granularity",
     "Losses",
     "ParameterLayout",
     "Plane",

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-Granularity = Literal["layer", "unit", "parameter"]
 BlockSelection = str | Sequence[str] | Sequence[int] | NDArray[np.integer] | None
 
 
@@ -125,7 +123,7 @@ class Block:
         return self.stop - self.start
 
 
-def model_blocks(model: nn.Module, granularity: Granularity = "layer") -> list[Block]:
+def model_blocks(model: nn.Module, granularity: str = "layer") -> list[Block]:
     """List the blocks SAL is measured on: the ``weight`` of every Conv2d and Linear, whole or in parts.
 
     ``"layer"``: one block per weight tensor (Ye et al. 2025); ``"unit"``: one per output filter or neuron;

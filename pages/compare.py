@@ -11,7 +11,7 @@ from checkpoints import CheckpointError, Result
 from experiments import Experiment, SurfaceSpec
 from experiments.pictures import PLANE_NAMES, SurfacePicture, surface_picture
 from experiments.surface_step import KIND
-from landscape import figures
+from landscape import figures, figures_lines
 from landscape.figures import PathData
 from landscape.style import format_loss
 from pages import parts
@@ -289,8 +289,8 @@ def _details(picture: SurfacePicture, step: int) -> None:
         st.markdown(
             "Where the lines part, the picture shows weights that the run never had: its checkpoint lies off the plane."
         )
-        parts.plot(figures.loss_along_path(picture.paths, dark=dark), key="true-loss")
-        parts.plot(figures.residual_along_path(picture.paths, dark=dark), key="residual")
+        parts.plot(figures_lines.loss_along_path(picture.paths, dark=dark), key="true-loss")
+        parts.plot(figures_lines.residual_along_path(picture.paths, dark=dark), key="residual")
     with st.expander("Parameters whose paths differ most"):
         if picture.divergent is None:
             st.markdown("A ranking needs two runs on the surface.")
@@ -298,7 +298,7 @@ def _details(picture: SurfacePicture, step: int) -> None:
             names, distance = picture.divergent
             a, b = picture.header["divergence"]["between"]
             st.markdown(f"Root mean square distance between {a} and {b} over their checkpoints, in weight units.")
-            parts.plot(figures.divergence_bar(names[:20], distance[:20], dark=dark), key="divergence")
+            parts.plot(figures_lines.divergence_bar(names[:20], distance[:20], dark=dark), key="divergence")
     with st.expander("Numbers at this checkpoint"):
         rows = []
         for path in picture.paths:

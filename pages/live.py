@@ -22,7 +22,7 @@ from experiments import (
     read_snapshot,
 )
 from experiments.catalogue import check_name
-from landscape import figures
+from landscape import figures, figures_lines
 from landscape.figures import PathData, RunCurves, SurfaceData
 from landscape.style import format_ud
 from pages import parts
@@ -212,7 +212,7 @@ def _show(experiment: Experiment) -> None:
             )
             for run in snapshot.header["runs"]
         ]
-        parts.plot(figures.training_curves(curves, dark=dark), key="live-curves", height=250)
+        parts.plot(figures_lines.training_curves(curves, dark=dark), key="live-curves", height=250)
         counts = learnable_counts(snapshot)
         if counts:
             roles = {run["name"]: run["role"] for run in snapshot.header["runs"]}

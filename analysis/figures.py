@@ -1,0 +1,252 @@
+"""Figures of SAL, learnable blocks and UD: arrays in, ``plotly.graph_objects.Figure`` out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import plotly.graph_objects as go
+from numpy.typing import NDArray
+from plotly.subplots import make_subplots
+
+from landscape.style import DASHES, MARKERS, SURFACE_SCALE, arrange, colours, format_ud, ink
+
+BINS = 30
+DECADES = 6.0  # below the largest value; what is smaller falls into the first bin
+
+
+def sal_histogram(
+    clean: NDArray[np.float64],
+    poisoned: Mapping[str, NDArray[np.float64]],
+    threshold: float,
+    *,
+    roles: Mapping[str, str],
+    subtitle: str = "",
+    dark: bool = False,
+) -> go.Figure:
+    """Histograms of SAL over blocks, clean against poisoned, with the learnable threshold β.
+
+    The axis is logarithmic, because SAL spans decades. Few blocks (up to 40) are also drawn one by one.
+
+    Args:
+        clean: [L] SAL of the clean run at one checkpoint; poisoned: {run: [L]}.
+        threshold: β in nats.
+        roles: {run: role} of the poisoned runs.
+    """
+    series = {"clean": clean, **poisoned}
+    kinds = ["clean", *(roles.get(name, "poisoned") for name in poisoned)]
+    tints = colours(kinds, dark=dark)
+    everything = np.concatenate([*series.values(), [threshold]])
+    edges = _edges(everything)
+    centres = (edges[:-1] + edges[1:]) / 2
+    figure = make_subplots(rows=len(series), cols=1, shared_xaxes=True, vertical_spacing=0.06)
+    words = []
+    for row, ((name, values), kind, tint) in enumerate(zip(series.items(), kinds, tints, strict=True), start=1):
+        counts, _ = np.histogram(np.log10(np.maximum(values, 10 ** edges[0])), edges)
+        above = int((values > threshold).sum())
+        figure.add_trace(
+            go.Bar(
+                x=10.0**centres,
+                y=counts,
+                width=(10.0 ** edges[1:] - 10.0 ** edges[:-1]) * 0.96,
+                marker={
+                    "color": tint,
+                    "line": {"width": 0},
+                    "pattern": {"shape": "" if kind == "clean" else "/", "fgopacity": 0.35},
+                },
+                name=f"{name}: {above} of {len(values)} above β",
+                hovertemplate=f"{name}: %{{y}} blocks near %{{x:.2g}} nats<extra></extra>",
+            ),
+            row=row,
+            col=1,
+        )
+        if len(values) <= 40:
+            figure.add_trace(
+                go.Scatter(
+                    x=np.maximum(values, 10 ** edges[0]),
+                    y=np.full(len(values), -0.08 * max(1, counts.max())),
+                    mode="markers",
+                    marker={"color": tint, "symbol": MARKERS.get(kind, "cross"), "size": 7},
+                    showlegend=False,
+                    hovertemplate=f"{name}: %{{x:.3g}} nats<extra></extra>",
+                    name=f"{name}, each block",
+                ),
+                row=row,
+                col=1,
+            )
+        if threshold > 0:
+            figure.add_vline(x=threshold, line={"color": ink(dark=dark), "width": 1.2}, row=row, col=1)
+        figure.update_yaxes(title_text="blocks", row=row, col=1)
+        words.append(f"{name} has {above} of {len(values)} blocks above β")
+    figure.update_xaxes(type="log", dtick=1, exponentformat="power", range=[edges[0], edges[-1]])
+    figure.update_xaxes(title_text="SAL (nats, logarithmic)", row=len(series), col=1)
+    figure.add_annotation(
+        x=float(np.log10(threshold)) if threshold > 0 else 0.0,
+        y=1.0,
+        yref="paper",
+        yanchor="bottom",
+        xanchor="left",
+        text=f"β = {threshold:.2g}",
+        showarrow=False,
+        font={"size": 13, "color": ink(dark=dark)},
+    )
+    smallest = int((everything < 10 ** edges[0]).sum())
+    note = f" · {smallest} values below {10 ** edges[0]:.0e} fall into the first bin" if smallest else ""
+    return arrange(
+        figure,
+        title="SAL of every block",
+        subtitle=subtitle + note,
+        alt=f"Histogram of SAL with the learnable threshold β at {threshold:.3g} nats: {'; '.join(words)}.",
+        dark=dark,
+        height=190 + 130 * len(series),
+    ).update_layout(barmode="overlay", bargap=0, margin={"b": 92})
+
+
+def sal_heatmap(
+    panels: Mapping[str, tuple[NDArray[np.float64], NDArray[np.float64]]],
+    blocks: Sequence[str],
+    *,
+    dark: bool = False,
+) -> go.Figure:
+    """SAL of blocks (rows) over checkpoints (columns), one panel per run, one logarithmic colour scale.
+
+    Args:
+        panels: {run: (SAL [T, L], epochs [T])}.
+        blocks: [L] names.
+    """
+    everything = np.concatenate([np.ravel(sal) for sal, _ in panels.values()])
+    positive = everything[np.isfinite(everything) & (everything > 0)]
+    high = float(np.log10(positive.max())) if positive.size else 0.0
+    low = max(float(np.log10(positive.min())), high - DECADES) if positive.size else -1.0
+    figure = make_subplots(
+        rows=1, cols=len(panels), subplot_titles=list(panels), shared_yaxes=True, horizontal_spacing=0.03
+    )
+    ticks = [float(t) for t in range(int(np.ceil(low)), int(np.floor(high)) + 1)] or [low]
+    for column, (name, (sal, epochs)) in enumerate(panels.items(), start=1):
+        with np.errstate(divide="ignore", invalid="ignore"):
+            z = np.log10(np.maximum(sal, 10.0**low))
+        figure.add_trace(
+            go.Heatmap(
+                x=np.asarray(epochs, dtype=np.float32),
+                y=list(blocks),
+                z=np.asarray(z.T, dtype=np.float32),
+                customdata=np.asarray(sal.T, dtype=np.float32),
+                colorscale=SURFACE_SCALE,
+                zmin=low,
+                zmax=max(high, low + 1e-9),
+                showscale=column == len(panels),
+                colorbar={
+                    "title": {"text": "SAL (nats)", "side": "right"},
+                    "tickvals": ticks,
+                    "ticktext": [f"1e{t:g}" for t in ticks],
+                    "thickness": 12,
+                    "outlinewidth": 0,
+                },
+                hovertemplate=f"{name}, %{{y}}<br>epoch %{{x:.3g}}: %{{customdata:.3g}} nats<extra></extra>",
+                name=name,
+            ),
+            row=1,
+            col=column,
+        )
+    figure.update_xaxes(title_text="epoch", showgrid=False)
+    figure.update_yaxes(autorange="reversed", showgrid=False, tickfont={"size": 12}, nticks=24)
+    first = {name: float(np.nanmean(sal[-1])) for name, (sal, _) in panels.items()}
+    words = "; ".join(f"{name} ends with a mean SAL of {value:.2g} nats" for name, value in first.items())
+    below = int((everything < 10.0**low).sum())
+    return arrange(
+        figure,
+        title="SAL of every block over time",
+        subtitle="logarithmic colours" + (f" · {below} values below 1e{low:.0f} are drawn as that" if below else ""),
+        alt=f"Heat map of {len(blocks)} blocks: {words}.",
+        dark=dark,
+        height=int(np.clip(150 + 26 * len(blocks), 260, 620)),
+    ).update_layout(margin={"t": 92})
+
+
+def learnable_blocks_over_time(
+    counts: Mapping[str, tuple[NDArray[np.float64], NDArray[np.int64]]],
+    roles: Mapping[str, str],
+    *,
+    dark: bool = False,
+) -> go.Figure:
+    """Number of learnable blocks (#LP) over epochs; thin lines are the means that UD compares.
+
+    Args:
+        counts: {run: (epochs [T], counts [T])}; roles: {run: role}.
+    """
+    figure = go.Figure()
+    words = []
+    tints = colours([roles[name] for name in counts], dark=dark)
+    for (name, (epochs, values)), tint in zip(counts.items(), tints, strict=True):
+        role, mean = roles[name], float(np.mean(values))
+        figure.add_trace(
+            go.Scatter(
+                x=np.asarray(epochs, dtype=np.float32),
+                y=np.asarray(values, dtype=np.float32),
+                mode="lines+markers",
+                line={"color": tint, "width": 2.5, "dash": DASHES[role]},
+                marker={"symbol": MARKERS[role], "size": 5},
+                name=f"{name} (mean {mean:.1f})",
+                hovertemplate=f"{name}: %{{y:.0f}} learnable at epoch %{{x:.3g}}<extra></extra>",
+            )
+        )
+        figure.add_hline(y=mean, line={"color": tint, "width": 1, "dash": "dot"})
+        words.append(f"{name} has {mean:.1f} learnable blocks on average")
+    figure.update_xaxes(title_text="epoch")
+    figure.update_yaxes(title_text="#LP", rangemode="tozero")
+    return arrange(
+        figure,
+        title="Learnable blocks",
+        subtitle="blocks with SAL above β",
+        alt="; ".join(words) + ".",
+        dark=dark,
+        height=360,
+    ).update_layout(margin={"b": 84})
+
+
+def ud_steps(
+    learnable_clean: float,
+    learnable_poisoned: float,
+    value: float,
+    *,
+    name: str,
+    role: str = "poisoned",
+    subtitle: str = "",
+    dark: bool = False,
+) -> go.Figure:
+    """How UD comes about: mean learnable blocks of both runs, and their ratio."""
+    tints = colours(["clean", role], dark=dark)
+    figure = go.Figure(
+        go.Bar(
+            y=[name, "clean"],
+            x=[learnable_poisoned, learnable_clean],
+            orientation="h",
+            marker={"color": [tints[1], tints[0]], "pattern": {"shape": ["/", ""], "fgopacity": 0.35}},
+            text=[f"{learnable_poisoned:.2f}", f"{learnable_clean:.2f}"],
+            textposition="auto",
+            textfont={"size": 14},
+            hovertemplate="%{y}: %{x:.3f} learnable blocks<extra></extra>",
+            name="mean learnable blocks",
+        )
+    )
+    figure.update_xaxes(title_text="mean learnable blocks", rangemode="tozero")
+    return arrange(
+        figure,
+        title=f"UD = {learnable_poisoned:.2f} / {learnable_clean:.2f} = {format_ud(value)}",
+        subtitle=subtitle,
+        alt=f"{name} keeps {learnable_poisoned:.2f} learnable blocks on average, clean {learnable_clean:.2f}: UD is "
+        f"{format_ud(value)}.",
+        dark=dark,
+        height=260,
+    )
+
+
+def _edges(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Bin edges in powers of ten that hold all values, at most six decades below the largest."""
+    positive = values[np.isfinite(values) & (values > 0)]
+    if positive.size == 0:
+        return np.linspace(-3, 0, BINS + 1)
+    high = float(np.log10(positive.max()))
+    low = max(float(np.log10(positive.min())), high - DECADES)
+    room = 0.03 * max(high - low, 1.0)
+    return np.linspace(low - room, high + room, BINS + 1)

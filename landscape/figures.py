@@ -1,0 +1,483 @@
+"""Figures of surfaces and paths: arrays in, ``plotly.graph_objects.Figure`` out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import plotly.graph_objects as go
+from numpy.typing import NDArray
+from plotly.subplots import make_subplots
+
+from landscape.heights import Heights, choose_heights
+from landscape.style import (
+    DASHES,
+    MARKERS,
+    SURFACE_SCALE,
+    arrange,
+    colours,
+    format_accuracy,
+    format_loss,
+    ink,
+)
+
+OFF_PLANE = 0.2  # share of a path's length beyond which its markers get thin
+LIFT = 0.012  # of the height range: paths lie just above the surface
+GAP = 22
+
+
+@dataclass(frozen=True, eq=False)
+class SurfaceData:
+    """A surface to draw: [A] alphas, [B] betas, and [A, B] loss and accuracy at (alphas[i], betas[j])."""
+
+    alphas: NDArray[np.float64]
+    betas: NDArray[np.float64]
+    loss: NDArray[np.float64]
+    accuracy: NDArray[np.float64] | None
+    samples: int
+    axis_names: tuple[str, ...]
+    evaluated_on: str
+    plane_name: str
+    explained: tuple[float, float] | None
+    standard_error: NDArray[np.float64] | None
+    seeds: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class PathData:
+    """A run's path to draw: coordinates [T, 2] on the plane, and [T] of everything else."""
+
+    name: str
+    role: str  # clean, poisoned, control, other
+    coordinates: NDArray[np.float64]
+    steps: NDArray[np.int64]
+    epochs: NDArray[np.float64]
+    residual: NDArray[np.float64]
+    loss_true: NDArray[np.float64] | None
+    loss_in_plane: NDArray[np.float64] | None
+
+
+@dataclass(frozen=True, eq=False)
+class RunCurves:
+    """A run's metrics over its epochs [T]."""
+
+    name: str
+    role: str
+    epochs: NDArray[np.float64]
+    metrics: dict[str, NDArray[np.float64]]
+
+
+def surface_3d(
+    surfaces: Sequence[SurfaceData],
+    paths: Sequence[Sequence[PathData]],
+    *,
+    quantity: str = "loss",
+    scale: str = "auto",
+    step: int | None = None,
+    dark: bool = False,
+) -> go.Figure:
+    """Surfaces in 3-D with paths lying on them, one scene per surface, sharing heights, colours and camera.
+
+    ``paths[k]`` are drawn on ``surfaces[k]``. ``step`` marks the checkpoint nearest to it on every path.
+    """
+    heights = choose_heights([_values(s, quantity) for s in surfaces], quantity, scale)
+    figure = make_subplots(
+        rows=1,
+        cols=len(surfaces),
+        specs=[[{"type": "scene"}] * len(surfaces)],
+        horizontal_spacing=0.02,
+        subplot_titles=[s.evaluated_on for s in surfaces] if len(surfaces) > 1 else None,
+    )
+    tints = _tints(paths, dark)
+    drawn: set[str] = set()
+    for k, (surface, mine) in enumerate(zip(surfaces, paths, strict=True), start=1):
+        _add_surface(figure, surface, heights, quantity, k, last=k == len(surfaces))
+        for path in mine:
+            _add_path_3d(
+                figure, surface, path, heights, quantity, tints[path.name], step, k, path.name not in drawn, dark
+            )
+            drawn.add(path.name)
+    for k, surface in enumerate(surfaces, start=1):
+        _scene(figure, surface, heights, k, len(surfaces), dark)
+    arrange(
+        figure,
+        title=f"{quantity.capitalize()} surface",
+        subtitle=subtitle(surfaces, heights),
+        alt=alternative(surfaces, paths, heights, quantity),
+        dark=dark,
+        height=560,
+    )
+    figure.update_layout(margin={"l": 0, "r": 0, "b": 40})
+    return figure
+
+
+def contour_2d(
+    surfaces: Sequence[SurfaceData],
+    paths: Sequence[Sequence[PathData]],
+    *,
+    quantity: str = "loss",
+    scale: str = "auto",
+    step: int | None = None,
+    dark: bool = False,
+) -> go.Figure:
+    """The same in two dimensions: filled contours, one panel per surface, with shared axes and colours."""
+    heights = choose_heights([_values(s, quantity) for s in surfaces], quantity, scale)
+    figure = make_subplots(
+        rows=1,
+        cols=len(surfaces),
+        shared_xaxes="all",
+        shared_yaxes="all",
+        horizontal_spacing=0.06,
+        subplot_titles=[s.evaluated_on for s in surfaces] if len(surfaces) > 1 else None,
+    )
+    tints = _tints(paths, dark)
+    drawn: set[str] = set()
+    for k, (surface, mine) in enumerate(zip(surfaces, paths, strict=True), start=1):
+        z = heights.place(_values(surface, quantity))
+        figure.add_trace(
+            go.Contour(
+                x=_f32(surface.alphas),
+                y=_f32(surface.betas),
+                z=_f32(z.T),
+                customdata=_f32(_values(surface, quantity).T),
+                colorscale=SURFACE_SCALE,
+                zmin=heights.low,
+                zmax=heights.high,
+                ncontours=18,
+                line={"width": 0.6},
+                showscale=k == len(surfaces),
+                colorbar=_colour_bar(heights, quantity),
+                hovertemplate=f"{quantity} %{{customdata:.3g}}<extra></extra>",
+                name=surface.evaluated_on,
+            ),
+            row=1,
+            col=k,
+        )
+        for path in mine:
+            _add_path_2d(figure, path, tints[path.name], step, k, path.name not in drawn, dark)
+            drawn.add(path.name)
+        figure.update_xaxes(title_text=surface.axis_names[0], row=1, col=k)
+    figure.update_yaxes(title_text=surfaces[0].axis_names[1], row=1, col=1)
+    arrange(
+        figure,
+        title=f"{quantity.capitalize()} contours",
+        subtitle=subtitle(surfaces, heights),
+        alt=alternative(surfaces, paths, heights, quantity),
+        dark=dark,
+        height=560,
+    )
+    figure.update_layout(margin={"b": 84})
+    return figure
+
+
+def subtitle(surfaces: Sequence[SurfaceData], heights: Heights) -> str:
+    """What a surface figure shows and leaves out, in one line."""
+    first = surfaces[0]
+    parts = [] if len(surfaces) > 1 else [first.evaluated_on]
+    parts.append(f"{first.plane_name} plane")
+    if first.explained is not None:
+        parts.append(f"explains {100 * sum(first.explained):.1f} % of the variance")
+    parts.append(f"{first.samples} samples{_error(first)}")
+    parts.append(f"seed{'s' if len(first.seeds) != 1 else ''} {', '.join(map(str, first.seeds))}")
+    if heights.note:
+        parts.append(heights.note)
+    return " · ".join(parts)
+
+
+def _error(surface: SurfaceData) -> str:
+    if surface.standard_error is None or not np.isfinite(surface.standard_error).any():
+        return ""
+    return f" (median s.e. {np.nanmedian(surface.standard_error):.2g})"
+
+
+def alternative(
+    surfaces: Sequence[SurfaceData], paths: Sequence[Sequence[PathData]], heights: Heights, quantity: str
+) -> str:
+    """The figure in words."""
+    words = [f"{quantity.capitalize()} on the {surfaces[0].plane_name} plane."]
+    for surface, mine in zip(surfaces, paths, strict=True):
+        values = _values(surface, quantity)
+        finite = values[np.isfinite(values)]
+        show = format_accuracy if quantity == "accuracy" else format_loss
+        span = f"from {show(float(finite.min()))} to {show(float(finite.max()))}" if finite.size else "nowhere finite"
+        words.append(f"On {surface.evaluated_on} it runs {span}.")
+        for path in mine:
+            start, end = path.coordinates[0], path.coordinates[-1]
+            words.append(
+                f"The path of {path.name} goes from ({start[0]:.2g}, {start[1]:.2g}) to ({end[0]:.2g}, {end[1]:.2g}) "
+                f"in {len(path.steps)} checkpoints and ends {path.residual[-1]:.2g} off the plane."
+            )
+    return " ".join([*words, f"{heights.note[0].upper()}{heights.note[1:]}." if heights.note else ""]).strip()
+
+
+def _values(surface: SurfaceData, quantity: str) -> NDArray[np.float64]:
+    if quantity == "loss":
+        return surface.loss
+    if quantity != "accuracy":
+        raise ValueError(f"quantity must be 'loss' or 'accuracy', not {quantity!r}.")
+    if surface.accuracy is None:
+        raise ValueError("This surface has no accuracy; its targets are not class indices.")
+    return surface.accuracy
+
+
+def _tints(paths: Sequence[Sequence[PathData]], dark: bool) -> dict[str, str]:
+    roles = {path.name: path.role for mine in paths for path in mine}
+    return dict(zip(roles, colours(list(roles.values()), dark=dark), strict=True))
+
+
+def _add_surface(
+    figure: go.Figure, surface: SurfaceData, heights: Heights, quantity: str, column: int, *, last: bool
+) -> None:
+    values = _values(surface, quantity)
+    figure.add_trace(
+        go.Surface(
+            x=_f32(surface.alphas),
+            y=_f32(surface.betas),
+            z=_f32(heights.place(values).T),
+            customdata=_f32(values.T),
+            colorscale=SURFACE_SCALE,
+            cmin=heights.low,
+            cmax=heights.high,
+            opacity=0.94,
+            showscale=last,
+            colorbar=_colour_bar(heights, quantity),
+            contours={"z": {"show": True, "usecolormap": True, "width": 1, "project": {"z": False}}},
+            lighting={"ambient": 0.72, "diffuse": 0.5, "specular": 0.05, "roughness": 0.9},
+            hovertemplate=f"{quantity} %{{customdata:.3g}}<extra>{surface.evaluated_on}</extra>",
+            name=surface.evaluated_on,
+        ),
+        row=1,
+        col=column,
+    )
+
+
+def _add_path_3d(
+    figure: go.Figure,
+    surface: SurfaceData,
+    path: PathData,
+    heights: Heights,
+    quantity: str,
+    tint: str,
+    step: int | None,
+    column: int,
+    legend: bool,
+    dark: bool,
+) -> None:
+    z = heights.place(_on_surface(surface, path, quantity)) + LIFT * (heights.high - heights.low)
+    x, y = path.coordinates[:, 0], path.coordinates[:, 1]
+    common = {"legendgroup": path.name, "hovertemplate": "%{text}<extra></extra>", "text": _hover(path)}
+    figure.add_trace(
+        go.Scatter3d(
+            x=_f32(x),
+            y=_f32(y),
+            z=_f32(z),
+            mode="lines+markers",
+            line={"color": tint, "width": 6, "dash": DASHES[path.role]},
+            marker={
+                "color": tint,
+                "size": _sizes(path, 4.0, 1.5),
+                "symbol": MARKERS[path.role],
+                "opacity": 0.9,
+                "line": {"width": 0},
+            },
+            name=path.name,
+            showlegend=legend,
+            **common,
+        ),
+        row=1,
+        col=column,
+    )
+    i = len(x) - 1 if step is None else _nearest(path, step)
+    marks = [(0, "circle-open", 9, ink(dark=dark))]
+    marks += [(i, MARKERS[path.role], 9, tint)] if step is not None else []
+    for index, symbol, size, colour in marks:
+        figure.add_trace(
+            go.Scatter3d(
+                x=_f32(x[index : index + 1]),
+                y=_f32(y[index : index + 1]),
+                z=_f32(z[index : index + 1]),
+                mode="markers",
+                marker={"symbol": symbol, "size": size, "color": colour, "line": {"color": ink(dark=dark), "width": 2}},
+                showlegend=False,
+                **(common | {"text": [common["text"][index]]}),
+            ),
+            row=1,
+            col=column,
+        )
+    figure.add_trace(  # there is no star among the 3-D symbols
+        go.Scatter3d(
+            x=_f32(x[-1:]),
+            y=_f32(y[-1:]),
+            z=_f32(z[-1:]),
+            mode="text",
+            text=["★"],
+            textfont={"size": 24, "color": tint},
+            hovertext=[common["text"][-1]],
+            hovertemplate="%{hovertext}<extra></extra>",
+            legendgroup=path.name,
+            showlegend=False,
+        ),
+        row=1,
+        col=column,
+    )
+
+
+def _add_path_2d(
+    figure: go.Figure, path: PathData, tint: str, step: int | None, column: int, legend: bool, dark: bool
+) -> None:
+    x, y, text = path.coordinates[:, 0], path.coordinates[:, 1], _hover(path)
+    edge = {"color": "white", "width": 1}
+    figure.add_trace(
+        go.Scatter(
+            x=_f32(x),
+            y=_f32(y),
+            mode="lines",
+            line={"color": "white", "width": 5},
+            hoverinfo="skip",
+            showlegend=False,
+            legendgroup=path.name,
+        ),
+        row=1,
+        col=column,
+    )
+    figure.add_trace(
+        go.Scatter(
+            x=_f32(x),
+            y=_f32(y),
+            mode="lines+markers",
+            line={"color": tint, "width": 3, "dash": DASHES[path.role]},
+            marker={"color": tint, "size": _sizes(path, 7.0, 3.0), "symbol": MARKERS[path.role], "line": edge},
+            name=path.name,
+            text=text,
+            hovertemplate="%{text}<extra></extra>",
+            showlegend=legend,
+            legendgroup=path.name,
+        ),
+        row=1,
+        col=column,
+    )
+    marks = [(0, "circle-open", 15, "white"), (len(x) - 1, "star", 15, tint)]
+    marks += [(_nearest(path, step), MARKERS[path.role], 14, tint)] if step is not None else []
+    for index, symbol, size, colour in marks:
+        figure.add_trace(
+            go.Scatter(
+                x=_f32(x[index : index + 1]),
+                y=_f32(y[index : index + 1]),
+                mode="markers",
+                marker={"symbol": symbol, "size": size, "color": colour, "line": {"color": "white", "width": 2}},
+                text=[text[index]],
+                hovertemplate="%{text}<extra></extra>",
+                showlegend=False,
+                legendgroup=path.name,
+            ),
+            row=1,
+            col=column,
+        )
+
+
+def _scene(figure: go.Figure, surface: SurfaceData, heights: Heights, number: int, count: int, dark: bool) -> None:
+    axis = {
+        "gridcolor": "rgba(128,128,128,0.25)",
+        "zerolinecolor": "rgba(128,128,128,0.25)",
+        "backgroundcolor": "rgba(0,0,0,0)",
+        "color": ink(dark=dark),
+        "tickfont": {"size": 12},
+        "title": {"font": {"size": 12}},
+        "nticks": 6,
+    }
+    axes = {
+        f"{letter}axis": axis | {"title": {"text": name, "font": {"size": 12}}, "range": [float(v[0]), float(v[-1])]}
+        for letter, name, v in (
+            ("x", surface.axis_names[0], surface.alphas),
+            ("y", surface.axis_names[1], surface.betas),
+        )
+    }
+    room = LIFT * 2 * (heights.high - heights.low)
+    figure.update_layout(
+        {
+            f"scene{'' if number == 1 else number}": {
+                **axes,
+                "zaxis": axis
+                | {
+                    "title": {"text": heights.title, "font": {"size": 12}},
+                    "tickvals": heights.ticks,
+                    "ticktext": heights.labels,
+                    "range": [heights.low, heights.high + room],
+                },
+                "aspectmode": "manual",
+                "aspectratio": {"x": 1.15, "y": 1.15, "z": 0.72},
+                "camera": {
+                    "eye": {"x": 1.25, "y": -1.35, "z": 0.85} if count == 1 else {"x": 1.5, "y": -1.6, "z": 1.0},
+                    "center": {"x": 0, "y": 0, "z": -0.12},
+                },
+                "uirevision": "constant",
+            }
+        }
+    )
+
+
+def _colour_bar(heights: Heights, quantity: str) -> dict[str, object]:
+    return {
+        "title": {"text": heights.title, "side": "right"},
+        "tickvals": heights.ticks,
+        "ticktext": heights.labels,
+        "thickness": 12,
+        "len": 0.72,
+        "outlinewidth": 0,
+    }
+
+
+def _on_surface(surface: SurfaceData, path: PathData, quantity: str) -> NDArray[np.float64]:
+    """Height of a path: its own in-plane loss where known, else the surface between the grid points."""
+    if quantity == "loss" and path.loss_in_plane is not None and len(path.loss_in_plane) == len(path.coordinates):
+        return path.loss_in_plane
+    return interpolate(surface.alphas, surface.betas, _values(surface, quantity), path.coordinates)
+
+
+def interpolate(
+    alphas: NDArray[np.float64],
+    betas: NDArray[np.float64],
+    values: NDArray[np.float64],
+    points: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Bilinear interpolation of grid values [A, B] at points [T, 2]; points outside take the nearest edge."""
+    i, u = _cell(alphas, points[:, 0])
+    j, v = _cell(betas, points[:, 1])
+    low = (1 - v) * values[i, j] + v * values[i, j + 1]
+    high = (1 - v) * values[i + 1, j] + v * values[i + 1, j + 1]
+    return np.asarray((1 - u) * low + u * high)
+
+
+def _cell(grid: NDArray[np.float64], x: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    i = np.clip(np.searchsorted(grid, x) - 1, 0, len(grid) - 2)
+    return i, np.clip((x - grid[i]) / (grid[i + 1] - grid[i]), 0.0, 1.0)
+
+
+def _hover(path: PathData) -> list[str]:
+    lines = []
+    for i in range(len(path.steps)):
+        line = f"<b>{path.name}</b><br>step {int(path.steps[i])}, epoch {path.epochs[i]:.3g}"
+        if path.loss_true is not None:
+            line += f"<br>true loss {format_loss(float(path.loss_true[i]))}"
+        if path.loss_in_plane is not None and len(path.loss_in_plane) == len(path.steps):
+            line += f"<br>in-plane loss {format_loss(float(path.loss_in_plane[i]))}"
+        lines.append(line + f"<br>off the plane {path.residual[i]:.3g}")
+    return lines
+
+
+def _sizes(path: PathData, full: float, thin: float) -> list[float]:
+    """Marker sizes: thin where the path is far off the plane, measured by its own length."""
+    steps = np.diff(path.coordinates, axis=0)
+    length = float(np.linalg.norm(steps, axis=1).sum()) if len(steps) else 0.0
+    far = path.residual > OFF_PLANE * max(length, 1e-300)
+    return [thin if off else full for off in far]
+
+
+def _nearest(path: PathData, step: int) -> int:
+    return int(np.argmin(np.abs(path.steps - step)))
+
+
+def _f32(values: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Typed arrays travel to the browser as bytes."""
+    return np.ascontiguousarray(values, dtype=np.float32)

@@ -1,0 +1,301 @@
+"""Drawing our Plotly figures on a matplotlib canvas: the few kinds of traces that they use."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure as Canvas
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from mpl_toolkits.mplot3d import Axes3D
+
+from landscape.style import ink
+
+COLOURMAP = "cividis"
+DASH: dict[str | None, Any] = {"solid": "-", "dash": (0, (5, 2)), "dot": (0, (1, 1.5)), "dashdot": "-.", None: "-"}
+MARKER = {"circle": "o", "diamond": "D", "square": "s", "cross": "P", "star": "*", "x": "X"}
+
+
+def draw_panels(canvas: Canvas, figure: go.Figure, *, dark: bool) -> None:
+    """Draw every panel of a figure, its titles and one legend."""
+    keys = list(dict.fromkeys(_panel(trace) for trace in figure.data))
+    titles = [a.text for a in figure.layout.annotations if a.font is None or a.font.size in (None, 16)]
+    rows, columns = _grid(figure, keys)
+    top = _titles(canvas, figure, dark)
+    handles: dict[str, Any] = {}
+    grid = canvas.add_gridspec(rows, columns, left=0.09, right=0.95, bottom=0.17, top=top, wspace=0.22, hspace=0.3)
+    for number, key in enumerate(keys):
+        three = key.startswith("scene")
+        axes = canvas.add_subplot(grid[number // columns, number % columns], projection="3d" if three else None)
+        _ground(axes, dark, three)
+        traces = [trace for trace in figure.data if _panel(trace) == key]
+        for trace in traces:
+            handle = _draw(canvas, axes, trace, dark)
+            if handle is not None and trace.showlegend is not False and trace.name:
+                handles.setdefault(_plain(trace.name), handle)
+        if three:
+            _scene(axes, figure.layout[key], dark)
+        else:
+            _axes(axes, figure, traces[0], last_row=number // columns == rows - 1)
+            _shapes(axes, figure, traces[0])
+        if len(titles) == len(keys) > 1:
+            axes.set_title(_plain(titles[number]), fontsize=10, color=ink(dark=dark))
+    if handles:
+        canvas.legend(
+            handles.values(),
+            handles.keys(),
+            loc="lower left",
+            bbox_to_anchor=(0.06, 0.0),
+            ncols=min(4, len(handles)),
+            frameon=False,
+            labelcolor=ink(dark=dark),
+        )
+    for note in figure.layout.annotations:
+        if note.yref == "paper" and note.text and note.text.startswith("β"):
+            canvas.text(0.95, top + 0.005, note.text, ha="right", va="bottom", color=ink(dark=dark))
+
+
+def _panel(trace: Any) -> str:
+    if trace.type in ("surface", "scatter3d"):
+        return str(trace.scene or "scene")
+    return f"{trace.xaxis or 'x'} {trace.yaxis or 'y'}"
+
+
+def _grid(figure: go.Figure, keys: list[str]) -> tuple[int, int]:
+    """Panels above each other when their vertical domains differ, else side by side."""
+    if keys[0].startswith("scene"):
+        return 1, len(keys)
+    domains = {tuple(figure.layout[_axis_name(key.split()[1], "y")].domain or (0, 1)) for key in keys}
+    return (len(keys), 1) if len(domains) == len(keys) > 1 else (1, len(keys))
+
+
+def _axis_name(reference: str, letter: str) -> str:
+    return f"{letter}axis{reference[1:]}"
+
+
+def _titles(canvas: Canvas, figure: go.Figure, dark: bool) -> float:
+    """Title and subtitle at the top left; returns the height left for the panels."""
+    title = figure.layout.title
+    subtitle = title.subtitle.text or ""
+    lines = subtitle.split("<br>") if subtitle else []
+    inch = canvas.get_figheight()
+    canvas.text(0.03, 1 - 0.12 / inch, _plain(title.text or ""), va="top", weight="bold", size=12, color=ink(dark=dark))
+    for i, line in enumerate(lines):
+        place = 1 - (0.36 + 0.17 * i) / inch
+        canvas.text(0.03, place, _plain(line), va="top", size=8.5, color=ink(dark=dark))
+    return 1 - (0.62 + 0.17 * len(lines)) / inch
+
+
+def _ground(axes: Any, dark: bool, three: bool) -> None:
+    colour = ink(dark=dark)
+    axes.set_facecolor("none")
+    axes.tick_params(colors=colour, labelsize=8)
+    names = ("xaxis", "yaxis", "zaxis") if three else ("xaxis", "yaxis")
+    for name in names:
+        axis = getattr(axes, name)
+        axis.label.set_color(colour)
+        if three:
+            axis.set_pane_color((0.5, 0.5, 0.5, 0.04))
+    for spine in axes.spines.values():
+        spine.set_color(colour)
+        spine.set_alpha(0.4)
+    if not three:
+        axes.grid(True, alpha=0.18, linewidth=0.6)
+        axes.set_axisbelow(True)
+
+
+def _draw(canvas: Canvas, axes: Any, trace: Any, dark: bool) -> Any:
+    return {
+        "surface": _surface,
+        "scatter3d": _scatter3d,
+        "contour": _contour,
+        "heatmap": _heatmap,
+        "scatter": _scatter,
+        "bar": _bar,
+    }[trace.type](canvas, axes, trace, dark)
+
+
+def _surface(canvas: Canvas, axes: Axes3D, trace: Any, dark: bool) -> None:
+    x, y = np.meshgrid(np.asarray(trace.x, float), np.asarray(trace.y, float))
+    z = np.asarray(trace.z, float)
+    norm = Normalize(trace.cmin, trace.cmax)
+    drawn = axes.plot_surface(
+        x,
+        y,
+        z,
+        cmap=COLOURMAP,
+        norm=norm,
+        rcount=80,
+        ccount=80,
+        linewidth=0.05,
+        edgecolor="none",
+        antialiased=False,
+        alpha=0.93,
+        zorder=1,
+    )
+    _colour_bar(canvas, axes, drawn, trace, dark, shrink=0.6, pad=0.08)
+
+
+def _scatter3d(canvas: Canvas, axes: Axes3D, trace: Any, dark: bool) -> Any:
+    x, y, z = (np.asarray(v, float) for v in (trace.x, trace.y, trace.z))
+    if trace.mode == "text":
+        axes.plot(x, y, z, "*", color=trace.textfont.color, markersize=15, zorder=12, markeredgecolor=ink(dark=dark))
+        return None
+    axes.computed_zorder = False
+    if "lines" in trace.mode:
+        axes.plot(x, y, z, color=trace.line.color, linestyle=DASH[trace.line.dash], linewidth=2.2, zorder=10)
+        sizes = np.broadcast_to(np.asarray(trace.marker.size, float), x.shape)
+        marker = MARKER[trace.marker.symbol]
+        axes.scatter(
+            x, y, z, c=trace.marker.color, s=(sizes * 1.2) ** 2 / 2, marker=marker, zorder=11, depthshade=False
+        )
+        return _line_handle(trace)
+    open_ = str(trace.marker.symbol).endswith("-open")
+    axes.plot(
+        x,
+        y,
+        z,
+        MARKER[str(trace.marker.symbol).removesuffix("-open")],
+        markersize=trace.marker.size,
+        markerfacecolor="none" if open_ else trace.marker.color,
+        markeredgecolor=trace.marker.color if open_ else ink(dark=dark),
+        markeredgewidth=1.6,
+        zorder=12,
+    )
+    return None
+
+
+def _contour(canvas: Canvas, axes: Any, trace: Any, dark: bool) -> None:
+    x, y, z = (np.asarray(v, float) for v in (trace.x, trace.y, trace.z))
+    levels = np.linspace(trace.zmin, trace.zmax, 22)
+    masked = np.ma.masked_invalid(z)
+    drawn = axes.contourf(x, y, masked, levels=levels, cmap=COLOURMAP, extend="both")
+    axes.contour(x, y, masked, levels=levels[::2], colors="black", linewidths=0.35, alpha=0.5)
+    _colour_bar(canvas, axes, drawn, trace, dark)
+
+
+def _heatmap(canvas: Canvas, axes: Any, trace: Any, dark: bool) -> None:
+    z = np.asarray(trace.z, float)
+    x = np.asarray(trace.x, float)
+    half = (x[1] - x[0]) / 2 if len(x) > 1 else 0.5
+    extent = (x[0] - half, x[-1] + half, len(z) - 0.5, -0.5)
+    drawn = axes.imshow(
+        z, cmap=COLOURMAP, norm=Normalize(trace.zmin, trace.zmax), aspect="auto", extent=extent, interpolation="nearest"
+    )
+    axes.grid(False)
+    every = max(1, len(z) // 24)
+    axes.set_yticks(range(0, len(z), every), [str(name) for name in list(trace.y)[::every]])
+    _colour_bar(canvas, axes, drawn, trace, dark)
+
+
+def _colour_bar(canvas: Canvas, axes: Any, drawn: Any, trace: Any, dark: bool, **place: Any) -> None:
+    if trace.showscale is False:
+        return
+    bar = canvas.colorbar(drawn, ax=axes, **place)
+    bar.outline.set_visible(False)
+    ticks = trace.colorbar.tickvals
+    if ticks is not None:
+        bar.ax.yaxis.set_major_locator(FixedLocator([float(t) for t in ticks]))
+        bar.ax.yaxis.set_minor_locator(NullLocator())
+        labels = dict(zip([round(float(t), 9) for t in ticks], trace.colorbar.ticktext, strict=True))
+        bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda v, _: labels.get(round(v, 9), "")))
+    bar.ax.tick_params(colors=ink(dark=dark), labelsize=8)
+    bar.set_label(_plain(trace.colorbar.title.text or ""), color=ink(dark=dark))
+
+
+def _scatter(canvas: Canvas, axes: Any, trace: Any, dark: bool) -> Any:
+    x, y = np.asarray(trace.x, float), np.asarray(trace.y, float)
+    handle = None
+    if "lines" in trace.mode:
+        axes.plot(
+            x,
+            y,
+            color=trace.line.color,
+            linestyle=DASH[trace.line.dash],
+            linewidth=0.75 * (trace.line.width or 2),
+            alpha=trace.opacity or 1.0,
+            zorder=3,
+        )
+        handle = _line_handle(trace)
+    if "markers" in trace.mode:
+        symbol = str(trace.marker.symbol or "circle")
+        open_ = symbol.endswith("-open")
+        sizes = np.broadcast_to(np.asarray(trace.marker.size or 6, float), x.shape)
+        colour = trace.marker.color or trace.line.color
+        edge = trace.marker.line.color or colour
+        axes.scatter(
+            x,
+            y,
+            s=(0.75 * sizes) ** 2,
+            marker=MARKER[symbol.removesuffix("-open")],
+            facecolors="none" if open_ else colour,
+            edgecolors=colour if open_ else edge,
+            linewidths=1.6 if open_ else 0.8,
+            zorder=4,
+        )
+    return handle
+
+
+def _bar(canvas: Canvas, axes: Any, trace: Any, dark: bool) -> Any:
+    colour = trace.marker.color
+    if trace.orientation == "h":
+        drawn = axes.barh([str(v) for v in trace.y], np.asarray(trace.x, float), color=colour)
+        if trace.text is not None:
+            axes.bar_label(drawn, labels=list(trace.text), padding=3, color=ink(dark=dark))
+        axes.grid(False, axis="y")
+        return None
+    axes.bar(np.asarray(trace.x, float), np.asarray(trace.y, float), np.asarray(trace.width, float), color=colour)
+    return Patch(color=colour)
+
+
+def _line_handle(trace: Any) -> Line2D:
+    marker = None
+    if "markers" in trace.mode:
+        marker = MARKER[str(trace.marker.symbol or "circle").removesuffix("-open")]
+    return Line2D(
+        [], [], color=trace.line.color, linestyle=DASH[trace.line.dash], linewidth=2, marker=marker, markersize=5
+    )
+
+
+def _scene(axes: Axes3D, scene: Any, dark: bool) -> None:
+    for letter in "xyz":
+        axis = scene[f"{letter}axis"]
+        getattr(axes, f"set_{letter}label")(_plain(axis.title.text or ""), fontsize=8.5)
+        if axis.range is not None:
+            getattr(axes, f"set_{letter}lim")(*axis.range)
+    axes.set_zticks([float(t) for t in scene.zaxis.tickvals], list(scene.zaxis.ticktext))
+    axes.view_init(elev=26, azim=-48)
+    axes.set_box_aspect((1.15, 1.15, 0.72), zoom=1.05)
+
+
+def _axes(axes: Any, figure: go.Figure, trace: Any, *, last_row: bool) -> None:
+    for letter in "xy":
+        axis = figure.layout[_axis_name(getattr(trace, f"{letter}axis") or letter, letter)]
+        if axis.type == "log":
+            getattr(axes, f"set_{letter}scale")("log")
+        if axis.range is not None:
+            limits = [10.0**v for v in axis.range] if axis.type == "log" else list(axis.range)
+            getattr(axes, f"set_{letter}lim")(*limits)
+        if axis.title.text and (letter == "y" or last_row):
+            getattr(axes, f"set_{letter}label")(_plain(axis.title.text))
+        if axis.rangemode == "tozero":
+            getattr(axes, f"set_{letter}lim")(**{"bottom" if letter == "y" else "left": 0})
+
+
+def _shapes(axes: Any, figure: go.Figure, trace: Any) -> None:
+    x, y = trace.xaxis or "x", trace.yaxis or "y"
+    for shape in figure.layout.shapes:
+        style = {"color": shape.line.color, "linewidth": 0.8 * shape.line.width, "linestyle": DASH[shape.line.dash]}
+        if shape.xref == x and str(shape.yref).startswith(f"{y} domain"):
+            axes.axvline(float(shape.x0), **style)
+        elif shape.yref == y and str(shape.xref).startswith(f"{x} domain"):
+            axes.axhline(float(shape.y0), **style)
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"<[^>]+>", "", str(text))

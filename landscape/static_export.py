@@ -1,0 +1,94 @@
+"""Our figures as files: HTML, CSV, and, through matplotlib and without a browser, PNG, SVG and PDF."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import plotly.graph_objects as go
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure as Canvas
+
+from landscape.static_draw import draw_panels
+from landscape.style import PLOTLY_CONFIG
+
+FORMATS = ("png", "svg", "pdf")
+DPI = 100  # figure sizes are in pixels of this density; PNGs have twice as many
+
+
+def save_static(figure: go.Figure, kind: str, *, width: int = 1000, height: int = 640) -> bytes:
+    """Draw a figure with matplotlib.
+
+    Args:
+        figure: One of our own figures (surface, contour, scatter, bar, heat map).
+        kind: ``"png"``, ``"svg"`` or ``"pdf"``.
+        width, height: Pixels at 100 per inch; PNGs are drawn at 200 per inch.
+
+    Returns:
+        The file's bytes, the same for the same figure. Raises ValueError for another format or an unfit size.
+    """
+    if kind not in FORMATS:
+        raise ValueError(f"The format must be one of {', '.join(FORMATS)}, not {kind!r}.")
+    if not (200 <= width <= 8000 and 150 <= height <= 8000):
+        raise ValueError(f"A figure of {width}×{height} pixels cannot be drawn; choose 200 to 8000 a side.")
+    dark = bool((figure.layout.meta or {}).get("dark"))
+    settings: Any = {
+        "font.size": 9.5,
+        "svg.hashsalt": "unlearnscape",
+        "svg.fonttype": "none",
+        "pdf.fonttype": 42,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+    }
+    with mpl.rc_context(settings):
+        canvas = Canvas(figsize=(width / DPI, height / DPI), dpi=DPI)
+        FigureCanvasAgg(canvas)
+        draw_panels(canvas, figure, dark=dark)
+        buffer = io.BytesIO()
+        metadata: dict[str, Any] = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[
+            kind
+        ]
+        canvas.savefig(buffer, format=kind, dpi=2 * DPI, metadata=metadata, facecolor="#0E1117" if dark else "white")
+    return buffer.getvalue()
+
+
+def figure_html(figure: go.Figure) -> str:
+    """A page that draws the figure without any network access, and that cannot upload it."""
+    dark = bool((figure.layout.meta or {}).get("dark"))
+    copy = go.Figure(figure)
+    copy.update_layout(paper_bgcolor="#0E1117" if dark else "white")
+    page: str = copy.to_html(
+        include_plotlyjs=True, full_html=True, config=PLOTLY_CONFIG, div_id="figure", default_height="95vh"
+    )
+    return page
+
+
+def figure_csv(figure: go.Figure) -> str:
+    """Every drawn number, one row each: panel, trace, and its coordinates."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["panel", "trace", "x", "y", "z", "value"])
+    for trace in figure.data:
+        panel = getattr(trace, "scene", None) or getattr(trace, "xaxis", None) or "x"
+        writer.writerows(_rows(trace, panel, plain(trace.name or trace.type)))
+    return out.getvalue()
+
+
+def plain(text: str) -> str:
+    """Text without markup."""
+    return re.sub(r"<[^>]+>", " ", str(text)).strip()
+
+
+def _rows(trace: Any, panel: str, name: str) -> list[list[Any]]:
+    if trace.type in ("surface", "contour", "heatmap"):
+        x, y, z = (np.asarray(v) for v in (trace.x, trace.y, trace.z))
+        shown = z if trace.customdata is None else np.asarray(trace.customdata)
+        return [[panel, name, x[j], y[i], z[i, j], shown[i, j]] for i in range(z.shape[0]) for j in range(z.shape[1])]
+    x, y = np.asarray(trace.x), np.asarray(trace.y)
+    if trace.type == "scatter3d":
+        return [[panel, name, a, b, c, ""] for a, b, c in zip(x, y, np.asarray(trace.z), strict=True)]
+    return [[panel, name, a, b, "", ""] for a, b in zip(x, y, strict=True)]

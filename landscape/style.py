@@ -1,0 +1,112 @@
+"""The visual language of every figure: colours, dashes, markers, numbers, and the light and dark layouts."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import plotly.graph_objects as go
+
+# Okabe–Ito, told apart by people with any colour vision; dash and marker say the same again.
+CLEAN, POISONED, CONTROL = "#0072B2", "#D55E00", "#7A7A7A"
+FURTHER = ("#009E73", "#CC79A7", "#56B4E9")
+LIGHTER = {CLEAN: "#56B4E9", POISONED: "#F08A4B", CONTROL: "#A8A8A8"}  # on dark ground
+DASHES = {"clean": "solid", "poisoned": "dash", "control": "dot", "other": "dashdot"}
+MARKERS = {"clean": "circle", "poisoned": "diamond", "control": "square", "other": "cross"}
+SURFACE_SCALE = "Cividis"
+DIVERGING_SCALE = "RdBu_r"
+FONT = "Source Sans, Source Sans 3, Helvetica, Arial, sans-serif"
+
+PLOTLY_CONFIG: dict[str, Any] = {
+    "displaylogo": False,
+    "responsive": True,
+    "modeBarButtonsToRemove": ["sendChartToCloud", "sendDataToCloud", "lasso2d", "select2d"],
+}
+
+
+def colours(roles: list[str], *, dark: bool = False) -> list[str]:
+    """One colour per run, by role; a second poisoned run takes the first of the further colours, and so on."""
+    fixed = {"clean": CLEAN, "poisoned": POISONED, "control": CONTROL}
+    further = iter(FURTHER * (len(roles) + 1))
+    found, taken = [], set()
+    for role in roles:
+        colour = fixed.get(role)
+        if colour is None or colour in taken:
+            colour = next(further)
+        taken.add(colour)
+        found.append(LIGHTER.get(colour, colour) if dark else colour)
+    return found
+
+
+def ink(*, dark: bool = False) -> str:
+    """The colour of text and thin lines."""
+    return "#E8EAED" if dark else "#1F2430"
+
+
+def faint(*, dark: bool = False) -> str:
+    """The colour of grid lines."""
+    return "rgba(232, 234, 237, 0.16)" if dark else "rgba(31, 36, 48, 0.12)"
+
+
+def arrange(
+    figure: go.Figure, *, title: str, subtitle: str = "", alt: str, dark: bool = False, height: int = 460
+) -> go.Figure:
+    """Give a figure the house's layout: title and subtitle above, legend below, transparent ground, alt text."""
+    axis = {
+        "gridcolor": faint(dark=dark),
+        "zerolinecolor": faint(dark=dark),
+        "linecolor": faint(dark=dark),
+        "automargin": True,
+    }
+    figure.update_layout(
+        title={
+            "text": f"<b>{title}</b>",
+            "subtitle": {"text": wrap(subtitle), "font": {"size": 12.5, "color": ink(dark=dark)}},
+            "font": {"size": 16},
+            "x": 0,
+            "xanchor": "left",
+            "xref": "paper",
+            "yref": "container",
+            "y": 0.985,
+            "yanchor": "top",
+        },
+        font={"family": FONT, "size": 13, "color": ink(dark=dark)},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        margin={"l": 12, "r": 12, "t": 66 + 16 * wrap(subtitle).count("<br>"), "b": 12},
+        legend={"orientation": "h", "yref": "container", "yanchor": "bottom", "y": 0.005, "xanchor": "left", "x": 0},
+        hoverlabel={"font": {"family": FONT, "size": 13}},
+        height=height,
+        uirevision="constant",
+        meta={"alt": alt, "dark": dark},
+    )
+    figure.update_xaxes(**axis)
+    figure.update_yaxes(**axis)
+    return figure
+
+
+def wrap(text: str, width: int = 92) -> str:
+    """Break a long subtitle at its separators."""
+    lines: list[str] = [""]
+    for part in text.split(" · "):
+        joined = f"{lines[-1]} · {part}" if lines[-1] else part
+        if len(joined) > width and lines[-1]:
+            lines.append(part)
+        else:
+            lines[-1] = joined
+    return "<br>".join(lines)
+
+
+def format_loss(value: float) -> str:
+    """A loss with three significant digits."""
+    return "not finite" if not math.isfinite(value) else f"{value:.3g}"
+
+
+def format_accuracy(value: float) -> str:
+    """An accuracy in per cent with one decimal."""
+    return "–" if not math.isfinite(value) else f"{100 * value:.1f} %"
+
+
+def format_ud(value: float) -> str:
+    """A UD with two decimals."""
+    return "–" if not math.isfinite(value) else f"{value:.2f}"
