@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import json
 import os
 import signal
-import subprocess
-import sys
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -192,9 +192,9 @@ def surface(exp: str, runs: str | None, parameters: str | None, download: bool, 
 
     Example: unlearnscape surface toy-ops --plane pca --grid 51 --on poisoned
     """
-    from experiments import compute_surface, describe_surface, find_experiment, writable
+    from experiments import compute_surface, describe_surface
 
-    experiment = writable(find_experiment(exp))
+    experiment = _open_for_writing(exp)
     if parameters is not None:
         given["parameters"] = _indices(parameters)
         given["plane"] = given.get("plane") or "parameters"
@@ -216,9 +216,9 @@ def sal(exp: str, runs: str | None, download: bool, **given: Any) -> None:
     Each run is measured on its own training data, as in the paper.
     Example: unlearnscape sal digits-ops --method search --blocks layer
     """
-    from experiments import compute_sal, find_experiment, writable
+    from experiments import compute_sal
 
-    experiment = writable(find_experiment(exp))
+    experiment = _open_for_writing(exp)
     names = [name.strip() for name in runs.split(",")] if runs else None
     with _progress() as progress:
         paths = compute_sal(
@@ -240,11 +240,11 @@ def ud(exp: str, rule: str, download: bool, as_json: bool, **given: Any) -> None
     SAL that is missing is measured first. UD near 1: as learnable as clean; towards 0: unlearnable; above 1:
     it learns, but wrongly.
     """
-    from experiments import compute_ud, find_experiment, writable
+    from experiments import compute_ud, find_experiment
 
     experiment = find_experiment(exp)
     if experiment.finished_runs():
-        experiment = writable(experiment)
+        experiment = _open_for_writing(exp)
     with _progress() as progress:
         report = compute_ud(
             experiment, _replace(experiment.spec.sal, given), rule=rule, progress=progress, download=download
@@ -322,27 +322,43 @@ def app(port: int, address: str) -> None:
         "client.showErrorDetails": "none",
     }
     flags = [f"--{name}={value}" for name, value in settings.items()]
-    command = [sys.executable, "-m", "streamlit", "run", str(root / "app.py"), *flags]
-    try:
-        code = subprocess.call(command)
-    except KeyboardInterrupt:
-        code = 0
-    if code not in (0, -signal.SIGINT, -signal.SIGTERM):
-        raise click.ClickException(f"The server ended with code {code}; is port {port} taken? Try --port.")
+    # What every page needs is imported before the server answers, so that the first page opens at once.
+    from streamlit.web.cli import main as streamlit
+
+    for module in ("experiments", "analysis.figures", "landscape.static_export"):
+        importlib.import_module(module)
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((address, port))
+        except OSError as error:
+            raise click.ClickException(
+                f"{address}:{port} cannot be used ({error.strerror}); try another --port."
+            ) from None
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    streamlit(["run", str(root / "app.py"), *flags], standalone_mode=False)
 
 
 def _create(source: str, out: Path | None, assignments: tuple[str, ...]) -> Any:
-    from experiments import SPEC_FILE, Experiment, find_experiment, home, load_preset_or_file, override, writable
+    from experiments import SPEC_FILE, Experiment, home, load_preset_or_file, override
 
     if (Path(source) / SPEC_FILE).is_file():
         if out is not None or assignments:
             raise click.ClickException(f"{source} is an experiment already; --out and --set are for new ones.")
-        return writable(find_experiment(source))
+        return Experiment.open(source)
     spec = load_preset_or_file(source)
     if out is not None:
         spec = dataclasses.replace(spec, name=out.name) if out.name else spec
     spec = override(spec, assignments)
     return Experiment.create(spec, out or home() / spec.name)
+
+
+def _open_for_writing(exp: str) -> Any:
+    """The experiment at a path as it is; by name, one of the gallery becomes the user's own copy first."""
+    from experiments import SPEC_FILE, find_experiment, writable
+
+    experiment = find_experiment(exp)
+    return experiment if (Path(exp) / SPEC_FILE).is_file() else writable(experiment)
 
 
 def _train(experiment: Any, progress: Any, live: bool, download: bool) -> None:

@@ -136,7 +136,7 @@ def sal_heatmap(
                 zmax=max(high, low + 1e-9),
                 showscale=column == len(panels),
                 colorbar={
-                    "title": {"text": "SAL (nats)", "side": "right"},
+                    "title": {"text": "SAL (nats)", "side": "top"},
                     "tickvals": ticks,
                     "ticktext": [f"1e{t:g}" for t in ticks],
                     "thickness": 12,

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
 
 
 @dataclass(frozen=True)
@@ -34,6 +33,8 @@ def summarise_seeds(values: Sequence[float]) -> SeedSummary:
     mean, n = float(array.mean()), int(array.size)
     if n == 1:
         return SeedSummary(mean, None, 1, None, None)
+    from scipy import stats  # takes half a second to import
+
     std = float(array.std(ddof=1))
     half = float(stats.t.ppf(0.975, n - 1)) * std / np.sqrt(n)
     return SeedSummary(mean, std, n, mean - half, mean + half)
@@ -61,4 +62,6 @@ def rank_correlation(a: ArrayLike, b: ArrayLike) -> float:
         raise ValueError(f"Two lists of equal length of at least 2 are needed, not {x.size} and {y.size}.")
     if np.all(x == x[0]) or np.all(y == y[0]):
         return float("nan")
+    from scipy import stats  # takes half a second to import
+
     return float(stats.spearmanr(x, y).statistic)

@@ -6,8 +6,6 @@ import warnings
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.cluster import KMeans
-from sklearn.exceptions import ConvergenceWarning
 
 RULES = ("kmeans", "two-means")
 
@@ -56,6 +54,9 @@ def check_table(sal: ArrayLike, what: str) -> NDArray[np.float64]:
 
 
 def _kmeans(values: NDArray[np.float64]) -> float:
+    from sklearn.cluster import KMeans  # takes most of a second to import
+    from sklearn.exceptions import ConvergenceWarning
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         found = KMeans(n_clusters=2, random_state=0, n_init="auto").fit(values.reshape(-1, 1))

@@ -6,12 +6,12 @@ import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
-import sklearn
 import torch
 
 from checkpoints import CheckpointError, Result, Run, open_run, read_result, write_bytes
@@ -32,7 +32,7 @@ def versions() -> dict[str, str]:
         "python": platform.python_version(),
         "torch": torch.__version__,
         "numpy": np.__version__,
-        "scikit-learn": sklearn.__version__,
+        "scikit-learn": metadata.version("scikit-learn"),
         "h5py": h5py.__version__,
     }
 

@@ -16,8 +16,9 @@ from experiments.spec import SalSpec
 from experiments.surface_step import KIND as SURFACE_KIND
 from experiments.ud_step import PairUd, UdReport, report_ud, stored_sal
 from landscape import figures as landscape_figures
-from landscape import figures_lines, static_export
+from landscape import figures_lines
 from landscape.figures import PathData, RunCurves, SurfaceData
+from landscape.static_export import figure_csv, figure_html, save_static
 
 PLANE_NAMES = {
     "pca": "joint PCA",
@@ -177,10 +178,10 @@ def sal_subtitle(options: SalSpec, samples: int, extra: str = "") -> str:
 def render(figure: go.Figure, kind: str, *, width: int = 1000, height: int = 640) -> bytes:
     """Turn a figure into the bytes of an html, png, svg, pdf or csv file, without a browser."""
     if kind == "html":
-        return static_export.figure_html(figure).encode()
+        return figure_html(figure).encode()
     if kind == "csv":
-        return static_export.figure_csv(figure).encode()
-    return static_export.save_static(figure, kind, width=width, height=height)
+        return figure_csv(figure).encode()
+    return save_static(figure, kind, width=width, height=height)
 
 
 __all__: Sequence[str] = [

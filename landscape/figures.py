@@ -24,7 +24,7 @@ from landscape.style import (
 
 OFF_PLANE = 0.2  # share of a path's length beyond which its markers get thin
 LIFT = 0.012  # of the height range: paths lie just above the surface
-GAP = 22
+SCENE_FONT = "Arial, Helvetica, sans-serif"  # scenes draw their own text and know no web fonts
 
 
 @dataclass(frozen=True, eq=False)
@@ -312,6 +312,7 @@ def _add_path_3d(
             z=_f32(z[-1:]),
             mode="text",
             text=["★"],
+            textposition="middle center",
             textfont={"size": 24, "color": tint},
             hovertext=[common["text"][-1]],
             hovertemplate="%{hovertext}<extra></extra>",
@@ -382,12 +383,12 @@ def _scene(figure: go.Figure, surface: SurfaceData, heights: Heights, number: in
         "zerolinecolor": "rgba(128,128,128,0.25)",
         "backgroundcolor": "rgba(0,0,0,0)",
         "color": ink(dark=dark),
-        "tickfont": {"size": 12},
-        "title": {"font": {"size": 12}},
+        "tickfont": {"size": 12, "family": SCENE_FONT},
         "nticks": 6,
+        "showspikes": False,
     }
     axes = {
-        f"{letter}axis": axis | {"title": {"text": name, "font": {"size": 12}}, "range": [float(v[0]), float(v[-1])]}
+        f"{letter}axis": axis | {"title": _scene_title(name), "range": [float(v[0]), float(v[-1])]}
         for letter, name, v in (
             ("x", surface.axis_names[0], surface.alphas),
             ("y", surface.axis_names[1], surface.betas),
@@ -400,7 +401,7 @@ def _scene(figure: go.Figure, surface: SurfaceData, heights: Heights, number: in
                 **axes,
                 "zaxis": axis
                 | {
-                    "title": {"text": heights.title, "font": {"size": 12}},
+                    "title": _scene_title(heights.title),
                     "tickvals": heights.ticks,
                     "ticktext": heights.labels,
                     "range": [heights.low, heights.high + room],
@@ -408,8 +409,8 @@ def _scene(figure: go.Figure, surface: SurfaceData, heights: Heights, number: in
                 "aspectmode": "manual",
                 "aspectratio": {"x": 1.15, "y": 1.15, "z": 0.72},
                 "camera": {
-                    "eye": {"x": 1.25, "y": -1.35, "z": 0.85} if count == 1 else {"x": 1.5, "y": -1.6, "z": 1.0},
-                    "center": {"x": 0, "y": 0, "z": -0.12},
+                    "eye": {"x": 1.0, "y": -1.12, "z": 0.72} if count == 1 else {"x": 1.3, "y": -1.4, "z": 0.9},
+                    "center": {"x": 0, "y": 0, "z": -0.1},
                 },
                 "uirevision": "constant",
             }
@@ -417,9 +418,13 @@ def _scene(figure: go.Figure, surface: SurfaceData, heights: Heights, number: in
     )
 
 
+def _scene_title(text: str) -> dict[str, object]:
+    return {"text": text, "font": {"size": 13, "family": SCENE_FONT}}
+
+
 def _colour_bar(heights: Heights, quantity: str) -> dict[str, object]:
     return {
-        "title": {"text": heights.title, "side": "right"},
+        "title": {"text": heights.title, "side": "top"},
         "tickvals": heights.ticks,
         "ticktext": heights.labels,
         "thickness": 12,

@@ -67,7 +67,7 @@ def choose_heights(values: Sequence[NDArray[np.float64]], quantity: str, scale: 
         return Heights(True, float(low), float(high), clip, ticks, labels, "loss (log)", note)
     low, high = float(finite.min()), top
     high = high if high > low else low + 1e-6 + abs(low) * 1e-6
-    ticks = [float(t) for t in np.linspace(low, high, 6)]
+    ticks = nice_ticks(low, high)
     return Heights(False, low, high, clip, ticks, [f"{t:.3g}" for t in ticks], "loss", note)
 
 
@@ -90,6 +90,14 @@ def _note(lost: int, clipped: int, clip: float | None) -> str:
     if lost:
         parts.append(f"{lost} points are not finite")
     return ", ".join(parts)
+
+
+def nice_ticks(low: float, high: float, count: int = 6) -> list[float]:
+    """About ``count`` round numbers between two values."""
+    raw = (high - low) / max(count - 1, 1)
+    magnitude = 10.0 ** np.floor(np.log10(raw))
+    step = float(next(m for m in (1, 2, 2.5, 5, 10) if m * magnitude >= raw) * magnitude)
+    return [float(t) for t in np.arange(np.ceil(low / step), np.floor(high / step) + 1) * step]
 
 
 def _log_ticks(low: float, high: float) -> list[float]:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from sklearn import datasets
-from sklearn.model_selection import train_test_split
 from torch.nn import functional
 
 from training.data.dataset import Dataset
@@ -16,6 +14,9 @@ def load_digits(*, size: int = 28, seed: int = 0) -> Dataset:
 
     Pixels are rounded to 8 bits, so that budgets in 1/255 are exact.
     """
+    from sklearn import datasets  # takes most of a second to import
+    from sklearn.model_selection import train_test_split
+
     bunch = datasets.load_digits()
     small = torch.from_numpy(bunch.images.astype(np.float32) / 16.0)[:, None]
     large = functional.interpolate(small, size=(size, size), mode="bilinear", align_corners=False)

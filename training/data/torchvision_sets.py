@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
-
-from torchvision import datasets
 
 from training.data.dataset import Dataset, DatasetError, make_dataset
 
@@ -22,18 +19,20 @@ def data_folder() -> Path:
 
 def load_mnist(*, download: bool = False, root: Path | str | None = None) -> Dataset:
     """MNIST: 60,000 and 10,000 images of 28×28 (LeCun et al. 1998)."""
-    return _load("mnist", datasets.MNIST, download, root)
+    return _load("mnist", "MNIST", download, root)
 
 
 def load_fashion_mnist(*, download: bool = False, root: Path | str | None = None) -> Dataset:
     """Fashion-MNIST: 60,000 and 10,000 images of 28×28 (Xiao, Rasul and Vollgraf 2017)."""
-    return _load("fashion-mnist", datasets.FashionMNIST, download, root)
+    return _load("fashion-mnist", "FashionMNIST", download, root)
 
 
-def _load(name: str, kind: Any, download: bool, root: Path | str | None) -> Dataset:
+def _load(name: str, kind: str, download: bool, root: Path | str | None) -> Dataset:
+    from torchvision import datasets  # takes a second to import, and most experiments need none of it
+
     folder = Path(root) if root else data_folder()
     try:
-        train, test = (kind(folder, train=part, download=download) for part in (True, False))
+        train, test = (getattr(datasets, kind)(folder, train=part, download=download) for part in (True, False))
     except (RuntimeError, OSError) as error:
         if download:
             raise DatasetError(f"{name} could not be downloaded ({' '.join(str(error).split())[:120]}).") from None

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from sklearn.datasets import make_classification
-from sklearn.model_selection import train_test_split
 
 from training.data.dataset import Dataset
 
@@ -16,6 +14,9 @@ def load_toy(
 
     Features are divided by their standard deviation over the training set.
     """
+    from sklearn.datasets import make_classification  # takes most of a second to import
+    from sklearn.model_selection import train_test_split
+
     x, y = make_classification(
         n_samples=n_samples,
         n_features=n_features,
