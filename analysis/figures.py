@@ -52,7 +52,7 @@ def sal_histogram(
                 marker={
                     "color": tint,
                     "line": {"width": 0},
-                    "pattern": {"shape": "" if kind == "clean" else "/", "fgopacity": 0.35},
+                    "pattern": _hatch(kind),
                 },
                 name=f"{name}: {above} of {len(values)} above β",
                 hovertemplate=f"{name}: %{{y}} blocks near %{{x:.2g}} nats<extra></extra>",
@@ -99,7 +99,7 @@ def sal_histogram(
         alt=f"Histogram of SAL with the learnable threshold β at {threshold:.3g} nats: {'; '.join(words)}.",
         dark=dark,
         height=190 + 130 * len(series),
-    ).update_layout(barmode="overlay", bargap=0, margin={"b": 92})
+    ).update_layout(barmode="overlay", bargap=0, margin={"t": 96, "b": 92})
 
 
 def sal_heatmap(
@@ -221,7 +221,7 @@ def ud_steps(
             y=[name, "clean"],
             x=[learnable_poisoned, learnable_clean],
             orientation="h",
-            marker={"color": [tints[1], tints[0]], "pattern": {"shape": ["/", ""], "fgopacity": 0.35}},
+            marker={"color": [tints[1], tints[0]], "pattern": _hatch(role) | {"shape": [_hatch(role)["shape"], ""]}},
             text=[f"{learnable_poisoned:.2f}", f"{learnable_clean:.2f}"],
             textposition="auto",
             textfont={"size": 14},
@@ -239,6 +239,11 @@ def ud_steps(
         dark=dark,
         height=260,
     )
+
+
+def _hatch(role: str) -> dict[str, object]:
+    """Bars of other runs than the clean one are hatched, so that colour is not all that tells them apart."""
+    return {"shape": "" if role == "clean" else "/", "fillmode": "overlay", "fgcolor": "white", "fgopacity": 0.45}
 
 
 def _edges(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -59,18 +60,25 @@ class Experiment:
     def create(cls, spec: ExperimentSpec, path: Path | str) -> Experiment:
         """Make the folder, or open it when it already holds this very spec.
 
-        Entries that do not touch training (titles, and the defaults for SAL and surfaces) may differ.
+        Entries that do not touch training (titles, and the defaults for SAL and surfaces) may differ, and seeds may
+        be added.
         """
         folder = Path(path)
         if (folder / SPEC_FILE).is_file():
             experiment = cls.open(folder)
-            difference = _first_difference(without_labels(spec), without_labels(experiment.spec))
+            wider = set(spec.seeds) > set(experiment.spec.seeds)
+            same_seeds = dataclasses.replace(spec, seeds=experiment.spec.seeds) if wider else spec
+            difference = _first_difference(without_labels(same_seeds), without_labels(experiment.spec))
             if difference:
                 raise ExperimentError(
                     f"{folder} already holds an experiment that differs in {difference}; "
                     "choose another --out or delete the folder."
                 )
-            return experiment
+            if not wider:
+                return experiment
+            # What exists stays first, so that the same runs keep their place.
+            seeds = (*experiment.spec.seeds, *(s for s in spec.seeds if s not in experiment.spec.seeds))
+            spec = dataclasses.replace(experiment.spec, seeds=seeds)
         if folder.exists() and not folder.is_dir():
             raise ExperimentError(f"{folder} is a file; choose another folder with --out.")
         try:

@@ -78,6 +78,8 @@ def start(arguments: Sequence[str], *, experiment: str) -> Job:
     except OSError as error:
         raise ExperimentError(f"No job can be started: {folder} cannot be written ({error.strerror}).") from None
     environment = os.environ | {PROGRESS_VARIABLE: str(folder / "progress.json"), "PYTHONUNBUFFERED": "1"}
+    # Idle threads that spin would fight the server and the browser for the cores.
+    environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     with log:
         process = subprocess.Popen(
             [sys.executable, str(CLI), *arguments],

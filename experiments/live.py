@@ -27,6 +27,7 @@ from landscape import ParameterLayout, Plane, evaluate_points, evaluate_surface,
 
 KIND = "live-snapshot"
 INTERVAL = 0.4  # seconds between snapshots
+SHARE = 2.0  # training gets at least this many times as long as the snapshots
 SURFACE_BUDGET = 0.15  # seconds for one coarse surface
 SAMPLES = 256  # for SAL and the coarse surface
 
@@ -61,6 +62,8 @@ class LiveObserver:
         self._watch: Stopwatch | None = None
         self._grid = 15
         self._number = 0
+        self._cost = 0.0  # seconds the last snapshot took
+        self._per_point = float("inf")  # seconds; the best seen, since a busy machine only makes it longer
 
     def __call__(self, run: RunInTraining) -> None:
         """Take note of a new checkpoint; write the snapshot when it is time."""
@@ -68,7 +71,7 @@ class LiveObserver:
             self._seed, self._series = run.seed, {}
         series = self._series.setdefault(run.name, _Series(run))
         self._catch_up(series)
-        if self._watch is None or self._watch.older_than(INTERVAL):
+        if self._watch is None or self._watch.older_than(max(INTERVAL, SHARE * self._cost)):
             self.write()
 
     def write(self, *, finished: bool = False) -> None:
@@ -77,6 +80,7 @@ class LiveObserver:
         if not started:
             return
         self._number += 1
+        begun = time.monotonic()
         arrays: dict[str, NDArray[Any]] = {}
         header: dict[str, Any] = {
             "number": self._number,
@@ -92,6 +96,7 @@ class LiveObserver:
         target = snapshot_path(self.experiment)
         target.parent.mkdir(exist_ok=True)
         write_result(target, kind=KIND, header=header, arrays=arrays)
+        self._cost = time.monotonic() - begun
         self._watch = Stopwatch()
 
     def _catch_up(self, series: _Series) -> None:
@@ -153,8 +158,8 @@ class LiveObserver:
             arrays[f"run/{series.run.name}/coordinates"] = coordinates
             arrays[f"run/{series.run.name}/residual"] = residual
             arrays[f"run/{series.run.name}/in_plane_loss"] = losses.loss
-        per_point = (time.monotonic() - begun) / len(started)
-        self._coarse_surface(model, plane, [c for c, _ in projected], batches, per_point, arrays)
+        self._per_point = min(self._per_point, (time.monotonic() - begun) / len(started))
+        self._coarse_surface(model, plane, [c for c, _ in projected], batches, arrays)
         ratio = plane.explained_variance_ratio
         return {"plane": {"explained_variance_ratio": None if ratio is None else [float(r) for r in ratio]}}
 
@@ -164,13 +169,12 @@ class LiveObserver:
         plane: Plane,
         paths: list[NDArray[np.float64]],
         batches: list[tuple[torch.Tensor, torch.Tensor]],
-        per_point: float,
         arrays: dict[str, NDArray[Any]],
     ) -> None:
-        points = SURFACE_BUDGET / max(per_point, 1e-6)
+        points = SURFACE_BUDGET / max(self._per_point, 1e-6)
         self._grid = int(np.clip(np.sqrt(points), 7, 25))
         if points < 49:  # even the smallest grid is too dear on this sample: take a smaller one
-            keep = max(32, int(len(batches[0][1]) * points / 49))
+            keep = max(64, int(len(batches[0][1]) * points / 49))
             batches = [(batches[0][0][:keep], batches[0][1][:keep])]
         alphas, betas = path_box(paths, margin=0.2, grid=self._grid)
         surface = evaluate_surface(model, plane, batches, alphas, betas)

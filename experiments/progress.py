@@ -49,7 +49,7 @@ class ProgressFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._status: dict[str, Any] = {"state": "running", "pid": os.getpid(), "label": "", "done": 0}
-        self._phase_started = self._written = 0.0
+        self._phase_started, self._written = time.monotonic(), 0.0
 
     @classmethod
     def from_environment(cls) -> ProgressFile | None:

@@ -121,8 +121,8 @@ class SalSpec:
 class SurfaceSpec:
     """Which plane and grid: ``pca`` is joint over the runs, ``pca-single`` of the first run alone.
 
-    ``block`` restricts the plane to some parameters (a layer's name; empty for all), ``parameters`` are the
-    two flat indices of the ``parameters`` plane, ``samples`` 0 takes all samples.
+    ``block`` restricts the plane to layers (``fc3,conv1``) or to the N most divergent parameters (``topN``);
+    empty for all. ``parameters`` are the two flat indices of the ``parameters`` plane. ``samples`` 0 takes all.
     """
 
     plane: str = "pca"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -17,6 +18,7 @@ from experiments.materials import Sample, dataset_of, network_for_run, sample
 from experiments.progress import Progress, Silent, Stopwatch
 from experiments.spec import SurfaceSpec, content_key
 from landscape import (
+    BlockSelection,
     Losses,
     ParameterLayout,
     Plane,
@@ -269,7 +271,7 @@ def surface_of(result: Result) -> Surface:
 
 def _build_plane(request: SurfaceRequest, runs: dict[str, Run], model: nn.Module) -> Plane:
     options, ordered = request.options, [runs[name] for name in request.runs]
-    block = options.block or None
+    block = _selection(options.block, ordered)
     first = ordered[0]
     if options.plane == "pca":
         return pca_plane(ordered, block=block)
@@ -286,8 +288,30 @@ def _build_plane(request: SurfaceRequest, runs: dict[str, Run], model: nn.Module
         raise ExperimentError(
             "A three-point plane needs two runs (their shared start and both ends); name two with --runs."
         )
-    second = ordered[1]
-    return three_point_plane(first.vector(0), end, second.vector(len(second) - 1))
+    start, other = first.vector(0), ordered[1].vector(len(ordered[1]) - 1)
+    if block is not None:
+        keep = ParameterLayout.from_model(model).select(block)
+        end, other = (_only(vector, start, keep) for vector in (end, other))
+    return three_point_plane(start, end, other)
+
+
+def _only(vector: NDArray[Any], start: NDArray[Any], keep: NDArray[np.int64]) -> NDArray[Any]:
+    """A point that differs from ``start`` in the kept parameters alone."""
+    point = start.copy()
+    point[keep] = vector[keep]
+    return point
+
+
+def _selection(block: str, runs: Sequence[Run]) -> BlockSelection:
+    """What a plane may move: all, layers by name (``fc3,conv1``), or ``topN``, the N most divergent parameters."""
+    if not block:
+        return None
+    top = re.fullmatch(r"top(\d+)", block)
+    if top is None:
+        return [name.strip() for name in block.split(",")]
+    if len(runs) < 2 or int(top[1]) < 2:
+        raise ExperimentError(f"The block {block!r} needs two runs to compare and at least two parameters.")
+    return np.sort(rank_divergence(runs[0], runs[1], top=int(top[1])).indices)
 
 
 def _rounded(plane: Plane) -> Plane:

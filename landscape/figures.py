@@ -23,6 +23,7 @@ from landscape.style import (
 )
 
 OFF_PLANE = 0.2  # share of a path's length beyond which its markers get thin
+HALO = "rgba(255, 255, 255, 0.75)"
 LIFT = 0.012  # of the height range: paths lie just above the surface
 SCENE_FONT = "Arial, Helvetica, sans-serif"  # scenes draw their own text and know no web fonts
 
@@ -267,6 +268,20 @@ def _add_path_3d(
     z = heights.place(_on_surface(surface, path, quantity)) + LIFT * (heights.high - heights.low)
     x, y = path.coordinates[:, 0], path.coordinates[:, 1]
     common = {"legendgroup": path.name, "hovertemplate": "%{text}<extra></extra>", "text": _hover(path)}
+    figure.add_trace(  # a pale halo keeps a path visible over any colour of the surface
+        go.Scatter3d(
+            x=_f32(x),
+            y=_f32(y),
+            z=_f32(z),
+            mode="lines",
+            line={"color": HALO, "width": 11},
+            hoverinfo="skip",
+            showlegend=False,
+            legendgroup=path.name,
+        ),
+        row=1,
+        col=column,
+    )
     figure.add_trace(
         go.Scatter3d(
             x=_f32(x),
@@ -409,7 +424,7 @@ def _scene(figure: go.Figure, surface: SurfaceData, heights: Heights, number: in
                 "aspectmode": "manual",
                 "aspectratio": {"x": 1.15, "y": 1.15, "z": 0.72},
                 "camera": {
-                    "eye": {"x": 1.0, "y": -1.12, "z": 0.72} if count == 1 else {"x": 1.3, "y": -1.4, "z": 0.9},
+                    "eye": {"x": 1.13, "y": -1.27, "z": 0.8} if count == 1 else {"x": 1.3, "y": -1.4, "z": 0.9},
                     "center": {"x": 0, "y": 0, "z": -0.1},
                 },
                 "uirevision": "constant",

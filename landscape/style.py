@@ -15,7 +15,7 @@ DASHES = {"clean": "solid", "poisoned": "dash", "control": "dot", "other": "dash
 MARKERS = {"clean": "circle", "poisoned": "diamond", "control": "square", "other": "cross"}
 SURFACE_SCALE = "Cividis"
 DIVERGING_SCALE = "RdBu_r"
-FONT = "Source Sans, Source Sans 3, Helvetica, Arial, sans-serif"
+FONT = "Helvetica Neue, Helvetica, Arial, sans-serif"  # measured before web fonts arrive, so none of those
 
 PLOTLY_CONFIG: dict[str, Any] = {
     "displaylogo": False,

@@ -25,6 +25,7 @@ TOP_BLOCKS = {"10 most divergent parameters": "top10", "30 most divergent parame
 
 def main() -> None:
     """Lay out the page from top to bottom."""
+    parts.enter()
     st.title("Compare paths")
     st.markdown(
         "Both runs start at the ring and end at a star. Watch where the dashed, poisoned path leaves the valley "
@@ -43,8 +44,10 @@ def main() -> None:
             return
         picture = surface_picture(experiment, found)
         second = _partner(experiment, stored, wanted, runs, view, picture)
+        canvas = st.container()
         step = _scrubber(picture)
-        _draw(picture, second, view, step)
+        with canvas:
+            _draw(picture, second, view, step)
     _metrics(experiment, picture, step)
     _details(picture, step)
     _explain(experiment, picture, view, step)

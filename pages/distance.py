@@ -14,6 +14,7 @@ from pages import parts
 
 def main() -> None:
     """Lay out the page from top to bottom."""
+    parts.enter()
     st.title("Unlearnable Distance")
     st.markdown(
         "One number per poisoned data set: how many blocks of the network stay learnable, compared with clean data. "
@@ -56,7 +57,7 @@ def _choose_arm(report: UdReport) -> ArmUd:
 def _numbers(report: UdReport) -> None:
     for arm in report.arms:
         with st.container(border=True):
-            number, clean, poisoned, words = st.columns([1.2, 1, 1.3, 2.2], vertical_alignment="center")
+            number, clean, poisoned, words = st.columns([1.7, 1, 1.2, 1.6], vertical_alignment="center")
             label = f"UD of {arm.arm}" + (" (control)" if arm.control else "")
             number.metric(
                 label,
@@ -120,7 +121,7 @@ def _table(report: UdReport, series: dict[str, SalSeries], experiment: Experimen
                     "UD (blocks)": round(pair.distance.value, 3),
                     "UD (weighted by parameters)": _rounded(pair.distance.value_by_parameters),
                     "UD (exact two-means threshold)": _exact(clean, poisoned),
-                    "β (nats)": float(f"{pair.distance.threshold:.3g}"),
+                    "β (nats)": f"{pair.distance.threshold:.3g}",
                     "clean test (%)": round(100 * pair.test_accuracy_clean, 1),
                     "poisoned test (%)": round(100 * pair.test_accuracy_poisoned, 1),
                 }

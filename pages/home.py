@@ -16,6 +16,7 @@ from pages.view3d import view3d
 
 def main() -> None:
     """Lay out the page from top to bottom."""
+    parts.enter()
     st.title("Unlearnscape")
     st.markdown(
         "**Why does a network learn, or fail to learn, from a data set?** Below, the same network walks from the same "
@@ -104,7 +105,8 @@ def _state(summary: Summary) -> str:
         return f"{summary.name} · running: {running[0].label}"
     finished = sum(run.state in ("finished", "results only") for run in summary.runs)
     parts_of = [f"{finished} of {len(summary.runs)} runs" if summary.runs else "not trained yet"]
-    parts_of += [f"{len(summary.surfaces)} surfaces"] if summary.surfaces else []
+    n = len(summary.surfaces)
+    parts_of += [f"{n} surface{'s' if n > 1 else ''}"] if n else []
     if any(run.state == "results only" for run in summary.runs):
         parts_of.append("results only")
     return " · ".join([summary.name, *parts_of])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,7 @@ NEEDS_DOWNLOAD = ("mnist", "fashion-mnist")
 
 def main() -> None:
     """Lay out the page from top to bottom."""
+    parts.enter()
     st.title("Live")
     st.markdown(
         "Both runs start from the same weights and take the same batches in the same order; only the data differ. "
@@ -135,10 +137,10 @@ def _is_complete(name: str) -> bool:
 def _start(spec: ExperimentSpec, name: str, changes: list[str], arguments: list[str]) -> None:
     try:
         check_name(name)
-        override(spec, changes)
+        resolved = dataclasses.replace(override(spec, changes), name=name)
         if (home() / name / "experiment.toml").is_file() and _is_complete(name):
             _again(name)
-        home().mkdir(parents=True, exist_ok=True)
+        Experiment.create(resolved, home() / name)
         jobs.start(arguments, experiment=name)
     except (ValueError, SpecError, OSError) as error:
         parts.fail_softly(error)

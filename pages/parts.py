@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import plotly.graph_objects as go
 import streamlit as st
+from streamlit.runtime.pages_manager import PagesManager
 
 from checkpoints import Result, read_result
 from experiments import (
@@ -51,6 +52,17 @@ CSS = """
 def prepare() -> None:
     """Small corrections of spacing, once per run."""
     st.html(CSS)
+
+
+def enter() -> None:
+    """Make sure that a page runs inside ``app.py``.
+
+    Until ``st.navigation`` has been called once, Streamlit takes a folder called ``pages`` for its older kind of
+    multipage app and runs the file behind a deep link alone, without navigation. Then: once more, from the front door.
+    """
+    if PagesManager.uses_pages_directory:
+        PagesManager.uses_pages_directory = False
+        st.rerun()
 
 
 def is_dark() -> bool:

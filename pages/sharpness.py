@@ -14,6 +14,7 @@ from pages import parts
 
 def main() -> None:
     """Lay out the page from top to bottom."""
+    parts.enter()
     st.title("Sharpness")
     st.markdown(
         "How much can each block of weights still move the loss? Blocks to the right of β are **learnable**; "
@@ -118,14 +119,11 @@ def _over_time(
     experiment: Experiment, clean: SalSeries, poisoned: dict[str, SalSeries], pairs: dict[str, PairUd]
 ) -> None:
     dark = parts.is_dark()
-    st.subheader("Learnable blocks over time")
     first = pairs[next(iter(poisoned))].distance
     counts = {clean.run: (clean.epochs, first.counts_clean)}
     counts |= {name: (one.epochs, pairs[name].distance.counts_poisoned) for name, one in poisoned.items()}
     roles = {name: experiment.role_of(name) for name in counts}
     parts.plot(figures.learnable_blocks_over_time(counts, roles, dark=dark), key="lp-time")
-    st.subheader("Every block over time")
-    st.markdown("One row per block, one column per checkpoint; all panels share one colour scale.")
     panels = {clean.run: (clean.sal, clean.epochs)} | {n: (o.sal, o.epochs) for n, o in poisoned.items()}
     parts.plot(figures.sal_heatmap(panels, clean.blocks, dark=dark), key="sal-heat")
 
