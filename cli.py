@@ -267,11 +267,23 @@ def show(exp: str, as_json: bool) -> None:
 @click.argument("exp")
 @click.option("--figure", type=click.Choice(FIGURES), required=True, help="What to draw.")
 @click.option("--format", "kind", type=click.Choice(FORMATS), default="html", show_default=True)
+@click.option("--plane", help="Which surface [default: the experiment's own plane].")
+@click.option("--on", help="Data of the surface [default: the experiment's own].")
 @click.option("--output", type=click.Path(path_type=Path), help="File [default: EXP-FIGURE.FORMAT here].")
 @click.option("--dark", is_flag=True, help="Draw for a dark background.")
 @click.option("--width", type=int, default=1000, show_default=True, help="Pixels.")
 @click.option("--height", type=int, default=640, show_default=True, help="Pixels.")
-def export(exp: str, figure: str, kind: str, output: Path | None, dark: bool, width: int, height: int) -> None:
+def export(
+    exp: str,
+    figure: str,
+    kind: str,
+    plane: str | None,
+    on: str | None,
+    output: Path | None,
+    dark: bool,
+    width: int,
+    height: int,
+) -> None:
     """Write a figure, or the numbers in it, to a file. Needs no browser.
 
     Example: unlearnscape export toy-ops --figure compare --format pdf
@@ -279,7 +291,7 @@ def export(exp: str, figure: str, kind: str, output: Path | None, dark: bool, wi
     from experiments import draw, find_experiment, render, write_bytes
 
     experiment = find_experiment(exp)
-    data = render(draw(experiment, figure, dark=dark), kind, width=width, height=height)
+    data = render(draw(experiment, figure, plane=plane, on=on, dark=dark), kind, width=width, height=height)
     target = output or Path(f"{experiment.name}-{figure}.{kind}")
     write_bytes(target, data)
     click.echo(str(target))

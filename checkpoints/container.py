@@ -15,10 +15,10 @@ import hashlib
 import json
 import os
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import h5py
 import numpy as np
@@ -94,27 +94,80 @@ def write_sealed(
         text = json.dumps(header, sort_keys=True).encode()
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"The header of {path.name} cannot be stored as JSON: {error}.") from None
+    plain = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    for name, array in plain.items():
+        if array.dtype.kind not in KINDS:
+            raise CheckpointError(f"The array {name!r} of {path.name} must hold numbers, not {array.dtype}.")
+    careful: _Careful | None = None
     try:
-        with h5py.File(path, "w", libver=("earliest", "v110"), userblock_size=BLOCK) as file:
-            file.create_dataset("header", data=np.frombuffer(text, dtype=np.uint8))
-            group = file.create_group("arrays")
-            for name, array in arrays.items():
-                plain = np.ascontiguousarray(array)
-                if plain.dtype.kind not in KINDS:
-                    raise CheckpointError(f"The array {name!r} of {path.name} must hold numbers, not {plain.dtype}.")
-                group.create_dataset(name, data=plain, track_times=False)
-            span = (0, 0)
-            if body is not None:
-                rows, columns, dtype, iterator = body
-                dataset = file.create_dataset("body", shape=(rows, columns), dtype=dtype)
-                for i, row in enumerate(iterator):
-                    dataset[i] = row
-                file.flush()
-                offset = dataset.id.get_offset() if rows * columns else 0
-                span = (offset, offset + rows * columns * dtype.itemsize) if rows * columns else (0, 0)
+        with path.open("w+b") as raw:
+            careful = _Careful(raw)
+            span = _write_hdf5(careful, text, plain, body)
+        if careful.error is not None:
+            raise careful.error
         seal(path, kind, span)
-    except OSError as error:
-        raise cannot_write(path, error) from None
+    except (OSError, RuntimeError) as error:
+        first = careful.error if careful is not None and careful.error is not None else error
+        raise cannot_write(path, first if isinstance(first, OSError) else OSError(str(first))) from None
+
+
+class _Careful:
+    """A file for HDF5 whose failing writes are remembered instead of raised.
+
+    The library cannot close a file after a failed write and may then crash; so it never sees one.
+    """
+
+    def __init__(self, raw: BinaryIO) -> None:
+        self._raw = raw
+        self.error: OSError | None = None
+        self.seek, self.tell, self.read = raw.seek, raw.tell, raw.read
+
+    def readinto(self, target: Any) -> int:
+        data = self._raw.read(len(target))
+        target[: len(data)] = data
+        return len(data)
+
+    def write(self, data: Any) -> int:
+        return self._attempt(lambda: self._raw.write(data), len(memoryview(data).cast("B")))
+
+    def truncate(self, size: int | None = None) -> int:
+        return self._attempt(lambda: self._raw.truncate(size), size or 0)
+
+    def flush(self) -> None:
+        self._attempt(lambda: self._raw.flush() or 0, 0)
+
+    def _attempt(self, action: Callable[[], int], otherwise: int) -> int:
+        if self.error is None:
+            try:
+                return action()
+            except OSError as error:
+                self.error = error
+        return otherwise
+
+
+def _write_hdf5(
+    target: _Careful,
+    text: bytes,
+    arrays: Mapping[str, NDArray[Any]],
+    body: tuple[int, int, np.dtype[Any], Any] | None,
+) -> tuple[int, int]:
+    """Fill an HDF5 file; returns the byte range of the body."""
+    with h5py.File(target, "w", libver=("earliest", "v110"), userblock_size=BLOCK) as file:
+        file.create_dataset("header", data=np.frombuffer(text, dtype=np.uint8))
+        group = file.create_group("arrays")
+        for key, array in arrays.items():
+            group.create_dataset(key, data=array, track_times=False)
+        if body is None or body[0] * body[1] == 0:
+            if body is not None:
+                file.create_dataset("body", shape=body[:2], dtype=body[2])
+            return 0, 0
+        rows, columns, dtype, iterator = body
+        dataset = file.create_dataset("body", shape=(rows, columns), dtype=dtype)
+        for i, row in enumerate(iterator):
+            dataset[i] = row
+        file.flush()
+        offset = int(dataset.id.get_offset())
+        return offset, offset + rows * columns * dtype.itemsize
 
 
 def seal(path: Path, kind: str, span: tuple[int, int] = (0, 0)) -> None:

@@ -100,15 +100,31 @@ def newest_report(experiment: Experiment) -> UdReport:
     return report_ud(experiment, options, stored[options])
 
 
-def draw(experiment: Experiment, figure: str, *, dark: bool = False) -> go.Figure:
+def choose_surface(experiment: Experiment, plane: str | None = None, on: str | None = None) -> Result:
+    """The newest surface of a plane and data; by default of the experiment's own settings, else the newest of all."""
+    stored = find_surfaces(experiment)
+    own = experiment.spec.surface
+    wanted = {"plane": plane or own.plane, "on": on or own.on, "block": ""}
+    for result in stored:
+        if all(result.header["options"][key] == value for key, value in wanted.items()):
+            return result
+    if not stored or plane or on:
+        asked = f" --plane {plane}" * bool(plane) + f" --on {on}" * bool(on)
+        raise ExperimentError(
+            f"{experiment.name} has no such surface yet; compute one first: surface {experiment.path}{asked}"
+        )
+    return stored[0]
+
+
+def draw(
+    experiment: Experiment, figure: str, *, plane: str | None = None, on: str | None = None, dark: bool = False
+) -> go.Figure:
     """Draw one named figure from what the experiment holds. Raises :class:`ExperimentError` when it is missing."""
     if figure in ("compare", "compare-3d", "curves"):
-        stored = find_surfaces(experiment)
-        if not stored:
-            raise ExperimentError(f"{experiment.name} has no surface yet; compute one first: surface {experiment.path}")
-        picture = surface_picture(experiment, stored[0])
+        stored = choose_surface(experiment, plane, on)
+        picture = surface_picture(experiment, stored)
         if figure == "curves":
-            return figures_lines.training_curves(curves(experiment, stored[0]), dark=dark)
+            return figures_lines.training_curves(curves(experiment, stored), dark=dark)
         if figure == "compare":
             return landscape_figures.contour_2d([picture.surface], [picture.paths], dark=dark)
         return landscape_figures.surface_3d([picture.surface], [picture.paths], dark=dark)

@@ -23,7 +23,7 @@ from landscape.style import (
 )
 
 OFF_PLANE = 0.2  # share of a path's length beyond which its markers get thin
-HALO = "rgba(255, 255, 255, 0.75)"
+HALO = "#FFFFFF"
 LIFT = 0.012  # of the height range: paths lie just above the surface
 SCENE_FONT = "Arial, Helvetica, sans-serif"  # scenes draw their own text and know no web fonts
 
@@ -275,6 +275,7 @@ def _add_path_3d(
             z=_f32(z),
             mode="lines",
             line={"color": HALO, "width": 11},
+            opacity=0.8,
             hoverinfo="skip",
             showlegend=False,
             legendgroup=path.name,

@@ -147,6 +147,9 @@ def _scatter3d(canvas: Canvas, axes: Axes3D, trace: Any, dark: bool) -> Any:
         axes.plot(x, y, z, "*", color=trace.textfont.color, markersize=15, zorder=12, markeredgecolor=ink(dark=dark))
         return None
     axes.computed_zorder = False
+    if trace.mode == "lines":  # the halo under a path
+        axes.plot(x, y, z, color=trace.line.color, linewidth=4, alpha=trace.opacity, zorder=9)
+        return None
     if "lines" in trace.mode:
         axes.plot(x, y, z, color=trace.line.color, linestyle=DASH[trace.line.dash], linewidth=2.2, zorder=10)
         sizes = np.broadcast_to(np.asarray(trace.marker.size, float), x.shape)
