@@ -132,6 +132,7 @@ def _runs(experiment: Experiment, notes: list[str]) -> list[RunSummary]:
 
 def _runs_from_results(experiment: Experiment, stored: dict[Any, dict[str, Any]]) -> list[RunSummary]:
     series = {name: one for group in stored.values() for name, one in group.items()}
+    planned = experiment.planned_runs()
     return [
         RunSummary(
             name,
@@ -142,7 +143,7 @@ def _runs_from_results(experiment: Experiment, stored: dict[Any, dict[str, Any]]
             _last(one.metrics, "train_accuracy"),
             " (weights are not included)",
         )
-        for name, one in series.items()
+        for name, one in sorted(series.items(), key=lambda item: planned.index(item[0]) if item[0] in planned else 0)
     ]
 
 

@@ -98,7 +98,7 @@ def test_gallery_experiments_are_copied_before_anything_is_added(tmp_path):
         (["train", "toy-ops", "--set", "training.lr"], "key=value"),
         (["train", "toy-ops", "--set", "model.name=alexnet"], "no network"),
         (["train", "toy-ops", "--set", "data.name=none.npz"], "no data file"),
-        (["train", "toy-ops", "--set", "data.colour=1"], "does not take"),
+        (["train", "toy-ops", "--set", "data.colour=1"], "no option 'colour'"),
         (["train", "toy-ops", "--set", "arms.ops.method=opps"], "no unlearnable method"),
         (["train", "toy-ops", "--set", "arms.ops.depth=2"], "no option 'depth'"),
         (["train", "mnist-ops", "--set", "data.root=empty"], "--download"),
