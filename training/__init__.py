@@ -1,6 +1,6 @@
 """Data sets, networks, unlearnable methods and the training loop."""
 
-from training.data import DATASETS, Dataset, DatasetError, fingerprint_arrays, load_dataset
+from training.data import DATASETS, Dataset, DatasetError, batches, fingerprint_arrays, load_dataset
 from training.loop import Trainer, mean_loss
 from training.models import MODELS, build_model
 from training.unlearnable import UNLEARNABLE, Poison, poison
@@ -13,6 +13,7 @@ __all__ = [
     "DatasetError",
     "Poison",
     "Trainer",
+    "batches",
     "build_model",
     "fingerprint_arrays",
     "load_dataset",

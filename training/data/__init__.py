@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from training.data.dataset import Dataset, DatasetError, fingerprint_arrays
+from training.data.dataset import Dataset, DatasetError, batches, fingerprint_arrays
 from training.data.digits import load_digits
 from training.data.npz import load_npz
 from training.data.torchvision_sets import load_fashion_mnist, load_mnist
@@ -37,17 +38,23 @@ def load_dataset(name: str, *, download: bool = False, root: Path | str | None =
     if str(name).endswith(".npz"):
         if options:
             raise DatasetError(f"A data file takes no options, but {', '.join(options)} was given.")
-        return load_npz(Path(name))
+        return load_npz(Path(name).expanduser())
     if name not in DATASETS:
         close = difflib.get_close_matches(name, DATASETS, n=1)
         hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(DATASETS)} and paths of .npz files."
         raise DatasetError(f"There is no data set called {name!r}; {hint}")
+    known = sorted(set(inspect.signature(DATASETS[name]).parameters) - {"download", "root"})
+    unknown = sorted(set(options) - set(known))
+    if unknown:
+        raise DatasetError(f"{name} has no option {unknown[0]!r}; it knows {', '.join(known) or 'none'}.")
     if name in DOWNLOADED:
         options |= {"download": download, "root": root}
     try:
         return DATASETS[name](**options)
-    except TypeError as error:
-        raise DatasetError(f"The data set {name} does not take these options: {error}.") from None
+    except (ValueError, TypeError) as error:
+        if isinstance(error, DatasetError):
+            raise
+        raise DatasetError(f"The data set {name} cannot be made with these options: {error}") from None
 
 
-__all__ = ["DATASETS", "DOWNLOADED", "Dataset", "DatasetError", "fingerprint_arrays", "load_dataset"]
+__all__ = ["DATASETS", "DOWNLOADED", "Dataset", "DatasetError", "batches", "fingerprint_arrays", "load_dataset"]

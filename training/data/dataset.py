@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
 
 MAX_CLASSES = 10_000
+CHANNELS = (1, 2, 3, 4)  # what is taken for the channels of an image
 
 
 class DatasetError(ValueError):
@@ -49,6 +52,26 @@ class Dataset:
         """32 hexadecimal digits that depend on the four arrays alone."""
         return fingerprint_arrays(self.x_train, self.y_train, self.x_test, self.y_test)
 
+    def subset(self, n: int, seed: int) -> Dataset:
+        """Keep ``n`` training samples, every class in proportion, in their order; test data stay as they are."""
+        available = len(self.y_train)
+        if not 1 <= n <= available:
+            raise DatasetError(
+                f"{self.name} has {available} training samples; a subset holds 1 to {available}, not {n}."
+            )
+        shuffled = np.random.default_rng(seed).permutation(available)
+        by_class = shuffled[np.argsort(self.y_train[shuffled], kind="stable")]
+        chosen = np.sort(by_class[np.arange(n) * available // n])
+        return replace(self, name=f"{self.name}-{n}", x_train=self.x_train[chosen], y_train=self.y_train[chosen])
+
+
+def batches(inputs: ArrayLike, targets: ArrayLike, batch_size: int) -> list[tuple[Tensor, Tensor]]:
+    """Cut inputs [N, …] and targets [N] into batches in their order; the last one may be smaller."""
+    x, y = torch.as_tensor(inputs), torch.as_tensor(targets)
+    if batch_size < 1 or len(x) != len(y):
+        raise DatasetError(f"Cannot cut {len(x)} inputs and {len(y)} targets into batches of {batch_size}.")
+    return [(x[i : i + batch_size], y[i : i + batch_size]) for i in range(0, len(y), batch_size)]
+
 
 def fingerprint_arrays(*arrays: ArrayLike) -> str:
     """Hash of shapes, types and values, the same on every machine."""
@@ -66,15 +89,15 @@ def make_dataset(
 ) -> Dataset:
     """Check four arrays and bring them into the house's form.
 
-    Images may be [N, H, W], [N, H, W, C] or [N, C, H, W]; 8-bit ones are divided by 255.
+    Images may be [N, H, W], [N, H, W, C] or [N, C, H, W]; 8-bit ones are divided by 255, others must lie in [0, 1].
     """
     inputs = {"x_train": np.asarray(x_train), "x_test": np.asarray(x_test)}
     labels = {"y_train": np.asarray(y_train), "y_test": np.asarray(y_test)}
     for key, array in (inputs | labels).items():
         if array.dtype.kind not in "biuf":
             raise DatasetError(f"{where}: {key} must hold numbers, not {array.dtype}.")
-        if array.ndim == 0 or len(array) == 0:
-            raise DatasetError(f"{where}: {key} is empty; give at least one sample.")
+        if array.ndim == 0 or array.size == 0:
+            raise DatasetError(f"{where}: {key} is empty; give at least one sample of at least one value.")
     for part in ("train", "test"):
         if len(inputs[f"x_{part}"]) != len(labels[f"y_{part}"]):
             raise DatasetError(
@@ -92,7 +115,7 @@ def make_dataset(
             f"{where}: the test label {int(checked['y_test'].max())} never occurs in training (labels there are 0 to "
             f"{n_classes - 1})."
         )
-    if n_classes < 2:
+    if len(np.unique(checked["y_train"])) < 2:
         raise DatasetError(f"{where}: all training labels are equal; a classifier needs at least two classes.")
     eight_bit = all(array.dtype == np.uint8 for array in inputs.values())
     train, test = _inputs(inputs["x_train"], "x_train", where), _inputs(inputs["x_test"], "x_test", where)
@@ -122,15 +145,26 @@ def _inputs(array: NDArray[np.generic], key: str, where: str) -> NDArray[np.floa
             f"{where}: {key} has shape {list(array.shape)}; give features [N, F] or images [N, H, W], [N, H, W, C] or "
             "[N, C, H, W]."
         )
-    values = array.astype(np.float32)
+    with np.errstate(over="ignore"):  # too large for float32 is infinite, and refused as that
+        values = array.astype(np.float32)
     if not np.isfinite(values).all():
         raise DatasetError(f"{where}: {key} holds NaN or infinite values; remove those samples.")
     if array.ndim == 2:
         return np.ascontiguousarray(values)
     if array.dtype == np.uint8:
         values = values / np.float32(255)
+    elif values.min() < 0 or values.max() > 1:
+        raise DatasetError(
+            f"{where}: {key} holds pixels from {values.min():g} to {values.max():g}; save images as uint8, or as "
+            "numbers from 0 to 1."
+        )
     if array.ndim == 3:
         values = values[:, None]
-    elif values.shape[1] not in (1, 3) and values.shape[3] in (1, 3):
+    elif values.shape[1] not in CHANNELS:
+        if values.shape[3] not in CHANNELS:
+            raise DatasetError(
+                f"{where}: {key} has shape {list(array.shape)}, where neither [N, C, H, W] nor [N, H, W, C] gives an "
+                "image of 1 to 4 channels."
+            )
         values = values.transpose(0, 3, 1, 2)
     return np.ascontiguousarray(values)

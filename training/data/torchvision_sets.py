@@ -33,11 +33,12 @@ def _load(name: str, kind: str, download: bool, root: Path | str | None) -> Data
     folder = Path(root) if root else data_folder()
     try:
         train, test = (getattr(datasets, kind)(folder, train=part, download=download) for part in (True, False))
-    except (RuntimeError, OSError) as error:
+    except (RuntimeError, OSError, ValueError, AssertionError) as error:
         if download:
             raise DatasetError(f"{name} could not be downloaded ({' '.join(str(error).split())[:120]}).") from None
         raise DatasetError(
-            f"{name} is not in {folder}; allow its download with --download, or put torchvision's files there."
+            f"{name} is not in {folder}, or is damaged there; allow its download with --download, or put torchvision's "
+            "files there."
         ) from None
     return make_dataset(
         name, train.data.numpy(), train.targets.numpy(), test.data.numpy(), test.targets.numpy(), where=name
