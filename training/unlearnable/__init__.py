@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,7 @@ UNLEARNABLE: dict[str, Callable[..., Perturbation]] = {
     "class-random": class_random.perturb,
     "uniform-noise": uniform_noise.perturb,
 }
+CHOICE = 1 << 20  # random stream of which samples are poisoned; no epoch's batch order may follow it
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,12 +35,18 @@ class Poison:
         x_train: [N, …] float32, what a network is trained on.
         perturbation: [N, …] float32, x_train minus the clean inputs.
         changed: [N] bool, the samples the method was applied to.
-        description: One sentence: method, budget, share.
+        method: The registered name.
+        budget: What the method may change, in words.
+        options: Every setting after defaults: seed, ratio, strength and the method's own.
+        description: In words: method, budget, share.
     """
 
     x_train: NDArray[np.float32]
     perturbation: NDArray[np.float32]
     changed: NDArray[np.bool_]
+    method: str
+    budget: str
+    options: Mapping[str, Any]
     description: str
 
 
@@ -63,23 +70,33 @@ def poison(
         close = difflib.get_close_matches(name, UNLEARNABLE, n=1)
         hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(UNLEARNABLE)}."
         raise ValueError(f"There is no unlearnable method called {name!r}; {hint}")
+    if seed < 0:
+        raise ValueError(f"The seed must be 0 or more, not {seed}.")
     if not 0 <= ratio <= 1:
         raise ValueError(f"The poison ratio must lie between 0 and 1, not {ratio}.")
     if strength is not None and not (np.isfinite(strength) and strength > 0):
         raise ValueError(f"The strength must be a positive number, not {strength}.")
-    method = UNLEARNABLE[name]
-    known = set(inspect.signature(method).parameters) - {"dataset", "seed", "strength"}
-    unknown = sorted(set(options) - known)
+    parameters = inspect.signature(UNLEARNABLE[name]).parameters
+    own = {key: p.default for key, p in parameters.items() if key not in ("dataset", "seed", "strength")}
+    unknown = sorted(set(options) - set(own))
     if unknown:
-        raise ValueError(f"{name} has no option {unknown[0]!r}; it knows {', '.join(sorted(known)) or 'none'}.")
-    made = method(dataset, seed=seed, strength=strength, **options)
+        raise ValueError(f"{name} has no option {unknown[0]!r}; it knows {', '.join(own) or 'none'}.")
+    made = UNLEARNABLE[name](dataset, seed=seed, strength=strength, **options)
     n = len(dataset.y_train)
     changed = np.zeros(n, bool)
-    changed[np.random.default_rng([seed, 1]).permutation(n)[: round(ratio * n)]] = True
+    changed[np.random.default_rng([seed, CHOICE]).permutation(n)[: round(ratio * n)]] = True
     x_train = dataset.x_train.copy()
     x_train[changed] = _applied(dataset, made.delta, changed)
     share = "" if ratio == 1 else f" on {int(changed.sum())} of {n} samples"
-    return Poison(x_train, x_train - dataset.x_train, changed, made.description + share)
+    return Poison(
+        x_train,
+        x_train - dataset.x_train,
+        changed,
+        name,
+        made.budget,
+        own | options | {"seed": seed, "ratio": ratio, "strength": made.strength},
+        f"{made.method}, {made.budget}{share}",
+    )
 
 
 def _applied(dataset: Dataset, delta: NDArray[np.float64], changed: NDArray[np.bool_]) -> NDArray[np.float32]:

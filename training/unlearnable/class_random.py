@@ -17,4 +17,4 @@ def perturb(dataset: Dataset, *, seed: int, strength: float | None = None) -> Pe
     radius, budget = linf_budget(dataset, strength)
     rng = np.random.default_rng([seed, 2])
     patterns = rng.uniform(-radius, radius, size=(dataset.n_classes, *dataset.input_shape)) * feature_scale(dataset)
-    return Perturbation(patterns[dataset.y_train], f"class-wise random pattern, {budget}")
+    return Perturbation(patterns[dataset.y_train], "class-wise random pattern", budget, radius)

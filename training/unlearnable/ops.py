@@ -42,12 +42,21 @@ def perturb(
         strength: Share of the way to the extreme colour, in (0, 1]; default 1.
         sparsity: Pixels per class.
         score: ``"mean_over_std"`` as in the authors' code, or ``"mean_over_var_of_channel_sum"`` as in the paper.
+
+    Classes do not share a feature while there are enough of them; they may share a pixel, in another colour.
     """
     share = 1.0 if strength is None else strength
     if share > 1:
         raise ValueError(f"The strength of OPS is the share of the way to the extreme colour; {share:g} exceeds 1.")
     pixels, span = _unit_pixels(dataset)
-    chosen = find_shortcuts(pixels, dataset.y_train, dataset.n_classes, sparsity=sparsity, score=score)
+    chosen = find_shortcuts(
+        pixels,
+        dataset.y_train,
+        dataset.n_classes,
+        sparsity=sparsity,
+        score=score,
+        own_positions=dataset.kind == "features",
+    )
     delta = np.zeros_like(pixels)
     for k, shortcuts in enumerate(chosen):
         members = dataset.y_train == k
@@ -56,7 +65,8 @@ def perturb(
             delta[members, shortcut.position] = share * (colour - pixels[members, shortcut.position])
     what = "pixel" if dataset.kind == "image" else "feature"
     count = f"one {what}" if sparsity == 1 else f"{sparsity} {what}s"
-    return Perturbation(_back(delta, span, dataset), f"one-pixel shortcut, {count} per class (L0)")
+    part = "" if share == 1 else f", {share:g} of the way to its extreme"
+    return Perturbation(_back(delta, span, dataset), "one-pixel shortcut", f"{count} per class (L0){part}", share)
 
 
 def find_shortcuts(
@@ -66,27 +76,30 @@ def find_shortcuts(
     *,
     sparsity: int = 1,
     score: str = "mean_over_std",
+    own_positions: bool = False,
 ) -> list[list[Shortcut]]:
     """Choose the shortcuts of every class, in class order.
 
     Args:
         pixels: [N, P, C] with values in [0, 1]: P positions of C channels.
         targets: [N] class indices.
+        own_positions: Whether a position is used once as well while free ones last, as befits few features.
 
-    A (position, colour) pair is used once. A position is used once as well while free positions last and there are no
-    more of them than 24, so that short feature vectors give each class a feature of its own. Ties go to the smallest
-    index.
+    A (position, colour) pair is used once, and a class's positions differ. Ties go to the smallest position, then to
+    the smallest colour as a binary number. A class without samples gets no shortcut.
+
+    Raises:
+        ValueError: Unknown score, more than 4 channels, or fewer pixels than the classes need.
     """
     if score not in SCORES:
         raise ValueError(f"score must be one of {', '.join(SCORES)}, not {score!r}.")
     n_positions, channels = pixels.shape[1:]
     if channels > 4:
         raise ValueError(f"OPS tries all 2^C colours of a pixel; {channels} channels are too many (at most 4).")
-    if sparsity < 1 or sparsity * n_classes > n_positions * 2**channels:
-        raise ValueError(f"OPS cannot place {sparsity} pixels for each of {n_classes} classes; lower the sparsity.")
+    if not isinstance(sparsity, int) or sparsity < 1:
+        raise ValueError(f"The sparsity of OPS is a whole number of pixels per class, at least 1, not {sparsity!r}.")
     colours = np.array([[(c >> (channels - 1 - j)) & 1 for j in range(channels)] for c in range(2**channels)], float)
     used = np.zeros((n_positions, len(colours)), bool)
-    own_positions = n_positions <= 24
     chosen: list[list[Shortcut]] = []
     for k in range(n_classes):
         members = pixels[targets == k]
@@ -97,8 +110,13 @@ def find_shortcuts(
         mine: list[Shortcut] = []
         for _ in range(sparsity):
             blocked = used.copy()
+            blocked[[shortcut.position for shortcut in mine]] = True
             if own_positions and not used.any(axis=1).all():
                 blocked |= used.any(axis=1, keepdims=True)
+            if blocked.all():
+                raise ValueError(
+                    f"OPS finds no {sparsity} free positions for each of {n_classes} classes; lower the sparsity."
+                )
             best = int(np.argmax(np.where(blocked, -1.0, scores)))
             position, colour = divmod(best, len(colours))
             used[position, colour] = True

@@ -1,6 +1,7 @@
 """Sample-wise uniform noise: the control of the same budget without any link to the class.
 
-Expected to change next to nothing.
+The sample-wise random noise of Huang, Ma, Erfani, Bailey and Wang, *Unlearnable Examples* (ICLR 2021), which leaves
+accuracy about where it is on clean data.
 """
 
 from __future__ import annotations
@@ -16,4 +17,4 @@ def perturb(dataset: Dataset, *, seed: int, strength: float | None = None) -> Pe
     radius, budget = linf_budget(dataset, strength)
     rng = np.random.default_rng([seed, 3])
     noise = rng.uniform(-radius, radius, size=dataset.x_train.shape) * feature_scale(dataset)
-    return Perturbation(noise, f"uniform noise per sample, {budget}")
+    return Perturbation(noise, "uniform noise per sample", budget, radius)
