@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Protocol
 
 import numpy as np
@@ -11,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 AUGMENTATIONS = ("none", "crop-flip")
+AUGMENT, LAYERS = 1 << 20, (1 << 20) + 1  # random streams besides the batch order, whose number is the epoch
 
 
 class RecorderLike(Protocol):
@@ -38,9 +41,9 @@ class ResumePointLike(Protocol):
 class Trainer:
     """Trains one model and records it.
 
-    The order of the samples depends on seed and epoch alone, and augmentation on seed and step, so that runs of one
-    seed see the same batches, and a resumed run takes the very steps of an uninterrupted one. The global random
-    state is neither used nor changed.
+    The order of the samples depends on seed and epoch alone, augmentation and the network's own chance (as in
+    dropout) on seed and step, so that runs of one seed see the same batches, and a resumed run takes the very steps
+    of an uninterrupted one. The global random state is as before after every step.
 
     Args:
         model: Trained in place.
@@ -52,7 +55,10 @@ class Trainer:
         augmentation: ``"none"``, or ``"crop-flip"`` for images (padding of 4 for colour, 2 for grey).
         seed: Decides everything random.
         recorder: Where checkpoints go. A recording with checkpoints is resumed.
-        evaluation: Named batches, as ``train`` and ``test``; their loss and accuracy are recorded.
+        evaluation: Named batches, as ``train`` and ``test``; their loss and accuracy are recorded, in full passes.
+
+    Raises:
+        ValueError: A setting that makes no training; one sentence.
     """
 
     def __init__(
@@ -74,10 +80,7 @@ class Trainer:
         recorder: RecorderLike,
         evaluation: Mapping[str, Sequence[tuple[Tensor, Tensor]]],
     ) -> None:
-        if augmentation not in AUGMENTATIONS:
-            raise ValueError(f"augmentation must be 'none' or 'crop-flip', not {augmentation!r}.")
-        if augmentation != "none" and inputs.dim() != 4:
-            raise ValueError("crop-flip is for images; this data set holds feature vectors.")
+        _check(inputs, targets, epochs, batch_size, lr, checkpoint_every, augmentation, seed)
         self.model, self.inputs, self.targets = model, inputs, targets
         self.epochs, self.batch_size, self.lr = epochs, batch_size, lr
         self.lr_milestones, self.lr_decay = tuple(lr_milestones), lr_decay
@@ -119,17 +122,17 @@ class Trainer:
                 order = np.random.default_rng([self.seed, epoch]).permutation(len(self.targets))
                 self._set_lr(epoch)
             chosen = torch.from_numpy(order[position * self.batch_size : (position + 1) * self.batch_size])
-            self._step(self._augment(self.inputs[chosen], done), self.targets[chosen])
+            self._step(self._augment(self.inputs[chosen], done), self.targets[chosen], done)
             done += 1
             if done % self.checkpoint_every == 0 or done == self.total_steps:
                 self._record(done)
                 yield done
 
-    def _step(self, inputs: Tensor, targets: Tensor) -> None:
+    def _step(self, inputs: Tensor, targets: Tensor, step: int) -> None:
         self.model.train()
         self.optimiser.zero_grad(set_to_none=True)
-        loss = functional.cross_entropy(self.model(inputs), targets)
-        loss.backward()  # type: ignore[no-untyped-call]
+        with _chance(self.seed, step):
+            torch.autograd.backward(functional.cross_entropy(self.model(inputs), targets))
         self.optimiser.step()
 
     def _set_lr(self, epoch: int) -> None:
@@ -140,7 +143,7 @@ class Trainer:
     def _augment(self, inputs: Tensor, step: int) -> Tensor:
         if self.augmentation == "none":
             return inputs
-        rng = np.random.default_rng([self.seed, 7, step])
+        rng = np.random.default_rng([self.seed, AUGMENT, step])
         pad = 4 if inputs.shape[1] == 3 else 2
         height, width = inputs.shape[2:]
         padded = functional.pad(inputs, (pad, pad, pad, pad))
@@ -174,7 +177,10 @@ class Trainer:
 
 
 def mean_loss(model: nn.Module, batches: Sequence[tuple[Tensor, Tensor]]) -> tuple[float, float]:
-    """Mean cross-entropy in nats (float64) and accuracy in [0, 1] over all samples, in evaluation mode."""
+    """Mean cross-entropy in nats (float64) and accuracy in [0, 1] over all samples, in evaluation mode.
+
+    Non-finite losses are passed on as they are. Raises ValueError when there is no sample.
+    """
     training = model.training
     model.eval()
     total = correct = 0.0
@@ -186,4 +192,41 @@ def mean_loss(model: nn.Module, batches: Sequence[tuple[Tensor, Tensor]]) -> tup
             correct += float((outputs.argmax(dim=1) == targets).sum())
             samples += len(targets)
     model.train(training)
+    if samples == 0:
+        raise ValueError("There are no samples to measure the loss on; give at least one batch.")
     return total / samples, correct / samples
+
+
+@contextmanager
+def _chance(seed: int, step: int) -> Iterator[None]:
+    """Give layers that draw, as dropout does, a stream of their own, and put the global one back."""
+    with torch.random.fork_rng(devices=[]):
+        state = np.random.SeedSequence([seed, LAYERS, step]).generate_state(1, np.uint64)
+        torch.default_generator.manual_seed(int(state[0]) >> 1)
+        yield
+
+
+def _check(
+    inputs: Tensor,
+    targets: Tensor,
+    epochs: int,
+    batch_size: int,
+    lr: float,
+    checkpoint_every: int | None,
+    augmentation: str,
+    seed: int,
+) -> None:
+    if len(inputs) != len(targets) or len(targets) == 0:
+        raise ValueError(f"Training needs as many targets as inputs, not {len(targets)} for {len(inputs)}.")
+    if min(epochs, batch_size) < 1:
+        raise ValueError(f"Epochs ({epochs}) and batch size ({batch_size}) must be at least 1.")
+    if not (math.isfinite(lr) and lr > 0):
+        raise ValueError(f"The learning rate must be a positive number, not {lr}.")
+    if checkpoint_every is not None and checkpoint_every < 1:
+        raise ValueError(f"Checkpoints are at least 1 step apart, not {checkpoint_every}; None is once per epoch.")
+    if augmentation not in AUGMENTATIONS:
+        raise ValueError(f"augmentation must be 'none' or 'crop-flip', not {augmentation!r}.")
+    if augmentation != "none" and inputs.dim() != 4:
+        raise ValueError("crop-flip is for images; this data set holds feature vectors.")
+    if seed < 0:
+        raise ValueError(f"The seed must be 0 or more, not {seed}.")

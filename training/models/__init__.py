@@ -37,7 +37,7 @@ def build_model(name: str, input_shape: tuple[int, ...], n_classes: int, *, seed
         hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(MODELS)}."
         raise ValueError(f"There is no network called {name!r}; {hint}")
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # of the CPU alone, which is the one that is put back
         return MODELS[name](input_shape, n_classes)
 
 
