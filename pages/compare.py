@@ -224,17 +224,9 @@ def _scrubber(picture: SurfacePicture) -> int:
     steps = [int(step) for step in longest.steps]
     if len(steps) < 2:
         return steps[0]
-    epochs = dict(zip(steps, longest.epochs, strict=True))
-    return int(
-        st.select_slider(
-            "Step",
-            steps,
-            value=steps[-1],
-            format_func=lambda step: f"{step} (epoch {epochs[step]:.3g})",
-            key="step",
-            bind="query-params",
-        )
-    )
+    per_epoch = steps[-1] / float(longest.epochs[-1]) if longest.epochs[-1] > 0 else float("nan")
+    label = "Step" if per_epoch != per_epoch else f"Step ({per_epoch:.0f} to an epoch)"
+    return int(st.select_slider(label, steps, value=steps[-1], key="step", bind="query-params"))
 
 
 def _draw(picture: SurfacePicture, second: SurfacePicture | None, view: dict[str, str], step: int) -> None:

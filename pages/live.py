@@ -115,9 +115,7 @@ def _start_form(watched: Experiment | None) -> None:
     name = _free_name(preset, changes)
     arguments = ["run", preset, "--out", str(home() / name), "--live"]
     arguments += [part for change in changes for part in ("--set", change)] + (["--download"] if download else [])
-    resumes = (home() / name / "experiment.toml").is_file()
-    label = "Go on" if resumes and not _is_complete(name) else "Start"
-    pressed = columns[4].button(label, type="primary", icon=":material/play_arrow:", width="stretch", key="start")
+    pressed = columns[4].button("Start", type="primary", icon=":material/play_arrow:", width="stretch", key="start")
     st.caption(f"{spec.description}  \n`{parts.command_of(arguments)}`")
     if pressed:
         _start(spec, name, changes, arguments)
@@ -161,8 +159,15 @@ def _ended(job: jobs.Job | None) -> None:
     if job is None or job.state == "done":
         return
     if job.state == "stopped":
-        st.info("Stopped. Every checkpoint is kept; the button above goes on from there.", icon=":material/pause:")
-    else:
+        st.info("Stopped. Every checkpoint is kept, and training can go on from there.", icon=":material/pause:")
+    if job.state in ("stopped", "lost") and st.button("Go on", key="resume", icon=":material/play_arrow:"):
+        try:
+            jobs.start(job.arguments, experiment=job.experiment)
+        except (ValueError, OSError) as error:
+            parts.fail_softly(error)
+        else:
+            st.rerun()
+    if job.state != "stopped":
         st.error(job.message or "The training ended early.", icon=":material/error:")
         with st.expander("What it printed"):
             st.code(jobs.log_tail(job))

@@ -74,14 +74,7 @@ def _histogram(
     epochs = dict(zip(steps, clean.epochs, strict=True))
     step = steps[-1]
     if len(steps) > 1:
-        step = st.select_slider(
-            "Checkpoint",
-            steps,
-            value=steps[-1],
-            format_func=lambda s: f"step {s} (epoch {epochs[s]:.3g})",
-            key="checkpoint",
-            bind="query-params",
-        )
+        step = st.select_slider("Step of the checkpoint", steps, value=steps[-1], key="step", bind="query-params")
     figure = figures.sal_histogram(
         clean.sal[steps.index(step)],
         {name: one.sal[_nearest(one, step)] for name, one in poisoned.items()},

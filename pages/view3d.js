@@ -86,6 +86,11 @@ export default function (component) {
         figure.layout.margin.t = 40;
       }
       box.querySelector(".view3d-words")?.remove();
+      for (const name of scenesOf(figure.layout)) {
+        // Where the viewer stands now, also in scenes that only followed.
+        const camera = box._fullLayout?.[name]?.camera;
+        if (camera?.eye) figure.layout[name].camera = JSON.parse(JSON.stringify(camera));
+      }
       return Plotly.react(box, figure.data, figure.layout, data.config).then(() => linkCameras(Plotly, box));
     })
     .catch((error) => say(error.message));

@@ -27,6 +27,7 @@ FLAGS = [
     "--disable-sync",
 ]
 HARMLESS = ("metrics", "NAME_NOT_RESOLVED")
+PROBES = "/_stcore/"  # Streamlit looks for its own address behind deep links
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,9 @@ def page(browser: Browser) -> Iterator[Page]:
         "console",
         lambda message: (
             problems.append(message.text)
-            if message.type == "error" and not any(word in message.text for word in HARMLESS)
+            if message.type == "error"
+            and PROBES not in message.location["url"]
+            and not any(word in message.text for word in HARMLESS)
             else None
         ),
     )

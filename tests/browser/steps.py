@@ -36,7 +36,7 @@ def colours(page: Page, selector: str = ".gl-container canvas") -> int:
     assert box["width"] > 100
     assert box["height"] > 100
     picture = Image.open(io.BytesIO(page.screenshot(clip=box))).convert("RGB")
-    return len(set(picture.get_flattened_data()))
+    return len(picture.getcolors(maxcolors=1 << 24) or [])
 
 
 def wait_until(condition: object, *, seconds: float, what: str) -> None:
