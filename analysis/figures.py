@@ -12,6 +12,7 @@ from plotly.subplots import make_subplots
 from landscape.style import DASHES, MARKERS, SURFACE_SCALE, arrange, colours, format_ud, ink
 
 BINS = 30
+STACK = 24  # blocks
 DECADES = 6.0  # below the largest value; what is smaller falls into the first bin
 
 
@@ -118,11 +119,19 @@ def sal_heatmap(
     positive = everything[np.isfinite(everything) & (everything > 0)]
     high = float(np.log10(positive.max())) if positive.size else 0.0
     low = max(float(np.log10(positive.min())), high - DECADES) if positive.size else -1.0
+    stacked = len(blocks) <= STACK  # few rows: panels above each other leave room for names on a phone
+    n = len(panels)
     figure = make_subplots(
-        rows=1, cols=len(panels), subplot_titles=list(panels), shared_yaxes=True, horizontal_spacing=0.03
+        rows=n if stacked else 1,
+        cols=1 if stacked else n,
+        subplot_titles=list(panels),
+        shared_yaxes=True,
+        shared_xaxes=stacked,
+        horizontal_spacing=0.03,
+        vertical_spacing=0.3 / (n + 1),
     )
     ticks = [float(t) for t in range(int(np.ceil(low)), int(np.floor(high)) + 1)] or [low]
-    for column, (name, (sal, epochs)) in enumerate(panels.items(), start=1):
+    for number, (name, (sal, epochs)) in enumerate(panels.items(), start=1):
         with np.errstate(divide="ignore", invalid="ignore"):
             z = np.log10(np.maximum(sal, 10.0**low))
         figure.add_trace(
@@ -134,7 +143,7 @@ def sal_heatmap(
                 colorscale=SURFACE_SCALE,
                 zmin=low,
                 zmax=max(high, low + 1e-9),
-                showscale=column == len(panels),
+                showscale=number == n,
                 colorbar={
                     "title": {"text": "SAL (nats)", "side": "top"},
                     "tickvals": ticks,
@@ -145,10 +154,11 @@ def sal_heatmap(
                 hovertemplate=f"{name}, %{{y}}<br>epoch %{{x:.3g}}: %{{customdata:.3g}} nats<extra></extra>",
                 name=name,
             ),
-            row=1,
-            col=column,
+            row=number if stacked else 1,
+            col=1 if stacked else number,
         )
-    figure.update_xaxes(title_text="epoch", showgrid=False)
+    figure.update_xaxes(showgrid=False)
+    figure.update_xaxes(title_text="epoch", row=n if stacked else 1)
     figure.update_yaxes(autorange="reversed", showgrid=False, tickfont={"size": 12}, nticks=24)
     first = {name: float(np.nanmean(sal[-1])) for name, (sal, _) in panels.items()}
     words = "; ".join(f"{name} ends with a mean SAL of {value:.2g} nats" for name, value in first.items())
@@ -159,7 +169,7 @@ def sal_heatmap(
         subtitle="logarithmic colours" + (f" · {below} values below 1e{low:.0f} are drawn as that" if below else ""),
         alt=f"Heat map of {len(blocks)} blocks: {words}.",
         dark=dark,
-        height=int(np.clip(150 + 26 * len(blocks), 260, 620)),
+        height=150 + n * (60 + 20 * len(blocks)) if stacked else 620,
     ).update_layout(margin={"t": 92})
 
 

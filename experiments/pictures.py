@@ -188,7 +188,7 @@ def sal_subtitle(options: SalSpec, samples: int, extra: str = "") -> str:
     search = f"search, {options.steps} passes, lr {options.lr:g}" if options.method == "search" else "gradient estimate"
     batch = "one full batch" if options.batch_size == 0 else f"batches of {options.batch_size}"
     parts = [f"one block per {options.blocks}", search, f"ε = {options.epsilon:g}", f"{samples} samples, {batch}"]
-    return "; ".join([*parts, *([extra] if extra else [])])
+    return " · ".join([*parts, *([extra] if extra else [])])
 
 
 def render(figure: go.Figure, kind: str, *, width: int = 1000, height: int = 640) -> bytes:

@@ -23,7 +23,8 @@ from landscape.style import (
 )
 
 OFF_PLANE = 0.2  # share of a path's length beyond which its markers get thin
-HALO = "#FFFFFF"
+HALO, HALO_DARK = "#FFFFFF", "#0E1117"
+PANEL_TITLE = 30  # pixels above panels that have titles of their own
 LIFT = 0.012  # of the height range: paths lie just above the surface
 SCENE_FONT = "Arial, Helvetica, sans-serif"  # scenes draw their own text and know no web fonts
 
@@ -109,7 +110,9 @@ def surface_3d(
         dark=dark,
         height=560,
     )
-    figure.update_layout(margin={"l": 0, "r": 0, "b": 40})
+    figure.update_layout(
+        margin={"l": 0, "r": 0, "b": 40, "t": figure.layout.margin.t + PANEL_TITLE * (len(surfaces) > 1)}
+    )
     return figure
 
 
@@ -168,7 +171,7 @@ def contour_2d(
         dark=dark,
         height=560,
     )
-    figure.update_layout(margin={"b": 84})
+    figure.update_layout(margin={"b": 84, "t": figure.layout.margin.t + PANEL_TITLE * (len(surfaces) > 1)})
     return figure
 
 
@@ -274,7 +277,7 @@ def _add_path_3d(
             y=_f32(y),
             z=_f32(z),
             mode="lines",
-            line={"color": HALO, "width": 11},
+            line={"color": HALO_DARK if dark else HALO, "width": 11},
             opacity=0.8,
             hoverinfo="skip",
             showlegend=False,
@@ -306,7 +309,7 @@ def _add_path_3d(
     )
     i = len(x) - 1 if step is None else _nearest(path, step)
     marks = [(0, "circle-open", 9, ink(dark=dark))]
-    marks += [(i, MARKERS[path.role], 9, tint)] if step is not None else []
+    marks += [(i, MARKERS[path.role], 9, tint)] if i < len(x) - 1 else []
     for index, symbol, size, colour in marks:
         figure.add_trace(
             go.Scatter3d(
@@ -375,7 +378,8 @@ def _add_path_2d(
         col=column,
     )
     marks = [(0, "circle-open", 15, "white"), (len(x) - 1, "star", 15, tint)]
-    marks += [(_nearest(path, step), MARKERS[path.role], 14, tint)] if step is not None else []
+    i = len(x) - 1 if step is None else _nearest(path, step)
+    marks += [(i, MARKERS[path.role], 14, tint)] if i < len(x) - 1 else []
     for index, symbol, size, colour in marks:
         figure.add_trace(
             go.Scatter(
@@ -425,7 +429,7 @@ def _scene(figure: go.Figure, surface: SurfaceData, heights: Heights, number: in
                 "aspectmode": "manual",
                 "aspectratio": {"x": 1.15, "y": 1.15, "z": 0.72},
                 "camera": {
-                    "eye": {"x": 1.13, "y": -1.27, "z": 0.8} if count == 1 else {"x": 1.3, "y": -1.4, "z": 0.9},
+                    "eye": {"x": 1.13, "y": -1.27, "z": 0.8} if count == 1 else {"x": 1.55, "y": -1.7, "z": 1.05},
                     "center": {"x": 0, "y": 0, "z": -0.1},
                 },
                 "uirevision": "constant",

@@ -85,7 +85,7 @@ def arrange(
     return figure
 
 
-def wrap(text: str, width: int = 92) -> str:
+def wrap(text: str, width: int = 62) -> str:
     """Break a long subtitle at its separators."""
     lines: list[str] = [""]
     for part in text.split(" · "):

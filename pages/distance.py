@@ -126,7 +126,9 @@ def _table(report: UdReport, series: dict[str, SalSeries], experiment: Experimen
                     "poisoned test (%)": round(100 * pair.test_accuracy_poisoned, 1),
                 }
             )
-    st.dataframe(rows, hide_index=True)
+    numbers = {name: st.column_config.NumberColumn(format="%.3f") for name in rows[0] if name.startswith("UD")}
+    numbers |= {name: st.column_config.NumberColumn(format="%.1f") for name in rows[0] if name.endswith("(%)")}
+    st.dataframe(rows, hide_index=True, column_config=numbers)
     apart = [
         row["seed"]
         for row in rows
