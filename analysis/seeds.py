@@ -46,9 +46,9 @@ def verdict(summary: SeedSummary) -> str:
     One run alone decides nothing. With several, UD is told apart from clean only when its interval excludes 1.
     """
     if summary.n < 2 or summary.low is None or summary.high is None:
-        direction = "less learnable" if summary.mean < 1 else "learns, but wrongly (adversarial)"
+        direction = "looks less learnable" if summary.mean < 1 else "seems to learn, but wrongly (adversarial)"
         near = abs(summary.mean - 1) <= 0.35  # spread of clean against clean over seeds, a third and more
-        words = "not told apart from clean" if near else f"looks {direction}"
+        words = "not told apart from clean" if near else direction
         return f"{words}; one run, no spread known"
     if summary.low <= 1 <= summary.high:
         return "not told apart from clean"
