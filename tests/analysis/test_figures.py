@@ -1,0 +1,50 @@
+"""Figures of SAL and UD: counts above β, zeros shown, shared colours, words."""
+
+import numpy as np
+import pytest
+
+from analysis import figures
+from landscape.static_export import save_static
+
+RNG = np.random.default_rng(0)
+CLEAN, POISONED = RNG.lognormal(-6, 2, 120), RNG.lognormal(-9, 2, 120)
+
+
+def test_histograms_hold_every_block_and_the_threshold():
+    poisoned = np.append(POISONED[:-1], 0.0)
+    figure = figures.sal_histogram(CLEAN, {"ops-s0": poisoned}, 0.003, roles={"ops-s0": "poisoned"})
+    bars = [t for t in figure.data if t.type == "bar"]
+    assert [int(np.sum(t.y)) for t in bars] == [120, 120], "a zero falls into the first bin, none is lost"
+    assert bars[0].name == f"clean: {(CLEAN > 0.003).sum()} of 120 above β"
+    assert "fall into the first bin" in figure.layout.title.subtitle.text
+    assert f"{(poisoned > 0.003).sum()} of 120" in figure.layout.meta["alt"]
+    assert any(shape.x0 == 0.003 for shape in figure.layout.shapes)
+    assert any("β = 0.003" in (a.text or "") for a in figure.layout.annotations)
+
+
+@pytest.mark.parametrize("blocks", [5, 120])
+def test_heat_maps_share_one_scale_and_keep_the_rows(blocks):
+    a, b = RNG.lognormal(size=(4, blocks)), RNG.lognormal(size=(6, blocks)) * 1e-3
+    b[0, 0] = 0
+    panels = {"clean-s0": (a, np.arange(4.0)), "ops-s0": (b, np.arange(6.0))}
+    figure = figures.sal_heatmap(panels, [f"fc[{i}]" for i in range(blocks)])
+    first, second = figure.data
+    assert (first.zmin, first.zmax) == (second.zmin, second.zmax)
+    assert np.asarray(first.z).shape == (blocks, 4)
+    np.testing.assert_allclose(np.asarray(second.customdata)[2], b[:, 2], rtol=1e-6)
+    assert np.isfinite(np.asarray(second.z)).all()
+
+
+def test_counts_and_means_over_time():
+    counts = {"clean-s0": (np.arange(3.0), np.array([4, 5, 6])), "ops-s0": (np.arange(3.0), np.array([2, 1, 0]))}
+    figure = figures.learnable_blocks_over_time(counts, {"clean-s0": "clean", "ops-s0": "poisoned"})
+    assert [t.name for t in figure.data] == ["clean-s0 (mean 5.0)", "ops-s0 (mean 1.0)"]
+    assert sorted(shape.y0 for shape in figure.layout.shapes) == [1, 5]
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_ud_in_one_picture_and_on_paper(dark):
+    figure = figures.ud_steps(24.58, 12.8, 0.5207, name="ops", dark=dark)
+    assert "UD = 12.80 / 24.58 = 0.52" in figure.layout.title.text
+    assert "0.52" in figure.layout.meta["alt"]
+    assert save_static(figure, "png")[:4] == b"\x89PNG"

@@ -1,0 +1,160 @@
+"""Figures: orientation, scales, honesty about clipping, words for those who cannot see, small payloads."""
+
+import json
+
+import numpy as np
+import pytest
+
+from landscape.figures import PathData, SurfaceData, contour_2d, interpolate, surface_3d
+from landscape.figures_lines import divergence_bar, loss_along_path, residual_along_path
+from landscape.heights import choose_heights, nice_ticks
+from landscape.static_export import figure_csv, figure_html, save_static
+from landscape.style import CLEAN, CONTROL, PLOTLY_CONFIG, POISONED, colours, format_accuracy, format_loss, format_ud
+
+
+def surface(n: int = 51, m: int = 51, top: float = 2.0) -> SurfaceData:
+    a, b = np.linspace(-1, 1, n), np.linspace(-2, 3, m)
+    loss = 0.5 + top * (a[:, None] ** 2) + 0.01 * b[None, :]
+    names = ("PC 1 (85 %)", "PC 2 (9 %)")
+    return SurfaceData(a, b, loss, np.clip(1 - loss / 5, 0, 1), 100, names, "clean training data",
+                       "joint PCA", (0.85, 0.09), np.full(loss.shape, 0.02), (0,))  # fmt: skip
+
+
+def path(name: str = "clean-s0", role: str = "clean", t: int = 65) -> PathData:
+    x = np.linspace(-0.8, 0.6, t)
+    residual = np.zeros(t)
+    residual[: t // 2] = 5.0
+    loss = 0.5 + 2 * x**2
+    return PathData(name, role, np.stack([x, x], 1), np.arange(t) * 5, np.arange(t) / 6, residual, loss, loss + 0.1)
+
+
+def test_both_views_put_alpha_on_x_and_beta_on_y():
+    s = surface(4, 7)
+    for figure, kind in ((surface_3d([s], [[]]), "surface"), (contour_2d([s], [[]]), "contour")):
+        trace = next(t for t in figure.data if t.type == kind)
+        assert np.asarray(trace.z).shape == (7, 4)
+        np.testing.assert_allclose(np.asarray(trace.customdata)[5, 3], s.loss[3, 5], rtol=1e-6)
+        np.testing.assert_allclose(trace.x, s.alphas, rtol=1e-6)
+        np.testing.assert_allclose(trace.y, s.betas, rtol=1e-6)
+
+
+def test_payload_travels_as_bytes():
+    figure = surface_3d([surface()], [[path(), path("ops-s0", "poisoned")]])
+    assert len(figure.to_json()) < 90_000
+    assert '"bdata"' in figure.to_json()
+
+
+def test_alternative_text_and_subtitle_name_what_is_shown():
+    figure = contour_2d([surface()], [[path(), path("ops-s0", "poisoned")]], step=100)
+    words = figure.layout.meta["alt"]
+    for part in ("joint PCA", "clean training data", "clean-s0", "ops-s0", "off the plane", "0.4"):
+        assert part in words
+    for part in ("94.0 % of the variance", "100 samples", "s.e. 0.02", "seed 0"):
+        assert part in figure.layout.title.subtitle.text
+
+
+def test_roles_have_their_colours_dashes_and_markers():
+    assert colours(["clean", "poisoned", "control"]) == [CLEAN, POISONED, CONTROL]
+    assert len(set(colours(["clean", "poisoned", "poisoned", "poisoned", "other"]))) == 5
+    figure = contour_2d([surface()], [[path(), path("ops-s0", "poisoned")]])
+    lines = {t.name: t for t in figure.data if t.type == "scatter" and t.mode == "lines+markers"}
+    assert (lines["clean-s0"].line.dash, lines["ops-s0"].line.dash) == ("solid", "dash")
+    assert (lines["clean-s0"].marker.symbol, lines["ops-s0"].marker.symbol) == ("circle", "diamond")
+    sizes = list(lines["clean-s0"].marker.size)
+    assert sizes[0] < sizes[-1], "markers are thinner where the path is far off the plane"
+
+
+def test_panels_share_scales_and_uirevision():
+    figure = surface_3d([surface(top=2), surface(top=200)], [[path()], [path("ops-s0", "poisoned")]])
+    first, second = (t for t in figure.data if t.type == "surface")
+    assert (first.cmin, first.cmax) == (second.cmin, second.cmax)
+    assert figure.layout.scene.zaxis.range == figure.layout.scene2.zaxis.range
+    assert figure.layout.scene.camera == figure.layout.scene2.camera
+    assert figure.layout.uirevision == figure.layout.scene.uirevision == "constant"
+
+
+def test_scale_is_logarithmic_beyond_a_factor_of_twenty():
+    assert not choose_heights([np.array([1.0, 19.0])], "loss", "auto").log
+    wide = choose_heights([np.array([0.1, 10.0])], "loss", "auto")
+    assert wide.log
+    assert {"0.1", "1", "10"} <= set(wide.labels)
+    np.testing.assert_allclose(wide.place(np.array([0.1, 1, 10])), [-1, 0, 1])
+    assert choose_heights([np.array([1.0, 2.0])], "loss", "log").log
+    with pytest.raises(ValueError, match="scale"):
+        choose_heights([np.ones(2)], "loss", "cubic")
+
+
+def test_non_finite_and_clipped_values_are_counted():
+    values = np.full(100, 1.0)
+    values[:3], values[3:5] = [np.nan, np.inf, np.inf], 1e9
+    heights = choose_heights([values], "loss", "linear")
+    assert "3 points are not finite" in heights.note
+    assert "2 points" in heights.note
+    placed = heights.place(values)
+    assert np.isnan(placed[0])
+    assert (placed[1:5] == heights.high).all()
+    assert choose_heights([np.full(4, np.nan)], "loss", "auto").note == "no value is finite"
+
+
+def test_constant_losses_still_have_a_height():
+    heights = choose_heights([np.full(9, 2.0)], "loss", "auto")
+    assert heights.high > heights.low
+    assert nice_ticks(0, 1) == pytest.approx([0, 0.2, 0.4, 0.6, 0.8, 1.0])
+
+
+def test_interpolation_is_exact_for_bilinear_surfaces():
+    a, b = np.array([0.0, 1, 3]), np.array([-1.0, 2])
+    values = 2 * a[:, None] - b[None, :] + a[:, None] * b[None, :]
+    points = np.array([[0.5, 0], [2, 1], [3, 2], [0, -1]])
+    np.testing.assert_allclose(interpolate(a, b, values, points), 2 * points[:, 0] - points[:, 1] + points.prod(1))
+
+
+def test_accuracy_needs_class_indices():
+    s = surface(3, 3)
+    assert surface_3d([s], [[path()]], quantity="accuracy").data[0].cmax == 1
+    with pytest.raises(ValueError, match="no accuracy"):
+        contour_2d([SurfaceData(**{**s.__dict__, "accuracy": None})], [[]], quantity="accuracy")
+
+
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("kind", ["png", "svg", "pdf"])
+def test_static_files_are_the_same_twice(kind, dark):
+    figures = [
+        surface_3d([surface(9, 9), surface(9, 9)], [[path()], [path("ops-s0", "poisoned")]], dark=dark),
+        contour_2d([surface(9, 9)], [[path(), path("noise-s0", "control")]], step=50, dark=dark),
+        loss_along_path([path()], dark=dark),
+        residual_along_path([path()], dark=dark),
+        divergence_bar(["fc[0, 1]", "fc[2, 3]"], np.array([2.0, 1.0]), dark=dark),
+    ]
+    for figure in figures:
+        data = save_static(figure, kind)
+        assert data == save_static(figure, kind)
+        assert len(data) > 3000
+        if kind == "svg" and figure.layout.title.text:
+            assert figure.layout.title.text.strip("</b>")[:6] in data.decode()
+    with pytest.raises(ValueError, match="format"):
+        save_static(figures[0], "gif")
+    with pytest.raises(ValueError, match="200 to 8000"):
+        save_static(figures[0], kind, width=3)
+
+
+def test_html_needs_no_network_and_cannot_upload():
+    page = figure_html(contour_2d([surface(5, 5)], [[path()]]))
+    assert "<script src=" not in page
+    assert "sendChartToCloud" in page[page.index("modeBarButtonsToRemove") :]
+    assert "sendChartToCloud" in PLOTLY_CONFIG["modeBarButtonsToRemove"]
+
+
+def test_csv_holds_every_grid_value_and_path_point():
+    rows = figure_csv(contour_2d([surface(3, 4)], [[path(t=5)]])).splitlines()
+    assert rows[0] == "panel,trace,x,y,z,value"
+    assert sum(",clean training data," in row for row in rows) == 12
+    assert sum(",clean-s0," in row for row in rows) == 5
+
+
+def test_numbers_read_as_promised():
+    assert format_loss(1.23456) == "1.23"
+    assert format_loss(float("nan")) == "not finite"
+    assert format_accuracy(0.8137) == "81.4 %"
+    assert format_ud(0.5213) == "0.52"
+    json.dumps(PLOTLY_CONFIG)
