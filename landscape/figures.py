@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import plotly.graph_objects as go
-from numpy.typing import NDArray
 from plotly.subplots import make_subplots
 
+from landscape.figure_data import (
+    PathData,
+    RunCurves,
+    SurfaceData,
+    f32,
+    hover_texts,
+    interpolate,
+    marker_sizes,
+    nearest,
+    on_surface,
+    values_of,
+)
 from landscape.heights import Heights, choose_heights
 from landscape.style import (
     DASHES,
@@ -22,52 +32,10 @@ from landscape.style import (
     ink,
 )
 
-OFF_PLANE = 0.2  # share of a path's length beyond which its markers get thin
 HALO, HALO_DARK = "#FFFFFF", "#0E1117"
 PANEL_TITLE = 30  # pixels above panels that have titles of their own
 LIFT = 0.012  # of the height range: paths lie just above the surface
 SCENE_FONT = "Arial, Helvetica, sans-serif"  # scenes draw their own text and know no web fonts
-
-
-@dataclass(frozen=True, eq=False)
-class SurfaceData:
-    """A surface to draw: [A] alphas, [B] betas, and [A, B] loss and accuracy at (alphas[i], betas[j])."""
-
-    alphas: NDArray[np.float64]
-    betas: NDArray[np.float64]
-    loss: NDArray[np.float64]
-    accuracy: NDArray[np.float64] | None
-    samples: int
-    axis_names: tuple[str, ...]
-    evaluated_on: str
-    plane_name: str
-    explained: tuple[float, float] | None
-    standard_error: NDArray[np.float64] | None
-    seeds: tuple[int, ...]
-
-
-@dataclass(frozen=True, eq=False)
-class PathData:
-    """A run's path to draw: coordinates [T, 2] on the plane, and [T] of everything else."""
-
-    name: str
-    role: str  # clean, poisoned, control, other
-    coordinates: NDArray[np.float64]
-    steps: NDArray[np.int64]
-    epochs: NDArray[np.float64]
-    residual: NDArray[np.float64]
-    loss_true: NDArray[np.float64] | None
-    loss_in_plane: NDArray[np.float64] | None
-
-
-@dataclass(frozen=True, eq=False)
-class RunCurves:
-    """A run's metrics over its epochs [T]."""
-
-    name: str
-    role: str
-    epochs: NDArray[np.float64]
-    metrics: dict[str, NDArray[np.float64]]
 
 
 def surface_3d(
@@ -83,7 +51,7 @@ def surface_3d(
 
     ``paths[k]`` are drawn on ``surfaces[k]``. ``step`` marks the checkpoint nearest to it on every path.
     """
-    heights = choose_heights([_values(s, quantity) for s in surfaces], quantity, scale)
+    heights = choose_heights([values_of(s, quantity) for s in surfaces], quantity, scale)
     figure = make_subplots(
         rows=1,
         cols=len(surfaces),
@@ -126,7 +94,7 @@ def contour_2d(
     dark: bool = False,
 ) -> go.Figure:
     """The same in two dimensions: filled contours, one panel per surface, with shared axes and colours."""
-    heights = choose_heights([_values(s, quantity) for s in surfaces], quantity, scale)
+    heights = choose_heights([values_of(s, quantity) for s in surfaces], quantity, scale)
     figure = make_subplots(
         rows=1,
         cols=len(surfaces),
@@ -138,13 +106,13 @@ def contour_2d(
     tints = _tints(paths, dark)
     drawn: set[str] = set()
     for k, (surface, mine) in enumerate(zip(surfaces, paths, strict=True), start=1):
-        z = heights.place(_values(surface, quantity))
+        z = heights.place(values_of(surface, quantity))
         figure.add_trace(
             go.Contour(
-                x=_f32(surface.alphas),
-                y=_f32(surface.betas),
-                z=_f32(z.T),
-                customdata=_f32(_values(surface, quantity).T),
+                x=f32(surface.alphas),
+                y=f32(surface.betas),
+                z=f32(z.T),
+                customdata=f32(values_of(surface, quantity).T),
                 colorscale=SURFACE_SCALE,
                 zmin=heights.low,
                 zmax=heights.high,
@@ -201,7 +169,7 @@ def alternative(
     """The figure in words."""
     words = [f"{quantity.capitalize()} on the {surfaces[0].plane_name} plane."]
     for surface, mine in zip(surfaces, paths, strict=True):
-        values = _values(surface, quantity)
+        values = values_of(surface, quantity)
         finite = values[np.isfinite(values)]
         show = format_accuracy if quantity == "accuracy" else format_loss
         span = f"from {show(float(finite.min()))} to {show(float(finite.max()))}" if finite.size else "nowhere finite"
@@ -215,16 +183,6 @@ def alternative(
     return " ".join([*words, f"{heights.note[0].upper()}{heights.note[1:]}." if heights.note else ""]).strip()
 
 
-def _values(surface: SurfaceData, quantity: str) -> NDArray[np.float64]:
-    if quantity == "loss":
-        return surface.loss
-    if quantity != "accuracy":
-        raise ValueError(f"quantity must be 'loss' or 'accuracy', not {quantity!r}.")
-    if surface.accuracy is None:
-        raise ValueError("This surface has no accuracy; its targets are not class indices.")
-    return surface.accuracy
-
-
 def _tints(paths: Sequence[Sequence[PathData]], dark: bool) -> dict[str, str]:
     roles = {path.name: path.role for mine in paths for path in mine}
     return dict(zip(roles, colours(list(roles.values()), dark=dark), strict=True))
@@ -233,13 +191,13 @@ def _tints(paths: Sequence[Sequence[PathData]], dark: bool) -> dict[str, str]:
 def _add_surface(
     figure: go.Figure, surface: SurfaceData, heights: Heights, quantity: str, column: int, *, last: bool
 ) -> None:
-    values = _values(surface, quantity)
+    values = values_of(surface, quantity)
     figure.add_trace(
         go.Surface(
-            x=_f32(surface.alphas),
-            y=_f32(surface.betas),
-            z=_f32(heights.place(values).T),
-            customdata=_f32(values.T),
+            x=f32(surface.alphas),
+            y=f32(surface.betas),
+            z=f32(heights.place(values).T),
+            customdata=f32(values.T),
             colorscale=SURFACE_SCALE,
             cmin=heights.low,
             cmax=heights.high,
@@ -268,14 +226,14 @@ def _add_path_3d(
     legend: bool,
     dark: bool,
 ) -> None:
-    z = heights.place(_on_surface(surface, path, quantity)) + LIFT * (heights.high - heights.low)
+    z = heights.place(on_surface(surface, path, quantity)) + LIFT * (heights.high - heights.low)
     x, y = path.coordinates[:, 0], path.coordinates[:, 1]
-    common = {"legendgroup": path.name, "hovertemplate": "%{text}<extra></extra>", "text": _hover(path)}
+    common = {"legendgroup": path.name, "hovertemplate": "%{text}<extra></extra>", "text": hover_texts(path)}
     figure.add_trace(  # a pale halo keeps a path visible over any colour of the surface
         go.Scatter3d(
-            x=_f32(x),
-            y=_f32(y),
-            z=_f32(z),
+            x=f32(x),
+            y=f32(y),
+            z=f32(z),
             mode="lines",
             line={"color": HALO_DARK if dark else HALO, "width": 11},
             opacity=0.8,
@@ -288,14 +246,14 @@ def _add_path_3d(
     )
     figure.add_trace(
         go.Scatter3d(
-            x=_f32(x),
-            y=_f32(y),
-            z=_f32(z),
+            x=f32(x),
+            y=f32(y),
+            z=f32(z),
             mode="lines+markers",
             line={"color": tint, "width": 6, "dash": DASHES[path.role]},
             marker={
                 "color": tint,
-                "size": _sizes(path, 4.0, 1.5),
+                "size": marker_sizes(path, 4.0, 1.5),
                 "symbol": MARKERS[path.role],
                 "opacity": 0.9,
                 "line": {"width": 0},
@@ -307,15 +265,15 @@ def _add_path_3d(
         row=1,
         col=column,
     )
-    i = len(x) - 1 if step is None else _nearest(path, step)
+    i = len(x) - 1 if step is None else nearest(path, step)
     marks = [(0, "circle-open", 9, ink(dark=dark))]
     marks += [(i, MARKERS[path.role], 9, tint)] if i < len(x) - 1 else []
     for index, symbol, size, colour in marks:
         figure.add_trace(
             go.Scatter3d(
-                x=_f32(x[index : index + 1]),
-                y=_f32(y[index : index + 1]),
-                z=_f32(z[index : index + 1]),
+                x=f32(x[index : index + 1]),
+                y=f32(y[index : index + 1]),
+                z=f32(z[index : index + 1]),
                 mode="markers",
                 marker={"symbol": symbol, "size": size, "color": colour, "line": {"color": ink(dark=dark), "width": 2}},
                 showlegend=False,
@@ -326,9 +284,9 @@ def _add_path_3d(
         )
     figure.add_trace(  # there is no star among the 3-D symbols
         go.Scatter3d(
-            x=_f32(x[-1:]),
-            y=_f32(y[-1:]),
-            z=_f32(z[-1:]),
+            x=f32(x[-1:]),
+            y=f32(y[-1:]),
+            z=f32(z[-1:]),
             mode="text",
             text=["★"],
             textposition="middle center",
@@ -346,12 +304,12 @@ def _add_path_3d(
 def _add_path_2d(
     figure: go.Figure, path: PathData, tint: str, step: int | None, column: int, legend: bool, dark: bool
 ) -> None:
-    x, y, text = path.coordinates[:, 0], path.coordinates[:, 1], _hover(path)
+    x, y, text = path.coordinates[:, 0], path.coordinates[:, 1], hover_texts(path)
     edge = {"color": "white", "width": 1}
     figure.add_trace(
         go.Scatter(
-            x=_f32(x),
-            y=_f32(y),
+            x=f32(x),
+            y=f32(y),
             mode="lines",
             line={"color": "white", "width": 5},
             hoverinfo="skip",
@@ -363,11 +321,11 @@ def _add_path_2d(
     )
     figure.add_trace(
         go.Scatter(
-            x=_f32(x),
-            y=_f32(y),
+            x=f32(x),
+            y=f32(y),
             mode="lines+markers",
             line={"color": tint, "width": 3, "dash": DASHES[path.role]},
-            marker={"color": tint, "size": _sizes(path, 7.0, 3.0), "symbol": MARKERS[path.role], "line": edge},
+            marker={"color": tint, "size": marker_sizes(path, 7.0, 3.0), "symbol": MARKERS[path.role], "line": edge},
             name=path.name,
             text=text,
             hovertemplate="%{text}<extra></extra>",
@@ -378,13 +336,13 @@ def _add_path_2d(
         col=column,
     )
     marks = [(0, "circle-open", 15, "white"), (len(x) - 1, "star", 15, tint)]
-    i = len(x) - 1 if step is None else _nearest(path, step)
+    i = len(x) - 1 if step is None else nearest(path, step)
     marks += [(i, MARKERS[path.role], 14, tint)] if i < len(x) - 1 else []
     for index, symbol, size, colour in marks:
         figure.add_trace(
             go.Scatter(
-                x=_f32(x[index : index + 1]),
-                y=_f32(y[index : index + 1]),
+                x=f32(x[index : index + 1]),
+                y=f32(y[index : index + 1]),
                 mode="markers",
                 marker={"symbol": symbol, "size": size, "color": colour, "line": {"color": "white", "width": 2}},
                 text=[text[index]],
@@ -453,56 +411,4 @@ def _colour_bar(heights: Heights, quantity: str) -> dict[str, object]:
     }
 
 
-def _on_surface(surface: SurfaceData, path: PathData, quantity: str) -> NDArray[np.float64]:
-    """Height of a path: its own in-plane loss where known, else the surface between the grid points."""
-    if quantity == "loss" and path.loss_in_plane is not None and len(path.loss_in_plane) == len(path.coordinates):
-        return path.loss_in_plane
-    return interpolate(surface.alphas, surface.betas, _values(surface, quantity), path.coordinates)
-
-
-def interpolate(
-    alphas: NDArray[np.float64],
-    betas: NDArray[np.float64],
-    values: NDArray[np.float64],
-    points: NDArray[np.float64],
-) -> NDArray[np.float64]:
-    """Bilinear interpolation of grid values [A, B] at points [T, 2]; points outside take the nearest edge."""
-    i, u = _cell(alphas, points[:, 0])
-    j, v = _cell(betas, points[:, 1])
-    low = (1 - v) * values[i, j] + v * values[i, j + 1]
-    high = (1 - v) * values[i + 1, j] + v * values[i + 1, j + 1]
-    return np.asarray((1 - u) * low + u * high)
-
-
-def _cell(grid: NDArray[np.float64], x: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    i = np.clip(np.searchsorted(grid, x) - 1, 0, len(grid) - 2)
-    return i, np.clip((x - grid[i]) / (grid[i + 1] - grid[i]), 0.0, 1.0)
-
-
-def _hover(path: PathData) -> list[str]:
-    lines = []
-    for i in range(len(path.steps)):
-        line = f"<b>{path.name}</b><br>step {int(path.steps[i])}, epoch {path.epochs[i]:.3g}"
-        if path.loss_true is not None:
-            line += f"<br>true loss {format_loss(float(path.loss_true[i]))}"
-        if path.loss_in_plane is not None and len(path.loss_in_plane) == len(path.steps):
-            line += f"<br>in-plane loss {format_loss(float(path.loss_in_plane[i]))}"
-        lines.append(line + f"<br>off the plane {path.residual[i]:.3g}")
-    return lines
-
-
-def _sizes(path: PathData, full: float, thin: float) -> list[float]:
-    """Marker sizes: thin where the path is far off the plane, measured by its own length."""
-    steps = np.diff(path.coordinates, axis=0)
-    length = float(np.linalg.norm(steps, axis=1).sum()) if len(steps) else 0.0
-    far = path.residual > OFF_PLANE * max(length, 1e-300)
-    return [thin if off else full for off in far]
-
-
-def _nearest(path: PathData, step: int) -> int:
-    return int(np.argmin(np.abs(path.steps - step)))
-
-
-def _f32(values: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Typed arrays travel to the browser as bytes."""
-    return np.ascontiguousarray(values, dtype=np.float32)
+__all__ = ["PathData", "RunCurves", "SurfaceData", "alternative", "contour_2d", "interpolate", "subtitle", "surface_3d"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import streamlit as st
 
 from checkpoints import CheckpointError
@@ -53,7 +55,7 @@ def _showcase(experiment: Experiment) -> None:
     columns = st.columns(len(runs) + 3)
     for column, (path, accuracy) in zip(columns, runs, strict=False):
         apart = path.role != "clean" and clean is not None and accuracy is not None
-        delta = f"{100 * (accuracy - clean):+.1f} points" if apart else None  # type: ignore[operator]
+        delta = f"{100 * (accuracy - clean):+.1f} points" if apart else None
         column.metric(f"{path.name} test accuracy", parts.percent(accuracy), delta)
     ud, spread = parts.main_ud(experiment)
     columns[-3].metric("UD", ud, spread, delta_color="off", delta_arrow="off", help=parts.UD_HELP)
@@ -71,9 +73,9 @@ def _showcase(experiment: Experiment) -> None:
     links[2].page_link("pages/live.py", label="Train it live", icon=":material/play_circle:")
 
 
-def _default_view(path: object, experiment: Experiment) -> bool:
+def _default_view(path: Path, experiment: Experiment) -> bool:
     try:
-        options = parts.read(path, KIND).header["options"]  # type: ignore[arg-type]
+        options = parts.read(path, KIND).header["options"]
     except CheckpointError:
         return False
     return bool(options["plane"] == "pca" and options["on"] == experiment.spec.surface.on and not options["block"])

@@ -1,0 +1,121 @@
+"""What surface figures are drawn from: surfaces, paths, curves, and how a path lies on its surface."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from landscape.style import format_loss
+
+OFF_PLANE = 0.2  # share of a path's length beyond which its markers get thin
+
+
+@dataclass(frozen=True, eq=False)
+class SurfaceData:
+    """A surface to draw: [A] alphas, [B] betas, and [A, B] loss and accuracy at (alphas[i], betas[j])."""
+
+    alphas: NDArray[np.float64]
+    betas: NDArray[np.float64]
+    loss: NDArray[np.float64]
+    accuracy: NDArray[np.float64] | None
+    samples: int
+    axis_names: tuple[str, ...]
+    evaluated_on: str
+    plane_name: str
+    explained: tuple[float, float] | None
+    standard_error: NDArray[np.float64] | None
+    seeds: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class PathData:
+    """A run's path to draw: coordinates [T, 2] on the plane, and [T] of everything else."""
+
+    name: str
+    role: str  # clean, poisoned, control, other
+    coordinates: NDArray[np.float64]
+    steps: NDArray[np.int64]
+    epochs: NDArray[np.float64]
+    residual: NDArray[np.float64]
+    loss_true: NDArray[np.float64] | None
+    loss_in_plane: NDArray[np.float64] | None
+
+
+@dataclass(frozen=True, eq=False)
+class RunCurves:
+    """A run's metrics over its epochs [T]."""
+
+    name: str
+    role: str
+    epochs: NDArray[np.float64]
+    metrics: dict[str, NDArray[np.float64]]
+
+
+def values_of(surface: SurfaceData, quantity: str) -> NDArray[np.float64]:
+    """Loss or accuracy [A, B] of a surface. Raises ValueError where there is none."""
+    if quantity == "loss":
+        return surface.loss
+    if quantity != "accuracy":
+        raise ValueError(f"quantity must be 'loss' or 'accuracy', not {quantity!r}.")
+    if surface.accuracy is None:
+        raise ValueError("This surface has no accuracy; its targets are not class indices.")
+    return surface.accuracy
+
+
+def on_surface(surface: SurfaceData, path: PathData, quantity: str) -> NDArray[np.float64]:
+    """Height of a path: its own in-plane loss where known, else the surface between the grid points."""
+    if quantity == "loss" and path.loss_in_plane is not None and len(path.loss_in_plane) == len(path.coordinates):
+        return path.loss_in_plane
+    return interpolate(surface.alphas, surface.betas, values_of(surface, quantity), path.coordinates)
+
+
+def interpolate(
+    alphas: NDArray[np.float64],
+    betas: NDArray[np.float64],
+    values: NDArray[np.float64],
+    points: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Bilinear interpolation of grid values [A, B] at points [T, 2]; points outside take the nearest edge."""
+    i, u = _cell(alphas, points[:, 0])
+    j, v = _cell(betas, points[:, 1])
+    low = (1 - v) * values[i, j] + v * values[i, j + 1]
+    high = (1 - v) * values[i + 1, j] + v * values[i + 1, j + 1]
+    return np.asarray((1 - u) * low + u * high)
+
+
+def _cell(grid: NDArray[np.float64], x: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    i = np.clip(np.searchsorted(grid, x) - 1, 0, len(grid) - 2)
+    return i, np.clip((x - grid[i]) / (grid[i + 1] - grid[i]), 0.0, 1.0)
+
+
+def hover_texts(path: PathData) -> list[str]:
+    """One text per checkpoint: run, step, epoch, losses, distance to the plane."""
+    lines = []
+    for i in range(len(path.steps)):
+        line = f"<b>{path.name}</b><br>step {int(path.steps[i])}, epoch {path.epochs[i]:.3g}"
+        if path.loss_true is not None:
+            line += f"<br>true loss {format_loss(float(path.loss_true[i]))}"
+        if path.loss_in_plane is not None and len(path.loss_in_plane) == len(path.steps):
+            line += f"<br>in-plane loss {format_loss(float(path.loss_in_plane[i]))}"
+        lines.append(line + f"<br>off the plane {path.residual[i]:.3g}")
+    return lines
+
+
+def marker_sizes(path: PathData, full: float, thin: float) -> list[float]:
+    """Marker sizes: thin where the path is far off the plane, measured by its own length."""
+    steps = np.diff(path.coordinates, axis=0)
+    length = float(np.linalg.norm(steps, axis=1).sum()) if len(steps) else 0.0
+    far = path.residual > OFF_PLANE * max(length, 1e-300)
+    return [thin if off else full for off in far]
+
+
+def nearest(path: PathData, step: int) -> int:
+    """Index of the checkpoint nearest to a step."""
+    return int(np.argmin(np.abs(path.steps - step)))
+
+
+def f32(values: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Typed arrays travel to the browser as bytes."""
+    return np.ascontiguousarray(values, dtype=np.float32)
