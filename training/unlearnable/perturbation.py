@@ -54,8 +54,34 @@ def linf_budget(dataset: Dataset, strength: float | None) -> tuple[float, str]:
     return levels / 255, f"L∞ ≤ {levels}/255"
 
 
-def feature_scale(dataset: Dataset) -> NDArray[np.float64]:
-    """What one unit of noise is: 1 for images, each feature's standard deviation for vectors."""
-    if dataset.kind == "image":
-        return np.ones(dataset.input_shape)
-    return np.asarray(dataset.x_train.std(axis=0, dtype=np.float64))
+def uniform_noise(
+    rng: np.random.Generator, dataset: Dataset, count: int, strength: float | None, *, cell: int, shared: bool
+) -> tuple[NDArray[np.float64], str, float]:
+    """Draw ``count`` patterns from U(−ε, ε) in the shape of a sample.
+
+    Args:
+        strength: ε as in :func:`linf_budget`.
+        cell: Side in pixels of the squares that share a value per channel; 1 draws every pixel by itself.
+        shared: Whether several pixels or samples get the same value. In 8-bit images it is then a whole number of
+            grey levels, so that rounding treats them alike.
+
+    Returns:
+        The patterns [count, …], the budget in words, and ε.
+
+    Raises:
+        ValueError: A radius or cell that the data do not allow.
+    """
+    radius, budget = linf_budget(dataset, strength)
+    if not isinstance(cell, int) or cell < 1:
+        raise ValueError(f"The cell is a whole number of pixels, at least 1, not {cell!r}.")
+    if dataset.kind == "features":
+        if cell > 1:
+            raise ValueError(f"Feature vectors have no pixels to share a value; leave cell at 1 instead of {cell}.")
+        scale = np.asarray(dataset.x_train.std(axis=0, dtype=np.float64))
+        return rng.uniform(-radius, radius, size=(count, *dataset.input_shape)) * scale, budget, radius
+    channels, height, width = dataset.input_shape
+    coarse = rng.uniform(-radius, radius, size=(count, channels, -(-height // cell), -(-width // cell)))
+    if shared and dataset.eight_bit:
+        coarse = np.floor(coarse * 255 + 0.5) / 255
+    patterns = coarse.repeat(cell, axis=2).repeat(cell, axis=3)[:, :, :height, :width]
+    return patterns, budget if cell == 1 else f"{budget} in squares of {cell}×{cell}", radius

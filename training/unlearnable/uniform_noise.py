@@ -9,12 +9,11 @@ from __future__ import annotations
 import numpy as np
 
 from training.data import Dataset
-from training.unlearnable.perturbation import Perturbation, feature_scale, linf_budget
+from training.unlearnable.perturbation import Perturbation, uniform_noise
 
 
-def perturb(dataset: Dataset, *, seed: int, strength: float | None = None) -> Perturbation:
-    """Add δ_i ~ U(−ε, ε), drawn afresh for each sample i. ``strength`` is ε."""
-    radius, budget = linf_budget(dataset, strength)
+def perturb(dataset: Dataset, *, seed: int, strength: float | None = None, cell: int = 1) -> Perturbation:
+    """Add δ_i ~ U(−ε, ε), drawn for each sample i. ``strength`` is ε; squares of ``cell`` pixels share a value."""
     rng = np.random.default_rng([seed, 3])
-    noise = rng.uniform(-radius, radius, size=dataset.x_train.shape) * feature_scale(dataset)
+    noise, budget, radius = uniform_noise(rng, dataset, len(dataset.y_train), strength, cell=cell, shared=cell > 1)
     return Perturbation(noise, "uniform noise per sample", budget, radius)

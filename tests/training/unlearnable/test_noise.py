@@ -44,11 +44,11 @@ def test_pixels_are_rounded_half_up():
 
 
 def test_a_class_wise_pattern_depends_on_the_label_alone():
-    for data in (wide_images(low=80, high=170), vectors()):
+    for data in (images(n=4000, shape=(1, 16, 16), low=80, high=170), vectors()):
         made = poison("class-random", data, seed=0)
         patterns = [made.perturbation[data.y_train == k] for k in range(data.n_classes)]
         for pattern in patterns:
-            assert np.abs(pattern - pattern[0]).max() < 1e-5
+            assert np.abs(pattern - pattern[0]).max() < 1e-5  # not one grey level, 4e-3
         for k, pattern in enumerate(patterns[1:]):
             assert np.abs(pattern[0] - patterns[k][0]).max() > 0.01
     before = wide_images(low=80, high=170)
@@ -99,3 +99,24 @@ def test_both_have_the_same_budget_by_default():
         one, two = (poison(name, data, seed=0) for name in BOTH)
         assert one.budget == two.budget
         assert one.options["strength"] == two.options["strength"]
+
+
+@pytest.mark.parametrize("name", BOTH)
+@pytest.mark.parametrize("cell", [2, 3, 7, 20])
+def test_squares_share_a_value_per_channel(name, cell):
+    data = wide_images((3, 14, 9), low=80, high=170)
+    noise = levels(poison(name, data, seed=0, strength=0.2, cell=cell).x_train) - levels(data.x_train)
+    corners = noise[:, :, ::cell, ::cell]
+    expected = np.kron(corners, np.ones((cell, cell), int))[:, :, :14, :9]
+    assert np.array_equal(noise, expected)
+    assert not np.array_equal(noise[:, 0], noise[:, 1])
+    assert f"in squares of {cell}×{cell}" in poison(name, data, seed=0, cell=cell).description
+
+
+@pytest.mark.parametrize("name", BOTH)
+def test_single_pixels_are_the_default(name):
+    data = wide_images((1, 8, 8))
+    made, plain = poison(name, data, seed=0, cell=1), poison(name, data, seed=0)
+    assert np.array_equal(made.x_train, plain.x_train)
+    assert "squares" not in plain.description
+    assert plain.options["cell"] == 1
