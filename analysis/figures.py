@@ -233,13 +233,15 @@ def ud_steps(
             orientation="h",
             marker={"color": [tints[1], tints[0]], "pattern": _hatch(role) | {"shape": [_hatch(role)["shape"], ""]}},
             text=[f"{learnable_poisoned:.2f}", f"{learnable_clean:.2f}"],
-            textposition="auto",
-            textfont={"size": 14},
+            textposition="outside",
+            cliponaxis=False,
+            textfont={"size": 14, "color": ink(dark=dark)},
             hovertemplate="%{y}: %{x:.3f} learnable blocks<extra></extra>",
             name="mean learnable blocks",
         )
     )
-    figure.update_xaxes(title_text="mean learnable blocks", rangemode="tozero")
+    widest = max(learnable_clean, learnable_poisoned, 1e-9)
+    figure.update_xaxes(title_text="mean learnable blocks", range=[0, 1.12 * widest])
     return arrange(
         figure,
         title=f"UD = {learnable_poisoned:.2f} / {learnable_clean:.2f} = {format_ud(value)}",

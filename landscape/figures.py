@@ -357,8 +357,8 @@ def _add_path_2d(
 
 def _scene(figure: go.Figure, surface: SurfaceData, heights: Heights, number: int, count: int, dark: bool) -> None:
     axis = {
-        "gridcolor": "rgba(128,128,128,0.25)",
-        "zerolinecolor": "rgba(128,128,128,0.25)",
+        "gridcolor": "#4A4F5A" if dark else "#D5D9E0",
+        "zerolinecolor": "#4A4F5A" if dark else "#D5D9E0",
         "backgroundcolor": "rgba(0,0,0,0)",
         "color": ink(dark=dark),
         "tickfont": {"size": 12, "family": SCENE_FONT},
@@ -387,8 +387,8 @@ def _scene(figure: go.Figure, surface: SurfaceData, heights: Heights, number: in
                 "aspectmode": "manual",
                 "aspectratio": {"x": 1.15, "y": 1.15, "z": 0.72},
                 "camera": {
-                    "eye": {"x": 1.13, "y": -1.27, "z": 0.8} if count == 1 else {"x": 1.55, "y": -1.7, "z": 1.05},
-                    "center": {"x": 0, "y": 0, "z": -0.1},
+                    "eye": {"x": 1.25, "y": -1.4, "z": 0.88} if count == 1 else {"x": 2.05, "y": -2.25, "z": 1.35},
+                    "center": {"x": 0, "y": 0, "z": -0.16},
                 },
                 "uirevision": "constant",
             }

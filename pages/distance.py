@@ -21,27 +21,17 @@ def main() -> None:
         "Read it beside the test accuracy, and beside its spread."
     )
     experiment = parts.current()
-    stored = parts.stored_sal(experiment)
     picture_column, control_column = st.columns([3.2, 1], gap="medium")
-    with control_column:
-        options = parts.sal_picker(experiment, stored)
-    if options is None:
-        with picture_column:
-            parts.offer_sal(experiment)
+    chosen = parts.choose_report(experiment, picture_column, control_column)
+    if chosen is None:
         return
-    try:
-        report = parts.report(experiment, options, stored)
-    except ValueError as error:
-        with picture_column:
-            parts.fail_softly(error)
-            parts.offer_sal(experiment, options)
-        return
+    _, report, series = chosen
     with picture_column:
         _numbers(report)
     with control_column:
         arm = _choose_arm(report)
     _how(experiment, report, arm)
-    _table(report, stored[options], experiment)
+    _table(report, series, experiment)
     _explain(experiment, report)
 
 
@@ -57,7 +47,7 @@ def _choose_arm(report: UdReport) -> ArmUd:
 def _numbers(report: UdReport) -> None:
     for arm in report.arms:
         with st.container(border=True):
-            number, clean, poisoned, words = st.columns([1.7, 1, 1.2, 1.6], vertical_alignment="center")
+            number, clean, poisoned, words = st.columns([1.7, 1, 1.2, 1.6])
             label = f"UD of {arm.arm}" + (" (control)" if arm.control else "")
             number.metric(
                 label,

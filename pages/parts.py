@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import plotly.graph_objects as go
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 from streamlit.runtime.pages_manager import PagesManager
 
 from checkpoints import Result, read_result
@@ -323,6 +324,25 @@ def report(experiment: Experiment, options: SalSpec, stored: dict[SalSpec, dict[
     """The UD report of one way of measuring. Raises ValueError with a sentence when a side is missing."""
     stamp = tuple(f"{name}:{len(series.steps)}" for name, series in sorted(stored[options].items()))
     return _report(str(experiment.path), options, stamp)
+
+
+def choose_report(
+    experiment: Experiment, picture: DeltaGenerator, control: DeltaGenerator
+) -> tuple[SalSpec, UdReport, dict[str, SalSeries]] | None:
+    """Let the viewer choose how SAL was measured; where nothing is measured, offer that in the picture's place."""
+    stored = stored_sal(experiment)
+    with control:
+        options = sal_picker(experiment, stored)
+    with picture:
+        if options is None:
+            offer_sal(experiment)
+            return None
+        try:
+            return options, report(experiment, options, stored), stored[options]
+        except ValueError as error:
+            fail_softly(error)
+            offer_sal(experiment, options)
+            return None
 
 
 def offer_sal(experiment: Experiment, options: SalSpec | None = None) -> None:

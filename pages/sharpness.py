@@ -21,22 +21,11 @@ def main() -> None:
         "watch the poisoned ones fall to its left."
     )
     experiment = parts.current()
-    stored = parts.stored_sal(experiment)
     picture_column, control_column = st.columns([3.2, 1], gap="medium")
-    with control_column:
-        options = parts.sal_picker(experiment, stored)
-    if options is None:
-        with picture_column:
-            parts.offer_sal(experiment)
+    chosen = parts.choose_report(experiment, picture_column, control_column)
+    if chosen is None:
         return
-    try:
-        report = parts.report(experiment, options, stored)
-    except ValueError as error:
-        with picture_column:
-            parts.fail_softly(error)
-            parts.offer_sal(experiment, options)
-        return
-    series = stored[options]
+    options, report, series = chosen
     with control_column:
         seed, names = _run_controls(experiment, report, series)
     if not names:
@@ -49,7 +38,7 @@ def main() -> None:
         _histogram(experiment, options, report, clean, poisoned, pairs[names[0]])
     _numbers(clean, poisoned, pairs)
     _over_time(experiment, clean, poisoned, pairs)
-    _explain(experiment, options, stored, clean)
+    _explain(experiment, options, clean)
 
 
 def _run_controls(experiment: Experiment, report: UdReport, series: dict[str, SalSeries]) -> tuple[int, list[str]]:
@@ -121,10 +110,8 @@ def _over_time(
     parts.plot(figures.sal_heatmap(panels, clean.blocks, dark=dark), key="sal-heat")
 
 
-def _explain(
-    experiment: Experiment, options: SalSpec, stored: dict[SalSpec, dict[str, SalSeries]], clean: SalSeries
-) -> None:
-    _agreement(options, stored, clean)
+def _explain(experiment: Experiment, options: SalSpec, clean: SalSeries) -> None:
+    _agreement(options, parts.stored_sal(experiment), clean)
     parts.how_to_read(
         f"""
 **SAL** of a block is the largest change of the loss when this block alone is moved by at most ε = {options.epsilon:g}

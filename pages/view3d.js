@@ -82,11 +82,9 @@ export default function (component) {
       if (box.clientWidth < 520) {
         // A phone: the colour bar would take a third of the width.
         for (const trace of figure.data) if (trace.type === "surface") trace.showscale = false;
-        figure.layout.title.subtitle.text = "";
-        figure.layout.margin.t = 40;
         for (const name of scenesOf(figure.layout)) {
           const eye = figure.layout[name].camera.eye;
-          for (const axis of ["x", "y", "z"]) eye[axis] *= 1.45; // a narrow screen needs distance
+          for (const axis of ["x", "y", "z"]) eye[axis] *= 1.35; // a narrow screen needs distance
         }
       }
       box.querySelector(".view3d-words")?.remove();
