@@ -3,9 +3,12 @@
 from landscape.directions import filter_normalize
 from landscape.divergence import Divergence, rank_divergence
 from landscape.evaluation import Losses, evaluate_points, evaluate_states
+from landscape.kernel import Strategy
 from landscape.parameters import Block, BlockSelection, ParameterLayout, model_blocks
 from landscape.planes import Plane, parameter_plane, pca_plane, random_plane, three_point_plane
-from landscape.surface import Surface, evaluate_surface, path_box
+from landscape.refinement import coarse_surface
+from landscape.strategy import PlaneEvaluator
+from landscape.surface import Surface, complete_surface, empty_surface, evaluate_surface, path_box
 
 __all__ = [
     "Block",
@@ -14,7 +17,12 @@ __all__ = [
     "Losses",
     "ParameterLayout",
     "Plane",
+    "PlaneEvaluator",
+    "Strategy",
     "Surface",
+    "coarse_surface",
+    "complete_surface",
+    "empty_surface",
     "evaluate_points",
     "evaluate_states",
     "evaluate_surface",

@@ -97,6 +97,11 @@ class Evaluator:
 
     def at(self, vector: NDArray[np.float64]) -> Measured:
         """Measure at one parameter vector [D]."""
+        self.move(vector)
+        return self.measure()
+
+    def move(self, vector: NDArray[np.float64]) -> None:
+        """Put the model at a parameter vector [D]."""
         if vector.shape != (self.layout.size,):
             raise ValueError(f"The model has {self.layout.size} parameters, but a point has shape {vector.shape}.")
         flat = torch.from_numpy(vector)
@@ -105,7 +110,6 @@ class Evaluator:
             for parameter in self._parameters:
                 parameter.copy_(flat[start : start + parameter.numel()].view(parameter.shape))
                 start += parameter.numel()
-        return self.measure()
 
     def measure(self) -> Measured:
         """Measure the model as it stands: sample means in float64."""
@@ -116,8 +120,9 @@ class Evaluator:
                 if self.loss is not None:
                     total += float(self.loss(outputs, targets)) * len(targets)
                 else:
-                    self._check_labels(outputs, targets)
-                    each = functional.cross_entropy(outputs, targets, reduction="none").double()
+                    self.check_labels(outputs, targets)
+                    wide = outputs.float() if outputs.dtype in (torch.bfloat16, torch.float16) else outputs
+                    each = functional.cross_entropy(wide, targets, reduction="none").double()
                     each = each.reshape(len(targets), -1).mean(dim=1)
                     total += float(each.sum())
                     squares += float((each * each).sum())
@@ -139,8 +144,9 @@ class Evaluator:
             self.samples,
         )
 
-    def _check_labels(self, outputs: Tensor, targets: Tensor) -> None:
-        if self._checked or targets.is_floating_point():
+    def check_labels(self, outputs: Tensor, targets: Tensor) -> None:
+        """Refuse class labels that the outputs do not cover (with the default loss)."""
+        if self.loss is not None or self._checked or targets.is_floating_point():
             return
         for _, labels in self.batches:
             low, high = int(labels.min()), int(labels.max())

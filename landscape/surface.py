@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,9 +13,13 @@ from numpy.typing import ArrayLike, NDArray
 from torch import nn
 
 from landscape.evaluation import Batches, Evaluator, Loss
+from landscape.kernel import Strategy
 from landscape.planes import Plane
+from landscape.refinement import Indices, grid_groups, groups, refine
+from landscape.strategy import PlaneEvaluator
 
 NORM_STATISTICS = ("frozen", "recalibrated")
+Run = Callable[[Iterable[Indices]], Iterable[tuple[Indices, NDArray[np.float64]]]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,11 +28,17 @@ class Surface:
 
     Attributes:
         alphas: [A] in units of the first axis; betas: [B] of the second.
-        loss: [A, B] mean over samples, NaN where not evaluated; other non-finite values are results.
+        loss: [A, B] mean over samples, NaN where not evaluated (interpolated there if a tolerance was given); other
+            non-finite values are results.
         accuracy: [A, B] in [0, 1], or None where targets are no class indices.
         loss_standard_error: [A, B] over samples, or None for a loss of the caller's own.
         samples: Samples behind each mean.
         evaluated: [A, B] bool.
+        strategy: How the points were evaluated.
+        interpolation_error: Largest error met when interpolated points were evaluated after all, in units of the
+            loss; None when nothing is interpolated.
+        precision_error: Largest difference of the loss to the model's own precision at some points, where another
+            precision was asked for.
     """
 
     alphas: NDArray[np.float64]
@@ -37,6 +48,9 @@ class Surface:
     loss_standard_error: NDArray[np.float64] | None
     samples: int
     evaluated: NDArray[np.bool_]
+    strategy: str = "plain"
+    interpolation_error: float | None = None
+    precision_error: float | None = None
 
 
 def evaluate_surface(
@@ -49,13 +63,16 @@ def evaluate_surface(
     loss: Loss | None = None,
     precision: torch.dtype | None = None,
     norm_stats: str = "frozen",
+    tolerance: float | None = None,
+    strategy: str | Strategy = "auto",
     partial: Surface | None = None,
-    on_row: Callable[[Surface], None] | None = None,
+    on_group: Callable[[Surface], None] | None = None,
 ) -> Surface:
     """Evaluate the mean loss at every grid point of a plane.
 
     Each point is ``origin + α·x + β·y`` computed from the stored origin in float64 and cast to the model's type, never
-    step after step. The model is in evaluation mode meanwhile and as it was afterwards, also after an exception.
+    step after step. Points come in coarse-to-fine order, so that a surface can be shown early. The model is in
+    evaluation mode meanwhile and as it was afterwards, also after an exception.
 
     Args:
         model: Any module whose trainable parameters the plane is about; frozen parameters and buffers are its own.
@@ -64,34 +81,139 @@ def evaluate_surface(
         alphas, betas: [A] and [B] grid values.
         loss: ``loss(outputs, targets)``, a mean over the batch; default cross-entropy.
         precision: Compute in this floating type (a copy of the model and inputs is cast); default the model's own.
+            The surface says how far its losses are from the model's own precision.
         norm_stats: ``"frozen"``: the model's running statistics (Li et al. 2018); ``"recalibrated"``: measured anew
             at every point by a pass over the batches.
-        partial: A surface of the same grid to complete; only points not evaluated are computed.
-        on_row: Called with the surface so far after each row; an exception from it stops the work.
+        tolerance: Largest interpolation error, as a share of the range of the losses: points are evaluated until
+            new ones come out as predicted, the others are interpolated.
+        strategy: ``"auto"``: the fastest way that agrees with the model itself; ``"plain"``: the model itself, batch
+            by batch; or one that another surface was made with. Ways differ by rounding only.
+        partial: A surface of the same grid to complete; groups of points that are complete are not computed again.
+        on_group: Called with the surface so far after each group; an exception from it stops the work.
 
     Raises:
         ValueError: Sizes do not fit, the grid is empty or not finite, there is no data, a label is out of range.
     """
     a, b = _grid(alphas, "alphas"), _grid(betas, "betas")
-    if norm_stats not in NORM_STATISTICS:
-        raise ValueError(f"norm_stats must be 'frozen' or 'recalibrated', not {norm_stats!r}.")
+    _check_options(norm_stats, tolerance)
+    given = (model, [(inputs, targets) for inputs, targets in batches])
     if precision is not None:
-        model, batches = _cast(model, batches, precision)
+        model, batches = _cast(*given, precision)
     evaluator = Evaluator(model, batches, loss)
     if plane.size != evaluator.layout.size:
         raise ValueError(f"The plane has {plane.size} parameters, but the model trains {evaluator.layout.size}.")
     surface = _begin(evaluator, a, b, partial)
     with evaluator.borrowed(model):
-        for i in range(len(a)):
-            missing = np.flatnonzero(~surface.evaluated[i])
-            if missing.size == 0:
-                continue
-            for j in missing:
-                measured = _measure(evaluator, plane.point(a[i], b[j]), norm_stats)
-                _fill(surface, i, int(j), measured)
-            if on_row is not None:
-                on_row(surface)
+        measure, used = _measurer(evaluator, plane, a, b, norm_stats, strategy)
+        surface = replace(surface, strategy=str(used))
+
+        def run(work: Iterable[Indices]) -> Iterator[tuple[Indices, NDArray[np.float64]]]:
+            for group in work:
+                i, j = np.unravel_index(group, surface.loss.shape)
+                yield group, measure(a[i], b[j])
+
+        surface = complete_surface(surface, plane.size, run, tolerance=tolerance, on_group=on_group)
+    if precision is not None:
+        error = _precision_error(surface, given, plane, loss, norm_stats)
+        surface = replace(surface, precision_error=error)
     return surface
+
+
+def empty_surface(a: ArrayLike, b: ArrayLike, *, samples: int, accuracy: bool = True, spread: bool = True) -> Surface:
+    """A surface of which no point is evaluated yet; ``accuracy`` and ``spread`` say what will be measured."""
+    alphas, betas = _grid(a, "alphas"), _grid(b, "betas")
+    shape = (len(alphas), len(betas))
+    unknown = np.full(shape, np.nan)
+    return Surface(
+        alphas,
+        betas,
+        unknown.copy(),
+        unknown.copy() if accuracy else None,
+        unknown.copy() if spread else None,
+        samples,
+        np.zeros(shape, bool),
+    )
+
+
+def complete_surface(
+    surface: Surface,
+    parameters: int,
+    run: Run,
+    *,
+    tolerance: float | None = None,
+    on_group: Callable[[Surface], None] | None = None,
+) -> Surface:
+    """Evaluate what is missing of a surface, wherever the work is done.
+
+    Args:
+        surface: Complete groups of points are not computed again. It is changed.
+        parameters: D; the cut into groups depends on it and on the grid alone.
+        run: Takes groups of flat indices and gives each back, in any order, with its table [P, 3] of mean loss,
+            accuracy and standard error.
+        tolerance, on_group: As in :func:`evaluate_surface`.
+    """
+
+    def evaluate(work: Iterable[Indices]) -> None:
+        for group, table in run(work):
+            _fill(surface, group, table)
+            if on_group is not None:
+                on_group(surface)
+
+    if tolerance is None:
+        whole = grid_groups(surface.loss.shape, parameters)
+        evaluate([group for group in whole if not surface.evaluated.flat[group].all()])
+        return surface
+    error = refine(surface, lambda indices: evaluate(list(groups(indices, parameters))), tolerance)
+    return replace(surface, interpolation_error=error)
+
+
+def _measurer(
+    evaluator: Evaluator,
+    plane: Plane,
+    a: NDArray[np.float64],
+    b: NDArray[np.float64],
+    norm_stats: str,
+    strategy: str | Strategy,
+) -> tuple[Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.float64]], Strategy]:
+    """What gives [P, 3] for P points, and the strategy it follows."""
+    if norm_stats == "recalibrated":
+
+        def recalibrated(alphas: NDArray[np.float64], betas: NDArray[np.float64]) -> NDArray[np.float64]:
+            pairs = zip(alphas, betas, strict=True)
+            return np.array([_recalibrated(evaluator, plane.point(x, y)) for x, y in pairs]).reshape(-1, 3)
+
+        return recalibrated, Strategy()
+    if strategy == "auto":
+        checks = [(a[0], b[-1]), (a[len(a) // 2], b[len(b) // 2]), (a[-1], b[0])]
+        chosen = PlaneEvaluator(evaluator, plane, checks, len(a) * len(b))
+    else:
+        wanted = strategy if isinstance(strategy, Strategy) else Strategy.parse(strategy)
+        chosen = PlaneEvaluator.with_strategy(evaluator, plane, wanted)
+    return chosen.measure, chosen.strategy
+
+
+def _precision_error(
+    surface: Surface,
+    given: tuple[nn.Module, list[tuple[Any, Any]]],
+    plane: Plane,
+    loss: Loss | None,
+    norm_stats: str,
+) -> float:
+    """Largest difference of the loss to the model's own precision, at nine points of the grid."""
+    rows, columns = ([0, n // 2, n - 1] for n in surface.loss.shape)
+    here = evaluate_surface(
+        given[0],
+        plane,
+        given[1],
+        surface.alphas[rows],
+        surface.betas[columns],
+        loss=loss,
+        norm_stats=norm_stats,
+        strategy="plain",
+    ).loss
+    there = surface.loss[np.ix_(rows, columns)]
+    both = np.isfinite(here) & np.isfinite(there)
+    return float(np.abs(here - there)[both].max()) if both.any() else float("nan")
 
 
 def path_box(
@@ -137,30 +259,24 @@ def _begin(evaluator: Evaluator, a: NDArray[np.float64], b: NDArray[np.float64],
             loss_standard_error=None if partial.loss_standard_error is None else partial.loss_standard_error.copy(),
             evaluated=partial.evaluated.copy(),
         )
-    shape = (len(a), len(b))
-    return Surface(
-        a,
-        b,
-        np.full(shape, np.nan),
-        np.full(shape, np.nan) if evaluator.classes else None,
-        np.full(shape, np.nan) if evaluator.loss is None else None,
-        evaluator.samples,
-        np.zeros(shape, bool),
-    )
+    return empty_surface(a, b, samples=evaluator.samples, accuracy=evaluator.classes, spread=evaluator.loss is None)
 
 
-def _fill(surface: Surface, i: int, j: int, measured: tuple[float, float, float]) -> None:
-    surface.loss[i, j] = measured[0]
-    if surface.accuracy is not None:
-        surface.accuracy[i, j] = measured[1]
-    if surface.loss_standard_error is not None:
-        surface.loss_standard_error[i, j] = measured[2]
-    surface.evaluated[i, j] = True
+def _fill(surface: Surface, group: Indices, table: NDArray[np.float64]) -> None:
+    for values, column in ((surface.loss, 0), (surface.accuracy, 1), (surface.loss_standard_error, 2)):
+        if values is not None:
+            values.flat[group] = table[:, column]
+    surface.evaluated.flat[group] = True
 
 
-def _measure(evaluator: Evaluator, vector: NDArray[np.float64], norm_stats: str) -> tuple[float, float, float]:
-    if norm_stats == "frozen":
-        return evaluator.at(vector)
+def _check_options(norm_stats: str, tolerance: float | None) -> None:
+    if norm_stats not in NORM_STATISTICS:
+        raise ValueError(f"norm_stats must be 'frozen' or 'recalibrated', not {norm_stats!r}.")
+    if tolerance is not None and not 0 < tolerance < 1:
+        raise ValueError(f"The tolerance is a share of the loss's range between 0 and 1, not {tolerance}.")
+
+
+def _recalibrated(evaluator: Evaluator, vector: NDArray[np.float64]) -> tuple[float, float, float]:
     evaluator.layout.load(evaluator.model, vector)
     norms = [m for m in evaluator.model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     momenta = [m.momentum for m in norms]

@@ -105,7 +105,7 @@ def test_the_model_is_only_borrowed_also_after_a_failure(norm_stats):
 
     evaluate_surface(model, plane, batches, [-1, 0, 1], [0, 1], norm_stats=norm_stats)
     with pytest.raises(KeyboardInterrupt):
-        evaluate_surface(model, plane, batches, [-1, 0, 1], [0, 1], norm_stats=norm_stats, on_row=fail)
+        evaluate_surface(model, plane, batches, [-1, 0, 1], [0, 1], norm_stats=norm_stats, on_group=fail)
     assert all(torch.equal(v, model.state_dict()[k]) for k, v in before.items())
     assert [m.training for m in model.modules()] == modes
     assert model.b.weight is model.a.weight
@@ -124,20 +124,23 @@ def test_the_centre_is_the_model_itself_in_evaluation_mode():
 
 def test_a_partial_surface_is_completed_to_the_same_bits():
     model, batches = everything_case()
-    plane, grid = random_plane(model, seed=0), np.linspace(-1, 1, 5)
+    plane, grid = random_plane(model, seed=0), np.linspace(-1, 1, 17)
     whole = evaluate_surface(model, plane, batches, grid, grid)
     kept = []
 
     def stop(surface):
         kept[:] = [copy.deepcopy(surface)]
-        if surface.evaluated.any(axis=1).sum() == 2:
+        if surface.evaluated.sum() > 100:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        evaluate_surface(model, plane, batches, grid, grid, on_row=stop)
-    rows = []
-    found = evaluate_surface(model, plane, batches, grid, grid, partial=kept[0], on_row=lambda s: rows.append(1))
-    assert len(rows) == 3
+        evaluate_surface(model, plane, batches, grid, grid, on_group=stop)
+    assert kept[0].evaluated[::2, ::2].all(), "coarse points come first"
+    groups = []
+    found = evaluate_surface(
+        model, plane, batches, grid, grid, partial=kept[0], strategy=whole.strategy, on_group=lambda s: groups.append(1)
+    )
+    assert len(groups) == np.ceil((17 * 17 - kept[0].evaluated.sum()) / 64)
     assert np.array_equal(found.loss, whole.loss)
     with pytest.raises(ValueError, match="another grid"):
         evaluate_surface(model, plane, batches, grid, grid[:3], partial=kept[0])
