@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from analysis.search import Level, Objective
+from analysis.objective import Level, Objective
 from landscape import Block
 
 DUAL = {1.0: math.inf, 2.0: 2.0, math.inf: 1.0}

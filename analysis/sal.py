@@ -9,23 +9,28 @@ rate. State them beside every number.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from analysis.gradient import gradient_sal
 from analysis.guard import borrowed
-from analysis.search import Objective, search_block
+from analysis.objective import Level, Objective, StagedObjective
+from analysis.projected import project_block
+from analysis.search import Extremes, search_block
 from landscape import Block, model_blocks
+from landscape.program import agrees
+from landscape.tracing import trace
 
 Batches = Iterable[tuple[Tensor, Tensor]]
 Loss = Callable[[Tensor, Tensor], Tensor]
-METHODS = ("search", "gradient")
+METHODS = ("search", "projected", "gradient")
 NORMS = (1, 2, math.inf)
+CHECKED_SAMPLES = 8
+AGREEMENT = 1e-4  # rounding that rewriting a network may cause, relative
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,7 @@ def sharpness_aware_learnability(
     blocks: str = "layer",
     method: str = "search",
     baseline: str | float = "measured",
+    only: Sequence[int] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[BlockSal]:
     """Measure SAL of every block of a model at its present weights.
@@ -72,20 +78,25 @@ def sharpness_aware_learnability(
     ``method="search"`` is the procedure of the authors' code (Algorithm 1): for each block two independent searches,
     one down and one up the loss. A pass takes one plain gradient step of size ``lr`` after every batch; after the
     pass the displacement is scaled back to the ball if it left it, and the mean loss over all samples is taken. Steps
-    within a pass may leave the ball, as in that code. ``method="gradient"`` is the first-order estimate
-    ε‖θ‖_p‖∇L‖_q with the dual norm q: one backward pass for all blocks.
+    within a pass may leave the ball, as in that code. What lies before a block is computed once, and the rest on pieces
+    of the data that fit the processor's cache: the same numbers but for rounding. ``method="projected"`` searches the
+    same maximum with normalised gradients of the whole mean loss, straight to the edge of the ball: fewer steps, and
+    mostly larger values. ``method="gradient"`` is the first-order estimate ε‖θ‖_p‖∇L‖_q with the dual norm q: one
+    backward pass for all blocks.
 
     Args:
         model: Any module; it is in evaluation mode meanwhile and untouched afterwards, also after an exception.
         batches: ``(inputs, targets)`` pairs, iterable repeatedly in the same order.
         loss: ``loss(outputs, targets)``, a mean over the batch; default cross-entropy.
         epsilon: Radius relative to the block's own p-norm.
-        steps, lr: Passes and step size of the search.
+        steps: Passes of the search each way; at most as many gradients each way when projected.
+        lr: Step size of the search.
         p: 1, 2 or infinity. The search scales back by the p-norm for every p.
         blocks: ``"layer"`` (the authors'), ``"unit"`` or ``"parameter"``; see :func:`landscape.model_blocks`.
-        method: ``"search"`` or ``"gradient"``.
+        method: ``"search"``, ``"projected"`` or ``"gradient"``.
         baseline: ``"measured"``, or a number to use as the loss at the checkpoint (the authors' script passes the
             running training loss).
+        only: Numbers of the blocks to measure, in model order; default all.
         progress: Called as ``progress(done, total)`` after each block of a search.
 
     Returns:
@@ -103,31 +114,73 @@ def sharpness_aware_learnability(
     data = list(batches)
     if not data or sum(len(targets) for _, targets in data) == 0:
         raise ValueError("There are no samples to measure SAL on; give at least one batch.")
+    chosen = range(len(found)) if only is None else only
     with borrowed(model):
         _check_labels(model, data, loss)
-        objective = Objective(model, data, loss or functional.cross_entropy)
+        objective = Objective(model, data, loss)
         if method == "gradient":
-            return _by_gradient(objective, found, epsilon, p, baseline)
+            return _by_gradient(objective, [found[i] for i in chosen], epsilon, p, baseline)
         start = objective.evaluate()
         measured = start.loss if baseline == "measured" else float(baseline)
+        faster = _Faster(objective, start)
         results = []
-        for number, block in enumerate(found):
-            extremes = search_block(objective, block, start, measured, epsilon=epsilon, steps=steps, lr=lr, p=float(p))
-            results.append(
-                BlockSal(
-                    name=block.name,
-                    loss=measured,
-                    accuracy=start.accuracy,
-                    s_max=extremes.s_max,
-                    s_min=extremes.s_min,
-                    sal=extremes.s_max if extremes.s_max > extremes.s_min else extremes.s_min,
-                    sal_accuracy=extremes.sal_accuracy,
-                    size=block.size,
-                )
-            )
+        for number, block in enumerate(found[i] for i in chosen):
+            on = faster.objective(block.parameter)
+            if method == "search":
+                met = search_block(on, block, start, measured, epsilon=epsilon, steps=steps, lr=lr, p=float(p))
+            else:
+                met = project_block(on, block, start, measured, epsilon=epsilon, steps=steps, p=float(p))
+            results.append(_result(block, measured, start, met))
             if progress is not None:
-                progress(number + 1, len(found))
+                progress(number + 1, len(chosen))
         return results
+
+
+class _Faster:
+    """Staged objectives of a traced model, each checked against the model itself before it is used."""
+
+    def __init__(self, objective: Objective, start: Level) -> None:
+        self.plain, self.start = objective, start
+        whole = all(isinstance(x, Tensor) and len(x) == len(t) for x, t in objective.batches)
+        self.program = trace(objective.model) if whole else None
+        self._last: tuple[str, Objective] | None = None
+        self._few = [(x[:CHECKED_SAMPLES], t[:CHECKED_SAMPLES]) for x, t in objective.batches[:1]] if whole else []
+
+    def objective(self, parameter: str) -> Objective:
+        """What to search a parameter's blocks on."""
+        if self._last is None or self._last[0] != parameter:
+            self._last = None  # frees what the one before kept
+            self._last = (parameter, self._checked(parameter))
+        return self._last[1]
+
+    def _checked(self, parameter: str) -> Objective:
+        if self.program is None:
+            return self.plain
+        model, batches, loss = self.plain.model, self.plain.batches, self.plain.own_loss
+        try:
+            staged = StagedObjective(model, batches, loss, self.program, parameter)
+            small = StagedObjective(model, self._few, loss, self.program, parameter)
+            weight = self.plain.parameters[parameter]
+            expected = Objective(model, self._few, loss).gradient(0, weight)[1]
+            close = agrees(expected, small.gradient(0, weight)[1], tolerance=AGREEMENT)
+            level = staged.evaluate()
+        except Exception:  # whatever the program stumbles over, the model itself still runs
+            return self.plain
+        same = np.isclose(level.loss, self.start.loss, rtol=AGREEMENT, atol=AGREEMENT, equal_nan=True)
+        return staged if close and same else self.plain
+
+
+def _result(block: Block, measured: float, start: Level, met: Extremes) -> BlockSal:
+    return BlockSal(
+        name=block.name,
+        loss=measured,
+        accuracy=start.accuracy,
+        s_max=met.s_max,
+        s_min=met.s_min,
+        sal=met.s_max if met.s_max > met.s_min else met.s_min,
+        sal_accuracy=met.sal_accuracy,
+        size=block.size,
+    )
 
 
 def _by_gradient(
@@ -151,7 +204,7 @@ def _check_settings(epsilon: float, steps: int, lr: float, p: float, method: str
     if p not in NORMS:
         raise ValueError(f"p must be 1, 2 or infinity, not {p}.")
     if method not in METHODS:
-        raise ValueError(f"method must be 'search' or 'gradient', not {method!r}.")
+        raise ValueError(f"method must be 'search', 'projected' or 'gradient', not {method!r}.")
     if isinstance(baseline, str) and baseline != "measured":
         raise ValueError(f"baseline must be 'measured' or a number, not {baseline!r}.")
 

@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from analysis.objective import Level, Objective
 from landscape import Block
-
-
-@dataclass(frozen=True)
-class Level:
-    """Mean loss over all samples and accuracy in [0, 1], or None where targets are no class indices."""
-
-    loss: float
-    accuracy: float | None
 
 
 @dataclass(frozen=True)
@@ -27,51 +21,6 @@ class Extremes:
     s_max: float
     s_min: float
     sal_accuracy: float | None
-
-
-class Objective:
-    """The mean loss of a model over fixed batches, and its gradient."""
-
-    def __init__(
-        self, model: nn.Module, batches: list[tuple[Tensor, Tensor]], loss: Callable[[Tensor, Tensor], Tensor]
-    ) -> None:
-        self.model, self.batches, self.loss = model, batches, loss
-        self.samples = sum(len(targets) for _, targets in batches)
-        self.classes = all(not t.is_floating_point() and t.dim() == 1 for _, t in batches)
-        self.parameters = dict(model.named_parameters())
-
-    def evaluate(self) -> Level:
-        """Mean loss over all samples, accumulated in float64."""
-        total = correct = 0.0
-        with torch.no_grad():
-            for inputs, targets in self.batches:
-                outputs = self.model(inputs)
-                total += float(self.loss(outputs, targets)) * len(targets)
-                correct += self._correct(outputs, targets)
-        return self._level(total, correct)
-
-    def full_batch(self, parameter: Tensor) -> tuple[Level, Tensor]:
-        """Loss, accuracy and gradient from one forward and backward pass, where all samples are one batch."""
-        ((inputs, targets),) = self.batches
-        with torch.enable_grad():
-            outputs = self.model(inputs)
-            value = self.loss(outputs, targets)
-            (gradient,) = torch.autograd.grad(value, parameter)
-        total, correct = float(value.detach()) * len(targets), self._correct(outputs.detach(), targets)
-        return self._level(total, correct), gradient
-
-    def gradient(self, inputs: Tensor, targets: Tensor, parameter: Tensor) -> Tensor:
-        """Gradient of one batch's mean loss with respect to one parameter."""
-        with torch.enable_grad():
-            value = self.loss(self.model(inputs), targets)
-            (gradient,) = torch.autograd.grad(value, parameter)
-        return gradient
-
-    def _correct(self, outputs: Tensor, targets: Tensor) -> float:
-        return float((outputs.argmax(dim=1) == targets).sum()) if self.classes else 0.0
-
-    def _level(self, total: float, correct: float) -> Level:
-        return Level(total / self.samples, correct / self.samples if self.classes else None)
 
 
 def search_block(
@@ -87,22 +36,32 @@ def search_block(
 ) -> Extremes:
     """Search one block down and up from its present weights, which are restored afterwards."""
     parameter = objective.parameters[block.parameter]
-    others = [q for q in objective.parameters.values() if q is not parameter and q.requires_grad]
-    for other in others:  # the backward pass then ends at the block
-        other.requires_grad_(False)
-    origin = parameter.detach().clone()
     reached: list[Level] = []
-    try:
+    with alone(objective, parameter):
+        origin = parameter.detach().clone()
+        # With one full batch both directions begin with the same gradient.
+        first = objective.gradient(0, parameter) if len(objective.batches) == 1 else None
         for sign in (-1.0, 1.0):
-            reached += _one_way(objective, parameter, origin, block, sign * lr, epsilon, steps, p)
+            reached += _one_way(objective, parameter, origin, block, sign * lr, epsilon, steps, p, first)
             with torch.no_grad():
                 parameter.copy_(origin)
+    return extremes(reached, Level(baseline, start.accuracy))
+
+
+@contextmanager
+def alone(objective: Objective, parameter: nn.Parameter) -> Iterator[None]:
+    """Let gradients flow to one parameter only, and put it back afterwards."""
+    others = [q for q in objective.parameters.values() if q is not parameter and q.requires_grad]
+    theirs = parameter.data
+    parameter.data = theirs.clone(memory_format=torch.contiguous_format)  # rows in order, whatever the caller's are
+    for other in others:  # the backward pass then ends at the block
+        other.requires_grad_(False)
+    try:
+        yield
     finally:
-        with torch.no_grad():
-            parameter.copy_(origin)
+        parameter.data = theirs
         for other in others:
             other.requires_grad_(True)
-    return _extremes(reached, Level(baseline, start.accuracy))
 
 
 def _one_way(
@@ -114,35 +73,35 @@ def _one_way(
     epsilon: float,
     steps: int,
     p: float,
+    first: tuple[Level, Tensor] | None,
 ) -> list[Level]:
     """Levels after each pass of one direction; ``step`` is −lr to go down, +lr to go up."""
     flat, start = parameter.data.view(-1)[block.start : block.stop], origin.view(-1)[block.start : block.stop]
     radius = epsilon * torch.linalg.vector_norm(start, ord=p)
-    merged = len(objective.batches) == 1
     levels: list[Level] = []
     for number in range(steps):
-        if merged:
+        if first is not None:
             # The forward of a pass over one full batch is also the evaluation after the pass before it.
-            level, gradient = objective.full_batch(parameter)
+            level, gradient = objective.gradient(0, parameter) if number else first
             if number:
                 levels.append(level)
             flat += step * gradient.view(-1)[block.start : block.stop]
         else:
-            for inputs, targets in objective.batches:
-                gradient = objective.gradient(inputs, targets, parameter)
+            for batch in range(len(objective.batches)):
+                _, gradient = objective.gradient(batch, parameter)
                 flat += step * gradient.view(-1)[block.start : block.stop]
         moved = flat - start
         length = torch.linalg.vector_norm(moved, ord=p)
         if length > radius:
             flat.copy_(start + moved * (radius / length))
-        if not merged:
+        if first is None:
             levels.append(objective.evaluate())
-    if merged:
+    if first is not None:
         levels.append(objective.evaluate())
     return levels
 
 
-def _extremes(reached: list[Level], start: Level) -> Extremes:
+def extremes(reached: Sequence[Level], start: Level) -> Extremes:
     """Largest and smallest loss met, the start included, and the accuracies that belong to them.
 
     A loss that is NaN or infinite counts as infinitely large: it was met within the ball.
