@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -89,8 +90,49 @@ def read_row(path: Path, body: Body, i: int, digest: bytes) -> NDArray[Any]:
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read ({error.strerror or error}).") from None
     if hashlib.sha256(data).digest() != digest:
-        raise CheckpointError(f"{path} is damaged at checkpoint {i}; restore it from a copy or train the run again.")
+        raise _damaged(path, i)
     return np.frombuffer(data, body.dtype)
+
+
+def read_columns(
+    path: Path, body: Body, digests: NDArray[np.uint8] | None, width: int
+) -> Iterator[tuple[int, NDArray[Any]]]:
+    """Read some columns of all rows at a time: (first column, [T, at most width]).
+
+    With digests [T, 32], every row is compared with its own when its last column was read.
+    """
+    count, size = body.shape
+    hashes = [hashlib.sha256() for _ in range(count if digests is not None else 0)]
+    try:
+        with path.open("rb") as file:
+            for start in range(0, size, width):
+                piece = np.empty((count, min(width, size - start)), body.dtype)
+                _announce(file.fileno(), body, start + width, width)
+                for i, row in enumerate(piece):
+                    read = os.preadv(file.fileno(), [row.data], body.offset + i * body.row_bytes + start * row.itemsize)
+                    if read != row.nbytes:
+                        raise CheckpointError(f"{path} ends too early; restore it from a copy or train the run again.")
+                    if digests is not None:
+                        hashes[i].update(row.data)
+                yield start, piece
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read ({error.strerror or error}).") from None
+    for i, found in enumerate(hashes):
+        if digests is not None and found.digest() != digests[i].tobytes():
+            raise _damaged(path, i)
+
+
+def _announce(file: int, body: Body, start: int, width: int) -> None:
+    """Tell the system which pieces are wanted next, so that the disk works while others do."""
+    if start < body.shape[1] and hasattr(os, "posix_fadvise"):
+        wide = min(width, body.shape[1] - start) * body.dtype.itemsize
+        for i in range(body.shape[0]):
+            place = body.offset + i * body.row_bytes + start * body.dtype.itemsize
+            os.posix_fadvise(file, place, wide, os.POSIX_FADV_WILLNEED)
+
+
+def _damaged(path: Path, i: int) -> CheckpointError:
+    return CheckpointError(f"{path} is damaged at checkpoint {i}; restore it from a copy or train the run again.")
 
 
 def _verify(temporary: Path, target: Path, digests: NDArray[np.uint8]) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -18,7 +20,7 @@ from checkpoints.durable import replacing
 from checkpoints.errors import CheckpointError
 from checkpoints.layout import Parameters, StateLayout
 from checkpoints.manifest import MANIFEST, Commit, live_folder, read_checkpoint, read_manifest
-from checkpoints.packing import pack, read_packed, read_row
+from checkpoints.packing import pack, read_columns, read_packed, read_row
 
 
 class Run:
@@ -77,6 +79,14 @@ class Run:
             row[:] = self._source.read(i)[0]
         return rows
 
+    def column_chunks(self, width: int, *, verify: bool = True) -> Iterator[tuple[int, NDArray[np.float32]]]:
+        """All checkpoints, some parameters at a time: (first parameter, float32 [T, at most width]), in order.
+
+        Reads the file once, holding T × width scalars. Every checkpoint is verified by the end, unless that was
+        done before. Raises :class:`CheckpointError` where one is damaged.
+        """
+        yield from self._source.columns(self._layout.parameters.size, len(self), width, verify)
+
     def state_dict(self, i: int) -> dict[str, Tensor]:
         """The full state at checkpoint ``i``: every parameter and buffer in its own type, under all its names."""
         return self._layout.state_dict(*self._source.read(self._index(i)))
@@ -109,6 +119,18 @@ class _Rows:
     def digest(self, i: int) -> bytes:
         raise AssertionError
 
+    def columns(self, size: int, count: int, width: int, verify: bool) -> Iterator[tuple[int, NDArray[np.float32]]]:
+        """Some columns of all rows at a time; here by way of a temporary file that holds the rows one by one."""
+        with tempfile.TemporaryFile() as spool:
+            for i in range(count):
+                spool.write(np.ascontiguousarray(self.read(i)[0], dtype=np.float32).data)
+            spool.flush()
+            for start in range(0, size, width):
+                piece = np.empty((count, min(width, size - start)), np.float32)
+                for i, row in enumerate(piece):
+                    os.preadv(spool.fileno(), [row.data], (i * size + start) * 4)
+                yield start, piece
+
 
 class _PackedRows(_Rows):
     def __init__(self, path: Path, body: Body, arrays: dict[str, NDArray[Any]]) -> None:
@@ -117,6 +139,10 @@ class _PackedRows(_Rows):
 
     def read(self, i: int) -> tuple[NDArray[Any], NDArray[np.uint8]]:
         return read_row(self._path, self._body, i, self._digests[i].tobytes()), self._others[i]
+
+    def columns(self, size: int, count: int, width: int, verify: bool) -> Iterator[tuple[int, NDArray[np.float32]]]:
+        for start, piece in read_columns(self._path, self._body, self._digests if verify else None, width):
+            yield start, piece.astype(np.float32, copy=False)
 
     def digest(self, i: int) -> bytes:
         rest = self._others[i].tobytes()

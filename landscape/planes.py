@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -13,9 +13,10 @@ from torch import nn
 
 from landscape.directions import filter_normalize
 from landscape.parameters import BlockSelection, ParameterLayout
+from landscape.principal import principal_axes
 
 Vector = NDArray[np.float64]
-CHUNK = 1 << 18  # scalars of each row handled at once
+CHUNK = 1 << 16  # scalars of a vector handled at once
 
 
 class Checkpoints(Protocol):
@@ -87,18 +88,26 @@ class Plane:
         gram = self.axes @ self.axes.T
         coordinates, residual = [], []
         for vector in vectors:
-            offset = self._offset(vector)
-            products = self.axes @ offset
+            flat = np.asarray(vector)
+            if flat.shape != (self.size,):
+                raise ValueError(f"The plane has {self.size} parameters, but a vector has shape {flat.shape}.")
+            products = np.zeros(2)
+            for part, offset in self._offsets(flat):
+                products += self.axes[:, part] @ offset
             best = np.linalg.solve(gram, products)
-            residual.append(float(np.linalg.norm(offset - best @ self.axes)))
+            squares = 0.0
+            for part, offset in self._offsets(flat):
+                apart = offset - best @ self.axes[:, part]
+                squares += float(apart @ apart)
+            residual.append(np.sqrt(squares))
             coordinates.append(best if method == "least-squares" else products / np.sqrt(np.diag(gram)))
         return np.array(coordinates).reshape(-1, 2), np.array(residual)
 
-    def _offset(self, vector: ArrayLike) -> Vector:
-        flat = np.asarray(vector, dtype=np.float64)
-        if flat.shape != (self.size,):
-            raise ValueError(f"The plane has {self.size} parameters, but a vector has shape {flat.shape}.")
-        return flat - self.origin
+    def _offsets(self, vector: NDArray[Any]) -> Iterator[tuple[slice, Vector]]:
+        """The vector minus the origin in float64, in pieces that stay in the processor's cache."""
+        for start in range(0, self.size, CHUNK):
+            part = slice(start, start + CHUNK)
+            yield part, vector[part].astype(np.float64) - self.origin[part]
 
 
 def random_plane(
@@ -161,8 +170,8 @@ def pca_plane(
     """The plane of largest variance of one path, or of several together (joint PCA).
 
     Rows are checkpoint − origin. As in scikit-learn's PCA the row mean is subtracted to find the axes, while the
-    plane passes through the origin (Li et al. 2018). Computed from the T×T Gram matrix, accumulated in float64 over
-    chunks of the parameters; the checkpoints themselves are held once, in float32.
+    plane passes through the origin (Li et al. 2018). Computed from the T×T Gram matrix, streamed over the parameters
+    in float64: each file is read twice from start to end, and memory does not grow with T × D.
 
     Args:
         run_or_runs: One or several runs (or arrays [T, D]) of one model.
@@ -179,62 +188,10 @@ def pca_plane(
     size = _common_size(runs)
     start = _origin(runs, origin, size)
     keep = _kept(runs[0], size, ignore, block)
-    rows = [(run, i) for run in runs for i in range(len(run))]
-    if len(rows) < 2:
+    if sum(len(run) for run in runs) < 2:
         raise ValueError("A PCA plane needs at least two checkpoints; record more, or choose a random plane.")
-    matrix = np.stack([np.asarray(run.vector(i))[keep] for run, i in rows])
-    if not np.isfinite(matrix).all():
-        raise ValueError("A checkpoint holds NaN or infinite weights; leave that run or those checkpoints out.")
-    ratio, axes = _principal(matrix, start[keep])
-    full = np.zeros((2, size))
-    full[:, keep] = axes
-    return Plane(start, full, ratio)
-
-
-def _principal(rows: NDArray[Any], origin: Vector) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Variance ratios [2] and unit axes [2, D] of rows [T, D] about their mean, through their Gram matrix.
-
-    The origin is subtracted first: differences of nearby checkpoints lose no digits that way.
-    """
-
-    def centred(start: int) -> NDArray[np.float64]:
-        piece = rows[:, start : start + CHUNK].astype(np.float64) - origin[start : start + CHUNK]
-        return np.asarray(piece - piece.mean(axis=0))
-
-    starts = range(0, rows.shape[1], CHUNK)
-    gram = np.zeros((len(rows), len(rows)))
-    for start in starts:
-        piece = centred(start)
-        gram += piece @ piece.T
-    values, vectors = np.linalg.eigh(gram)
-    total = float(np.trace(gram))
-    if total <= 0 or values[-1] <= 0:
-        raise ValueError("All checkpoints are equal, so no direction can be found; use a random plane instead.")
-    axes = np.zeros((2, rows.shape[1]))
-    ratio = np.zeros(2)
-    for k in range(min(2, len(values))):
-        value = values[-1 - k]
-        if value <= 1e-13 * values[-1]:
-            break
-        axis = np.concatenate([vectors[:, -1 - k] @ centred(start) for start in starts])
-        axes[k] = axis / np.linalg.norm(axis)
-        ratio[k] = value / total
-    if not axes[1].any():
-        axes[1] = _at_right_angles(axes[0])
-    for axis in axes:
-        if axis[np.argmax(np.abs(axis))] < 0:
-            axis *= -1
-    return ratio, axes
-
-
-def _at_right_angles(axis: NDArray[np.float64]) -> NDArray[np.float64]:
-    """A fixed unit vector at right angles to a unit vector: the coordinate it uses least, made orthogonal."""
-    if axis.size < 2:
-        raise ValueError("A plane needs at least two parameters; choose a larger block.")
-    other = np.zeros_like(axis)
-    other[np.argmin(np.abs(axis))] = 1.0
-    other -= (other @ axis) * axis
-    return other / np.linalg.norm(other)
+    ratio, axes = principal_axes(runs, start, keep)
+    return Plane(start, axes, ratio)
 
 
 class _Rows:
