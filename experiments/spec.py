@@ -13,7 +13,8 @@ NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 CLEAN_METHOD = "none"
 IMPORTED_METHOD = "imported"
 SURFACE_DATA = ("clean", "poisoned", "test")
-PLANES = ("pca", "pca-single", "random", "three-point", "parameters")
+PLANES = ("pca", "pca-single", "random", "three-point", "parameters", "hessian")
+PRECISIONS = ("", "float32", "float64", "bfloat16")
 
 
 class SpecError(ValueError):
@@ -123,6 +124,8 @@ class SurfaceSpec:
 
     ``block`` restricts the plane to layers (``fc3,conv1``) or to the N most divergent parameters (``topN``);
     empty for all. ``parameters`` are the two flat indices of the ``parameters`` plane. ``samples`` 0 takes all.
+    ``tolerance`` above 0 interpolates where that is as good, to this share of the loss's range. ``precision``:
+    the floating type to compute in; empty for the model's own.
     """
 
     plane: str = "pca"
@@ -133,8 +136,14 @@ class SurfaceSpec:
     block: str = ""
     seed: int = 0
     parameters: tuple[int, ...] = ()
+    tolerance: float = 0.0
+    precision: str = ""
 
     def __post_init__(self) -> None:
+        _require(0 <= self.tolerance < 1, "surface.tolerance", self.tolerance, "a share of the loss's range below 1")
+        _require(
+            self.precision in PRECISIONS, "surface.precision", self.precision, "one of " + ", ".join(PRECISIONS[1:])
+        )
         _require(self.plane in PLANES, "surface.plane", self.plane, "one of " + ", ".join(PLANES))
         _require(self.grid >= 2, "surface.grid", self.grid, "at least 2 points a side")
         _require(self.grid <= 501, "surface.grid", self.grid, "at most 501 points a side")

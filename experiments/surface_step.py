@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,22 +16,27 @@ from numpy.typing import NDArray
 from torch import nn
 
 from checkpoints import CheckpointError, Result, Run, read_result, write_result
+from experiments.engine import Here, Where, one_thread
 from experiments.experiment import Experiment, ExperimentError, versions
 from experiments.materials import Sample, dataset_of, network_for_run, sample
 from experiments.progress import Progress, Silent, Stopwatch
 from experiments.spec import SurfaceSpec, content_key
+from experiments.surface_work import SurfaceWorker, describe_work, run_groups
 from landscape import (
     BlockSelection,
     Losses,
     ParameterLayout,
     Plane,
     Surface,
+    coarse_surface,
+    complete_surface,
+    empty_surface,
     evaluate_points,
     evaluate_states,
-    evaluate_surface,
     parameter_plane,
     path_box,
     pca_plane,
+    precision_error,
     random_plane,
     rank_divergence,
     three_point_plane,
@@ -49,11 +57,12 @@ class SurfaceRequest:
 
     def key(self, experiment: Experiment, measured_on: Sample) -> str:
         """Hash of everything that determines the surface."""
+        options = {k: v for k, v in asdict(self.options).items() if v or k not in ("tolerance", "precision")}
         return content_key(
             {
                 "kind": KIND,
                 "version": 1,
-                "options": asdict(self.options),
+                "options": options,
                 "runs": {name: experiment.open_run(name).fingerprint for name in self.runs},
                 "data": measured_on.fingerprint,
             }
@@ -76,166 +85,275 @@ def compute_surface(
     runs: Sequence[str] | None = None,
     progress: Progress | None = None,
     download: bool = False,
+    where: Where | None = None,
 ) -> Path:
     """Compute one surface with its paths, or return the file that already holds it.
 
-    The grid is saved row by row: a stopped computation goes on where it was. Returns the result's path.
+    Points come coarse to fine and are saved as they come: a stopped computation goes on where it was, and others can
+    look at what there is. ``where``: how many processes, or which cluster. Returns the result's path.
     """
     progress = progress or Silent()
+    prepared = prepare_surface(experiment, options, runs=runs, download=download)
+    if prepared.target.is_file():
+        return prepared.target
+    return _Computation(prepared, progress, where or Where()).run()
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A surface about to be computed: everything but its points."""
+
+    experiment: Experiment
+    request: SurfaceRequest
+    measured_on: Sample
+    target: Path
+
+    @cached_property
+    def runs(self) -> dict[str, Run]:
+        """The runs whose paths are drawn."""
+        return {name: self.experiment.open_run(name) for name in self.request.runs}
+
+    @cached_property
+    def model(self) -> nn.Module:
+        """The network at the end of the first run."""
+        name = self.request.runs[0]
+        first = self.runs[name]
+        model = network_for_run(self.experiment.spec, dataset_of(self.experiment.spec), first, name)
+        model.load_state_dict(first.state_dict(len(first) - 1))
+        return model
+
+    @cached_property
+    def plane(self) -> Plane:
+        """The plane as its file will hold it (float32), so that what is stored is what was evaluated."""
+        plane = _build_plane(self.request, self.runs, self.model, self.measured_on)
+        return Plane(
+            plane.origin.astype(np.float32).astype(np.float64),
+            plane.axes.astype(np.float32).astype(np.float64),
+            plane.explained_variance_ratio,
+        )
+
+    @cached_property
+    def projected(self) -> dict[str, tuple[NDArray[Any], NDArray[Any]]]:
+        """Coordinates [T, 2] and residuals [T] of each run's path."""
+        return {name: self.plane.project(_vectors(run)) for name, run in self.runs.items()}
+
+    def grid(self, side: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Grid values around every path."""
+        return path_box([c for c, _ in self.projected.values()], margin=self.request.options.margin, grid=side)
+
+
+def prepare_surface(
+    experiment: Experiment,
+    options: SurfaceSpec | None = None,
+    *,
+    runs: Sequence[str] | None = None,
+    download: bool = False,
+) -> Prepared:
+    """Check what a surface needs, and find where its file belongs."""
     request = SurfaceRequest(options or experiment.spec.surface, tuple(runs or default_runs(experiment)))
-    opened = {name: experiment.open_run(name) for name in request.runs}
-    for name, run in opened.items():
-        if len(run) == 0:
+    for name in request.runs:
+        if len(experiment.open_run(name)) == 0:
             raise ExperimentError(f"The run {name} holds no checkpoint yet; train it first.")
-    first = request.runs[0]
     measured_on = sample(
         experiment,
         request.options.on,
-        seed=experiment.seed_of(first),
+        seed=experiment.seed_of(request.runs[0]),
         samples=request.options.samples,
         download=download,
     )
     target = experiment.path / "surfaces" / f"{request.key(experiment, measured_on)}.h5"
-    if target.is_file():
-        return target
-    model = network_for_run(experiment.spec, dataset_of(experiment.spec), opened[first], first)
-    plane = _rounded(_build_plane(request, opened, model))
-    return _Computation(request, opened, model, plane, measured_on, target, progress).run()
+    return Prepared(experiment, request, measured_on, target)
 
 
 @dataclass(frozen=True)
 class _Computation:
-    request: SurfaceRequest
-    runs: dict[str, Run]
-    model: nn.Module
-    plane: Plane
-    measured_on: Sample
-    target: Path
+    prepared: Prepared
     progress: Progress
+    where: Where
     saved: Stopwatch = field(default_factory=Stopwatch)
 
     def run(self) -> Path:
-        self.target.parent.mkdir(exist_ok=True)
-        options = self.request.options
-        projected = {name: self.plane.project(_vectors(run)) for name, run in self.runs.items()}
-        alphas, betas = path_box(
-            [coordinates for coordinates, _ in projected.values()], margin=options.margin, grid=options.grid
-        )
-        partial = self._partial(alphas, betas)
-        done = int(partial.evaluated.any(axis=1).sum()) if partial else 0
-        self.progress.start(f"surface {options.grid}×{options.grid}", options.grid, done)
-        first_run = self.runs[self.request.runs[0]]
-        self.model.load_state_dict(first_run.state_dict(len(first_run) - 1))
-        surface = evaluate_surface(
-            self.model,
-            self.plane,
-            self.measured_on.batches,
-            alphas,
-            betas,
-            partial=partial,
-            on_row=self._on_row,
-        )
-        arrays = self._surface_arrays(surface)
-        arrays["origin"] = self.plane.origin.astype(np.float32)
-        arrays["axes"] = self.plane.axes.astype(np.float32)
-        self.progress.start("true loss along the paths", len(self.runs))
-        for name, run in self.runs.items():
-            arrays |= self._path_arrays(name, run, *projected[name])
+        prepared, options = self.prepared, self.prepared.request.options
+        prepared.target.parent.mkdir(exist_ok=True)
+        self.progress.start("the plane and the paths on it", 1)
+        alphas, betas = prepared.grid(options.grid)
+        surface, strategy = self._begin(alphas, betas)
+        done = int(surface.evaluated.sum())
+        self.progress.start(f"surface {options.grid}×{options.grid}", surface.loss.size, done)
+        surface = self._points(surface, strategy)
+        arrays = surface_arrays(surface)
+        arrays["origin"] = prepared.plane.origin.astype(np.float32)
+        arrays["axes"] = prepared.plane.axes.astype(np.float32)
+        if options.tolerance:
+            arrays["evaluated"] = surface.evaluated.astype(np.uint8)
+        self.progress.start("true loss along the paths", len(prepared.runs))
+        for name, run in prepared.runs.items():
+            arrays |= self._path_arrays(name, run, *prepared.projected[name])
             self.progress.advance()
-        header = self._header(surface) | self._divergence(arrays)
-        write_result(self.target, kind=KIND, header=header, arrays=arrays)
+        header = surface_header(prepared, surface) | self._divergence(arrays)
+        write_result(prepared.target, kind=KIND, header=header, arrays=arrays)
         self._partial_path.unlink(missing_ok=True)
-        return self.target
+        return prepared.target
+
+    def _points(self, surface: Surface, strategy: str) -> Surface:
+        """Evaluate the grid, here or elsewhere."""
+        prepared, options = self.prepared, self.prepared.request.options
+        model, plane = copy.deepcopy(prepared.model), prepared.plane
+        a, b = surface.alphas, surface.betas
+        with one_thread():
+            worker = SurfaceWorker(model, plane, prepared.measured_on, a, b, options.precision, strategy)
+        chosen = str(worker.measurer.strategy)
+        surface = replace(surface, strategy=chosen)
+        left = surface.loss.size - int(surface.evaluated.sum())
+        engine = self.where.engine(worker.measurer.seconds * left)
+        here = worker if isinstance(engine, Here) else None
+        file = self._work_path
+        if here is None:
+            describe_work(file, options, prepared.request.runs[0], plane, a, b, chosen)
+
+        def run(work: Iterable[NDArray[np.int64]]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float64]]]:
+            place = prepared.experiment.path.resolve()
+            for group, table in run_groups(engine, here, place, file.resolve(), work):
+                yield group, table
+                self.progress.advance(len(group))
+
+        try:
+            surface = complete_surface(
+                surface, plane.size, run, tolerance=options.tolerance or None, on_group=self._on_group
+            )
+        finally:
+            if self._partial_path.exists() or not surface.evaluated.all():
+                self._save(surface)
+            file.unlink(missing_ok=True)
+        if options.precision:
+            worst = precision_error(surface, prepared.model, plane, prepared.measured_on.batches)
+            surface = replace(surface, precision_error=worst)
+        return surface
 
     @property
     def _partial_path(self) -> Path:
-        return self.target.with_suffix(".partial.h5")
+        return self.prepared.target.with_suffix(".partial.h5")
 
-    def _partial(self, alphas: NDArray[Any], betas: NDArray[Any]) -> Surface | None:
+    @property
+    def _work_path(self) -> Path:
+        return self.prepared.target.with_suffix(".work.h5")
+
+    def _begin(self, alphas: NDArray[Any], betas: NDArray[Any]) -> tuple[Surface, str]:
+        """What an earlier computation left, with its strategy; or nothing, and any strategy."""
+        measured_on = self.prepared.measured_on
+        fresh = empty_surface(alphas, betas, samples=measured_on.samples)
         try:
             saved = read_result(self._partial_path, kind=PARTIAL_KIND)
         except CheckpointError:
-            return None
+            return fresh, self._tried_strategy()
         if not (np.array_equal(saved.arrays["alphas"], alphas) and np.array_equal(saved.arrays["betas"], betas)):
-            return None
-        return surface_of(saved)
+            return fresh, "auto"
+        return surface_of(saved), str(saved.header["strategy"])
 
-    def _on_row(self, surface: Surface) -> None:
-        # A row of a small model takes milliseconds: saving each would cost more than computing it.
-        if self.saved.older_than(SAVE_SECONDS):
-            arrays = self._surface_arrays(surface) | {"evaluated": surface.evaluated.astype(np.uint8)}
-            write_result(self._partial_path, kind=PARTIAL_KIND, header={"samples": surface.samples}, arrays=arrays)
-            self.saved.reset()
-        self.progress.advance()
+    def _tried_strategy(self) -> str:
+        """The way found fastest for another surface of this experiment of the same size; else any."""
+        request = self.prepared.request
+        for path in reversed(self.prepared.experiment.result_files("surfaces")):
+            with suppress(CheckpointError):
+                header = read_result(path, kind=KIND).header
+                same = all(header["options"].get(k, "") == getattr(request.options, k) for k in ("block", "precision"))
+                if same and header["samples"] == self.prepared.measured_on.samples:
+                    return str(header.get("strategy", "auto"))
+        return "auto"
 
-    @staticmethod
-    def _surface_arrays(surface: Surface) -> dict[str, NDArray[Any]]:
-        arrays: dict[str, NDArray[Any]] = {
-            "alphas": surface.alphas,
-            "betas": surface.betas,
-            "loss": surface.loss,
-        }
-        if surface.accuracy is not None:
-            arrays["accuracy"] = surface.accuracy
-        if surface.loss_standard_error is not None:
-            arrays["loss_standard_error"] = surface.loss_standard_error
-        return arrays
+    def _on_group(self, surface: Surface) -> None:
+        # A group of a small model takes milliseconds: saving each would cost more than computing it.
+        first_level = not self._partial_path.exists() and coarse_surface(surface) is not None
+        if first_level or self.saved.older_than(SAVE_SECONDS):
+            self._save(surface)
+
+    def _save(self, surface: Surface) -> None:
+        """What there is so far, complete enough to be drawn and to go on from."""
+        arrays = surface_arrays(surface) | {"evaluated": surface.evaluated.astype(np.uint8)}
+        for name, run in self.prepared.runs.items():
+            arrays |= path_arrays(name, run, *self.prepared.projected[name])
+        header = surface_header(self.prepared, surface)
+        write_result(self._partial_path, kind=PARTIAL_KIND, header=header, arrays=arrays)
+        self.saved.reset()
 
     def _path_arrays(
         self, name: str, run: Run, coordinates: NDArray[Any], residual: NDArray[Any]
     ) -> dict[str, NDArray[Any]]:
-        true = evaluate_states(self.model, (run.state_dict(i) for i in range(len(run))), self.measured_on.batches)
-        in_plane = evaluate_points(
-            self.model, (self.plane.point(a, b) for a, b in coordinates), self.measured_on.batches
-        )
-        arrays: dict[str, NDArray[Any]] = {
-            "steps": run.steps,
-            "epochs": run.epochs,
-            "coordinates": coordinates,
-            "residual": residual,
-            **_named("true", true),
-            **_named("in_plane", in_plane),
-            **{f"metric_{key}": values for key, values in run.metrics.items()},
+        model, plane, batches = self.prepared.model, self.prepared.plane, self.prepared.measured_on.batches
+        true = evaluate_states(model, (run.state_dict(i) for i in range(len(run))), batches)
+        in_plane = evaluate_points(model, (plane.point(a, b) for a, b in coordinates), batches)
+        return path_arrays(name, run, coordinates, residual) | {
+            f"path/{name}/{key}": value for key, value in (_named("true", true) | _named("in_plane", in_plane)).items()
         }
-        return {f"path/{name}/{key}": value for key, value in arrays.items()}
 
     def _divergence(self, arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
-        if len(self.request.runs) < 2:
+        if len(self.prepared.request.runs) < 2:
             return {}
-        a, b = self.request.runs[:2]
-        ranked = rank_divergence(self.runs[a], self.runs[b], top=TOP_DIVERGENT)
+        a, b = self.prepared.request.runs[:2]
+        ranked = rank_divergence(self.prepared.runs[a], self.prepared.runs[b], top=TOP_DIVERGENT)
         arrays["divergence/indices"] = np.asarray(ranked.indices, dtype=np.int64)
         arrays["divergence/distance"] = np.asarray(ranked.distance, dtype=np.float64)
         return {"divergence": {"between": [a, b], "names": list(ranked.names)}}
 
-    def _header(self, surface: Surface) -> dict[str, Any]:
-        options = asdict(self.request.options)
-        ratio = self.plane.explained_variance_ratio
-        return {
-            "options": options,
-            "runs": list(self.request.runs),
-            "fingerprints": {name: run.fingerprint for name, run in self.runs.items()},
-            "measured_on": self.measured_on.label,
-            "samples": surface.samples,
-            "available": self.measured_on.available,
-            "data_fingerprint": self.measured_on.fingerprint,
-            "explained_variance_ratio": None if ratio is None else [float(r) for r in ratio],
-            "axis_names": self._axis_names(ratio),
-            "parameters": self.plane.size,
-            "norm_statistics": f"frozen at the last checkpoint of {self.request.runs[0]}",
-            "versions": versions(),
-        }
 
-    def _axis_names(self, ratio: NDArray[Any] | None) -> list[str]:
-        plane = self.request.options.plane
-        if plane.startswith("pca") and ratio is not None:
-            return [f"PC {k + 1} ({100 * float(r):.0f} %)" for k, r in enumerate(ratio)]
-        if plane == "parameters":
-            layout = ParameterLayout.from_model(self.model)
-            return [f"θ {layout.scalar_name(i)}" for i in self.request.options.parameters]
-        if plane == "three-point":
-            return ["towards the first run's end", "towards the second run's end"]
-        return ["random direction 1 (filter norm)", "random direction 2 (filter norm)"]
+def surface_arrays(surface: Surface) -> dict[str, NDArray[Any]]:
+    """The grid and what was measured on it, as a file holds them."""
+    arrays: dict[str, NDArray[Any]] = {"alphas": surface.alphas, "betas": surface.betas, "loss": surface.loss}
+    if surface.accuracy is not None:
+        arrays["accuracy"] = surface.accuracy
+    if surface.loss_standard_error is not None:
+        arrays["loss_standard_error"] = surface.loss_standard_error
+    return arrays
+
+
+def path_arrays(name: str, run: Run, coordinates: NDArray[Any], residual: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    """A run's path on the plane, as a file holds it, without the losses along it."""
+    arrays: dict[str, NDArray[Any]] = {
+        "steps": run.steps,
+        "epochs": run.epochs,
+        "coordinates": coordinates,
+        "residual": residual,
+        **{f"metric_{key}": values for key, values in run.metrics.items()},
+    }
+    return {f"path/{name}/{key}": value for key, value in arrays.items()}
+
+
+def surface_header(prepared: Prepared, surface: Surface) -> dict[str, Any]:
+    """What made a surface, and what its numbers leave out."""
+    ratio = prepared.plane.explained_variance_ratio
+    measured_on = prepared.measured_on
+    return {
+        "options": asdict(prepared.request.options),
+        "runs": list(prepared.request.runs),
+        "fingerprints": {name: run.fingerprint for name, run in prepared.runs.items()},
+        "measured_on": measured_on.label,
+        "samples": surface.samples,
+        "available": measured_on.available,
+        "data_fingerprint": measured_on.fingerprint,
+        "explained_variance_ratio": None if ratio is None else [float(r) for r in ratio],
+        "axis_names": _axis_names(prepared, ratio),
+        "parameters": prepared.plane.size,
+        "norm_statistics": f"frozen at the last checkpoint of {prepared.request.runs[0]}",
+        "strategy": surface.strategy,
+        "points_evaluated": int(surface.evaluated.sum()),
+        "interpolation_error": surface.interpolation_error,
+        "precision_error": surface.precision_error,
+        "versions": versions(),
+    }
+
+
+def _axis_names(prepared: Prepared, ratio: NDArray[Any] | None) -> list[str]:
+    plane = prepared.request.options.plane
+    if plane.startswith("pca") and ratio is not None:
+        return [f"PC {k + 1} ({100 * float(r):.0f} %)" for k, r in enumerate(ratio)]
+    if plane == "parameters":
+        layout = ParameterLayout.from_model(prepared.model)
+        return [f"θ {layout.scalar_name(i)}" for i in prepared.request.options.parameters]
+    if plane == "three-point":
+        return ["towards the first run's end", "towards the second run's end"]
+    if plane == "hessian":
+        return ["top Hessian eigenvector", "second Hessian eigenvector"]
+    return ["random direction 1 (filter norm)", "random direction 2 (filter norm)"]
 
 
 def describe_surface(path: Path) -> dict[str, Any]:
@@ -249,6 +367,7 @@ def describe_surface(path: Path) -> dict[str, Any]:
         "min_loss": float(finite.min()) if finite.size else None,
         "max_loss": float(finite.max()) if finite.size else None,
         "non_finite": int(loss.size - finite.size),
+        **{key: stored.header.get(key) for key in ("strategy", "points_evaluated", "interpolation_error")},
         **{key: stored.header[key] for key in ("measured_on", "samples", "explained_variance_ratio", "runs")},
     }
 
@@ -269,7 +388,7 @@ def surface_of(result: Result) -> Surface:
     )
 
 
-def _build_plane(request: SurfaceRequest, runs: dict[str, Run], model: nn.Module) -> Plane:
+def _build_plane(request: SurfaceRequest, runs: dict[str, Run], model: nn.Module, measured_on: Sample) -> Plane:
     options, ordered = request.options, [runs[name] for name in request.runs]
     block = _selection(options.block, ordered)
     first = ordered[0]
@@ -312,15 +431,6 @@ def _selection(block: str, runs: Sequence[Run]) -> BlockSelection:
     if len(runs) < 2 or int(top[1]) < 2:
         raise ExperimentError(f"The block {block!r} needs two runs to compare and at least two parameters.")
     return np.sort(rank_divergence(runs[0], runs[1], top=int(top[1])).indices)
-
-
-def _rounded(plane: Plane) -> Plane:
-    """The plane as its file will hold it (float32), so that what is stored is what was evaluated."""
-    return Plane(
-        plane.origin.astype(np.float32).astype(np.float64),
-        plane.axes.astype(np.float32).astype(np.float64),
-        plane.explained_variance_ratio,
-    )
 
 
 def _vectors(run: Run) -> Iterator[NDArray[np.float32]]:

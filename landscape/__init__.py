@@ -8,7 +8,7 @@ from landscape.parameters import Block, BlockSelection, ParameterLayout, model_b
 from landscape.planes import Plane, parameter_plane, pca_plane, random_plane, three_point_plane
 from landscape.refinement import coarse_surface
 from landscape.strategy import PlaneEvaluator
-from landscape.surface import Surface, complete_surface, empty_surface, evaluate_surface, path_box
+from landscape.surface import Surface, complete_surface, empty_surface, evaluate_surface, path_box, precision_error
 
 __all__ = [
     "Block",
@@ -31,6 +31,7 @@ __all__ = [
     "parameter_plane",
     "path_box",
     "pca_plane",
+    "precision_error",
     "random_plane",
     "rank_divergence",
     "three_point_plane",

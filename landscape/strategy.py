@@ -32,12 +32,17 @@ Point = tuple[float, float]
 
 
 class PlaneEvaluator:
-    """A model on a plane, measured at many points in the fastest way that was found to agree with the plain one."""
+    """A model on a plane, measured at many points in the fastest way that was found to agree with the plain one.
+
+    Attributes:
+        strategy: The way that was found.
+        seconds: About how long a point takes; 0 where that was not tried.
+    """
 
     def __init__(self, evaluator: Evaluator, plane: Plane, checks: Sequence[Point], points: int) -> None:
         """Choose how to evaluate ``points`` points; ``checks`` are some of them, to compare the ways at."""
         self.evaluator, self.plane = evaluator, plane
-        self.strategy = PLAIN
+        self.strategy, self.seconds = PLAIN, 0.0
         self._kernel: PlaneKernel | None = None
         self._choose(checks, points)
 
@@ -46,6 +51,7 @@ class PlaneEvaluator:
         """Evaluate in a given way, such as the one that another process chose; plain where it does not work here."""
         made = cls.__new__(cls)
         made.evaluator, made.plane, made.strategy, made._kernel = evaluator, plane, strategy, None
+        made.seconds = 0.0
         program = trace(evaluator.model) if strategy.name != "plain" else None
         if program is not None:
             made._kernel = made._make(program, strategy)
@@ -88,7 +94,8 @@ class PlaneEvaluator:
         expected, seconds = self._plain_outputs(checks, samples)
         if expected is None:
             return
-        work = seconds * points * self.evaluator.samples / samples
+        self.seconds = seconds * self.evaluator.samples / samples
+        work = self.seconds * points
         candidates = [c for c in self._candidates(program) if self._agrees(program, c, checks, expected, samples)]
         if not candidates:
             return
@@ -178,6 +185,7 @@ class PlaneEvaluator:
                 kernel.measure(a, b)
                 tried.append(((time.perf_counter() - begin) / count, number))
         order = [number for _, number in sorted(tried)]
+        self.seconds = min(tried)[0] * self.evaluator.samples / samples if tried else self.seconds
         return [candidates[k] for k in [*order, *(k for k in range(len(candidates)) if k not in order)]]
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -114,7 +113,7 @@ def evaluate_surface(
 
         surface = complete_surface(surface, plane.size, run, tolerance=tolerance, on_group=on_group)
     if precision is not None:
-        error = _precision_error(surface, given, plane, loss, norm_stats)
+        error = precision_error(surface, given[0], plane, given[1], loss=loss, norm_stats=norm_stats)
         surface = replace(surface, precision_error=error)
     return surface
 
@@ -192,24 +191,20 @@ def _measurer(
     return chosen.measure, chosen.strategy
 
 
-def _precision_error(
+def precision_error(
     surface: Surface,
-    given: tuple[nn.Module, list[tuple[Any, Any]]],
+    model: nn.Module,
     plane: Plane,
-    loss: Loss | None,
-    norm_stats: str,
+    batches: Batches,
+    *,
+    loss: Loss | None = None,
+    norm_stats: str = "frozen",
 ) -> float:
-    """Largest difference of the loss to the model's own precision, at nine points of the grid."""
+    """Largest difference of a surface's loss to the model's own precision, at nine points of the grid."""
     rows, columns = ([0, n // 2, n - 1] for n in surface.loss.shape)
+    alphas, betas = surface.alphas[rows], surface.betas[columns]
     here = evaluate_surface(
-        given[0],
-        plane,
-        given[1],
-        surface.alphas[rows],
-        surface.betas[columns],
-        loss=loss,
-        norm_stats=norm_stats,
-        strategy="plain",
+        model, plane, batches, alphas, betas, loss=loss, norm_stats=norm_stats, strategy="plain"
     ).loss
     there = surface.loss[np.ix_(rows, columns)]
     both = np.isfinite(here) & np.isfinite(there)

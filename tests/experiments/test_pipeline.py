@@ -32,7 +32,7 @@ from experiments import (
 from experiments.materials import dataset_of, network, sample
 from experiments.spec import SalSpec, SpecError
 from experiments.surface_step import surface_of
-from landscape import Plane
+from landscape import Plane, coarse_surface
 
 
 class StopAfter:
@@ -140,16 +140,22 @@ def test_surface_file_holds_what_its_plane_gives(toy):
     assert stored.arrays["path/ops-s0/true_loss"][-1] == pytest.approx(float(true), rel=1e-5)
 
 
-def test_stopped_surface_goes_on_with_the_rows_it_has(toy, monkeypatch):
-    monkeypatch.setattr("experiments.surface_step.SAVE_SECONDS", -1.0)
-    options = dataclasses.replace(toy.spec.surface, on="test")
+def test_stopped_surface_goes_on_with_the_points_it_has(toy):
+    options = dataclasses.replace(toy.spec.surface, on="test", grid=17)
     with pytest.raises(Stopped):
-        compute_surface(toy, options, progress=StopAfter(4))
+        compute_surface(toy, options, progress=StopAfter(150))
     (partial,) = (toy.path / "surfaces").glob("*.partial.h5")
-    assert read_result(partial, kind="surface-partial").arrays["evaluated"].sum() == 4 * 7
+    assert [p for p in toy.result_files("surfaces") if p == partial] == []
+    saved = surface_of(read_result(partial, kind="surface-partial"))
+    assert 100 < saved.evaluated.sum() < 17 * 17
+    coarse = coarse_surface(saved)
+    assert coarse is not None
+    assert coarse.evaluated.all()
+    assert np.isfinite(coarse.loss).all()
     watch = StopAfter(1000)
     path = compute_surface(toy, options, progress=watch)
     assert not partial.exists()
+    assert watch.done == 0 or 1000 - watch.left < 17 * 17
     straight = compute_surface(Experiment.open(shutil.copytree(toy.path, toy.path.parent / "c")), options)
     assert np.array_equal(
         read_result(path, kind="surface").arrays["loss"], read_result(straight, kind="surface").arrays["loss"]
