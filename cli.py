@@ -8,13 +8,14 @@ import json
 import os
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
 
+from options import download_option, json_option, rule_option, sal_options, where_options
 from version import __version__
 
 FIGURES = ("compare", "compare-3d", "sal", "sal-heatmap", "learnable-blocks", "ud", "curves")
@@ -98,44 +99,6 @@ def _stop(number: int, frame: Any) -> None:
     raise Stopped
 
 
-def sal_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the settings of SAL; what is not given comes from the experiment's own spec."""
-    for option in reversed(
-        [
-            click.option("--method", type=click.Choice(["search", "gradient"]), help="Full search or first order."),
-            click.option("--blocks", type=click.Choice(["layer", "unit", "parameter"]), help="What is one block."),
-            click.option("--epsilon", type=float, help="Radius relative to the block's norm (paper: 0.05)."),
-            click.option("--steps", type=int, help="Passes of the search (paper: 10)."),
-            click.option("--lr", type=float, help="Step size of the search (paper: 0.1)."),
-            click.option("--p", type=float, help="Norm of the ball: 1, 2 or inf (paper: 2)."),
-            click.option("--samples", type=int, help="Training samples measured on; 0 takes all."),
-            click.option("--batch-size", type=int, help="Samples per batch; 0 is one full batch."),
-            click.option("--every", type=int, help="Measure every n-th checkpoint (and the last)."),
-        ]
-    ):
-        command = option(command)
-    return command
-
-
-def download_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the switch without which nothing is fetched from the network."""
-    return click.option("--download", is_flag=True, help="Allow torchvision to download the data set.")(command)
-
-
-def rule_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the choice of the learnable threshold's rule."""
-    return click.option(
-        "--rule",
-        type=click.Choice(["kmeans", "two-means"]),
-        default="kmeans",
-        show_default=True,
-        help="Learnable threshold: the paper's k-means, or the exact two-means split.",
-    )(command)
-
-
-json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output.")
-
-
 @main.command()
 @click.argument("source", metavar="PRESET|SPEC.toml|EXP")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the experiment [default: by name].")
@@ -160,23 +123,33 @@ def train(source: str, out: Path | None, assignments: tuple[str, ...], live: boo
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the experiment [default: by name].")
 @click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Override, as training.lr=0.05.")
 @click.option("--live", is_flag=True, help="Keep a snapshot for the Live page while training.")
+@where_options
 @download_option
 @json_option
-def run(source: str, out: Path | None, assignments: tuple[str, ...], live: bool, download: bool, as_json: bool) -> None:
+def run(
+    source: str,
+    out: Path | None,
+    assignments: tuple[str, ...],
+    live: bool,
+    jobs: int | None,
+    cluster: str | None,
+    download: bool,
+    as_json: bool,
+) -> None:
     """Everything from nothing: train, SAL, the loss surface, and UD."""
-    from experiments import compute_surface, compute_ud
+    from experiments import Where, compute_surface, compute_ud
 
-    experiment = _create(source, out, assignments)
+    experiment, where = _create(source, out, assignments), Where(jobs, cluster)
     with _progress() as progress:
         _train(experiment, progress, live, download)
-        report = compute_ud(experiment, progress=progress, download=download)
-        compute_surface(experiment, progress=progress, download=download)
+        report = compute_ud(experiment, progress=progress, download=download, where=where)
+        compute_surface(experiment, progress=progress, download=download, where=where)
     click.echo(json.dumps(report.as_json(), indent=2) if as_json else report.as_text())
 
 
 @main.command()
 @click.argument("exp")
-@click.option("--plane", type=click.Choice(["pca", "pca-single", "random", "three-point", "parameters"]))
+@click.option("--plane", type=click.Choice(["pca", "pca-single", "random", "three-point", "parameters", "hessian"]))
 @click.option("--grid", type=int, help="Points a side [default: 51].")
 @click.option("--on", metavar="clean|poisoned|test|ARM", help="Data the loss is evaluated on.")
 @click.option("--runs", metavar="A,B", help="Runs whose paths are drawn [default: all of the first seed].")
@@ -185,14 +158,27 @@ def run(source: str, out: Path | None, assignments: tuple[str, ...], live: bool,
 @click.option("--block", help="Restrict the plane to a layer, as fc3; the others stay at the origin.")
 @click.option("--seed", type=int, help="Seed of the random plane.")
 @click.option("--parameters", metavar="I,J", help="Flat indices of the two parameters of the parameters plane.")
+@click.option("--tolerance", type=float, help="Interpolate where that is as good, to this share of the loss's range.")
+@click.option("--precision", type=click.Choice(["float32", "float64", "bfloat16"]), help="Compute in this type.")
+@where_options
 @download_option
 @json_option
-def surface(exp: str, runs: str | None, parameters: str | None, download: bool, as_json: bool, **given: Any) -> None:
+def surface(
+    exp: str,
+    runs: str | None,
+    parameters: str | None,
+    jobs: int | None,
+    cluster: str | None,
+    download: bool,
+    as_json: bool,
+    **given: Any,
+) -> None:
     """Evaluate loss and accuracy on a plane, with the runs' paths projected onto it.
 
+    Points come coarse to fine, and the fastest way to evaluate this model on this machine is found by trying.
     Example: unlearnscape surface toy-ops --plane pca --grid 51 --on poisoned
     """
-    from experiments import compute_surface, describe_surface
+    from experiments import Where, compute_surface, describe_surface
 
     experiment = _open_for_writing(exp)
     if parameters is not None:
@@ -201,7 +187,9 @@ def surface(exp: str, runs: str | None, parameters: str | None, download: bool, 
     options = _replace(experiment.spec.surface, given)
     names = [name.strip() for name in runs.split(",")] if runs else None
     with _progress() as progress:
-        path = compute_surface(experiment, options, runs=names, progress=progress, download=download)
+        path = compute_surface(
+            experiment, options, runs=names, progress=progress, download=download, where=Where(jobs, cluster)
+        )
     click.echo(json.dumps(describe_surface(path), indent=2) if as_json else str(path))
 
 
@@ -209,20 +197,26 @@ def surface(exp: str, runs: str | None, parameters: str | None, download: bool, 
 @click.argument("exp")
 @sal_options
 @click.option("--runs", metavar="A,B", help="Runs to measure [default: all].")
+@where_options
 @download_option
-def sal(exp: str, runs: str | None, download: bool, **given: Any) -> None:
+def sal(exp: str, runs: str | None, jobs: int | None, cluster: str | None, download: bool, **given: Any) -> None:
     """Measure Sharpness-Aware Learnability of every block at every checkpoint.
 
     Each run is measured on its own training data, as in the paper.
     Example: unlearnscape sal digits-ops --method search --blocks layer
     """
-    from experiments import compute_sal
+    from experiments import Where, compute_sal
 
     experiment = _open_for_writing(exp)
     names = [name.strip() for name in runs.split(",")] if runs else None
     with _progress() as progress:
         paths = compute_sal(
-            experiment, _replace(experiment.spec.sal, given), runs=names, progress=progress, download=download
+            experiment,
+            _replace(experiment.spec.sal, given),
+            runs=names,
+            progress=progress,
+            download=download,
+            where=Where(jobs, cluster),
         )
     for path in paths:
         click.echo(str(path))
@@ -232,22 +226,28 @@ def sal(exp: str, runs: str | None, download: bool, **given: Any) -> None:
 @click.argument("exp")
 @sal_options
 @rule_option
+@where_options
 @download_option
 @json_option
-def ud(exp: str, rule: str, download: bool, as_json: bool, **given: Any) -> None:
+def ud(exp: str, rule: str, jobs: int | None, cluster: str | None, download: bool, as_json: bool, **given: Any) -> None:
     """Print the Unlearnable Distance beside test accuracy, with its spread over seeds.
 
     SAL that is missing is measured first. UD near 1: as learnable as clean; towards 0: unlearnable; above 1:
     it learns, but wrongly.
     """
-    from experiments import compute_ud, find_experiment
+    from experiments import Where, compute_ud, find_experiment
 
     experiment = find_experiment(exp)
     if experiment.finished_runs():
         experiment = _open_for_writing(exp)
     with _progress() as progress:
         report = compute_ud(
-            experiment, _replace(experiment.spec.sal, given), rule=rule, progress=progress, download=download
+            experiment,
+            _replace(experiment.spec.sal, given),
+            rule=rule,
+            progress=progress,
+            download=download,
+            where=Where(jobs, cluster),
         )
     click.echo(json.dumps(report.as_json(), indent=2) if as_json else report.as_text())
 

@@ -70,7 +70,6 @@ def sharpness_aware_learnability(
     blocks: str = "layer",
     method: str = "search",
     baseline: str | float = "measured",
-    only: Sequence[int] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[BlockSal]:
     """Measure SAL of every block of a model at its present weights.
@@ -96,7 +95,6 @@ def sharpness_aware_learnability(
         method: ``"search"``, ``"projected"`` or ``"gradient"``.
         baseline: ``"measured"``, or a number to use as the loss at the checkpoint (the authors' script passes the
             running training loss).
-        only: Numbers of the blocks to measure, in model order; default all.
         progress: Called as ``progress(done, total)`` after each block of a search.
 
     Returns:
@@ -106,34 +104,84 @@ def sharpness_aware_learnability(
     Raises:
         ValueError: Settings, data or model do not allow the measurement; the message says which and what to do.
     """
-    _check_settings(epsilon, steps, lr, p, method, baseline)
-    found = model_blocks(model, blocks)
-    if not found:
-        raise ValueError("The model has no trainable Conv2d or Linear weight, so there is no block to measure.")
-    _check_weights(model, found)
-    data = list(batches)
-    if not data or sum(len(targets) for _, targets in data) == 0:
-        raise ValueError("There are no samples to measure SAL on; give at least one batch.")
-    chosen = range(len(found)) if only is None else only
-    with borrowed(model):
-        _check_labels(model, data, loss)
-        objective = Objective(model, data, loss)
-        if method == "gradient":
-            return _by_gradient(objective, [found[i] for i in chosen], epsilon, p, baseline)
-        start = objective.evaluate()
-        measured = start.loss if baseline == "measured" else float(baseline)
-        faster = _Faster(objective, start)
-        results = []
-        for number, block in enumerate(found[i] for i in chosen):
-            on = faster.objective(block.parameter)
-            if method == "search":
-                met = search_block(on, block, start, measured, epsilon=epsilon, steps=steps, lr=lr, p=float(p))
-            else:
-                met = project_block(on, block, start, measured, epsilon=epsilon, steps=steps, p=float(p))
-            results.append(_result(block, measured, start, met))
-            if progress is not None:
-                progress(number + 1, len(chosen))
-        return results
+    meter = SharpnessMeter(
+        model,
+        batches,
+        loss=loss,
+        epsilon=epsilon,
+        steps=steps,
+        lr=lr,
+        p=p,
+        blocks=blocks,
+        method=method,
+        baseline=baseline,
+    )
+    return meter.measure(progress=progress)
+
+
+class SharpnessMeter:
+    """SAL of a model at its present weights, some blocks at a time; settings as for the function of that name.
+
+    Attributes:
+        blocks: All blocks, in model order.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        batches: Batches,
+        *,
+        loss: Loss | None = None,
+        epsilon: float = 0.05,
+        steps: int = 10,
+        lr: float = 0.1,
+        p: float = 2,
+        blocks: str = "layer",
+        method: str = "search",
+        baseline: str | float = "measured",
+    ) -> None:
+        _check_settings(epsilon, steps, lr, p, method, baseline)
+        self.model, self.method, self.baseline = model, method, baseline
+        self.epsilon, self.steps, self.lr, self.p = epsilon, steps, lr, float(p)
+        self.blocks = model_blocks(model, blocks)
+        if not self.blocks:
+            raise ValueError("The model has no trainable Conv2d or Linear weight, so there is no block to measure.")
+        _check_weights(model, self.blocks)
+        data = list(batches)
+        if not data or sum(len(targets) for _, targets in data) == 0:
+            raise ValueError("There are no samples to measure SAL on; give at least one batch.")
+        with borrowed(model):
+            _check_labels(model, data, loss)
+        self._objective = Objective(model, data, loss)
+        self._start: Level | None = None
+        self._faster: _Faster | None = None
+
+    def measure(
+        self, only: Sequence[int] | None = None, *, progress: Callable[[int, int], None] | None = None
+    ) -> list[BlockSal]:
+        """Measure all blocks, or those with the given numbers; the weights must be as they were."""
+        chosen = [self.blocks[i] for i in (range(len(self.blocks)) if only is None else only)]
+        with borrowed(self.model):
+            if self.method == "gradient":
+                return _by_gradient(self._objective, chosen, self.epsilon, self.p, self.baseline)
+            if self._start is None or self._faster is None:
+                self._start = self._objective.evaluate()
+                self._faster = _Faster(self._objective, self._start)
+            start = self._start
+            measured = start.loss if self.baseline == "measured" else float(self.baseline)
+            results = []
+            for number, block in enumerate(chosen):
+                on = self._faster.objective(block.parameter)
+                results.append(_result(block, measured, start, self._search(on, block, start, measured)))
+                if progress is not None:
+                    progress(number + 1, len(chosen))
+            return results
+
+    def _search(self, on: Objective, block: Block, start: Level, measured: float) -> Extremes:
+        ball = {"epsilon": self.epsilon, "p": self.p}
+        if self.method == "search":
+            return search_block(on, block, start, measured, steps=self.steps, lr=self.lr, **ball)
+        return project_block(on, block, start, measured, steps=self.steps, **ball)
 
 
 class _Faster:

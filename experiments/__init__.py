@@ -10,6 +10,7 @@ from experiments.catalogue import (
     preset_names,
     writable,
 )
+from experiments.engine import Where
 from experiments.experiment import SPEC_FILE, Experiment, ExperimentError
 from experiments.importing import import_runs
 from experiments.live import LiveObserver, learnable_counts, read_snapshot, snapshot_path
@@ -41,6 +42,7 @@ __all__ = [
     "SurfaceSpec",
     "TerminalBar",
     "UdReport",
+    "Where",
     "compute_sal",
     "compute_surface",
     "compute_ud",

@@ -76,7 +76,7 @@ class Processes:
         for attempt in range(ATTEMPTS):
             pool = Parallel(n_jobs=min(self.jobs, max(1, len(left))), return_as="generator_unordered")
             try:
-                for number, found in pool(delayed(_alone)(function, n, item) for n, item in left.items()):
+                for number, found in pool(delayed(_alone)(function, n, item) for n, item in list(left.items())):
                     yield left.pop(number), found
                 return
             except BrokenProcessPool:
@@ -84,7 +84,7 @@ class Processes:
                     raise ExperimentError(
                         "The worker processes keep dying, perhaps for lack of memory; try fewer with --jobs."
                     ) from None
-                left = dict(left)
+                continue
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class Cluster:
                 "Working on a cluster needs Dask; install it with: pip install 'unlearnscape[cluster]'"
             ) from None
         try:
-            client = dask.Client(self.address, timeout="10s", set_as_default=False)
+            client = dask.Client(self.address, timeout="5s", set_as_default=False)
         except (OSError, ValueError, TimeoutError) as error:
             raise ExperimentError(
                 f"No Dask scheduler answers at {self.address}; start one with: dask scheduler  ({error})"
@@ -115,7 +115,7 @@ class Cluster:
                 client.submit(_alone, function, n, item, pure=False, retries=2): n for n, item in enumerate(items)
             }
             try:
-                for future in dask.as_completed(list(futures)):
+                for future in dask.as_completed(list(futures), loop=client.loop):
                     if future.status == "error":
                         raise _of_worker(future.exception())
                     number, found = future.result()

@@ -152,7 +152,7 @@ class Experiment:
     def result_files(self, folder: str) -> list[Path]:
         """Finished result files of one kind (``surfaces`` or ``sal``), oldest first."""
         files = (self.path / folder).glob("*.h5") if (self.path / folder).is_dir() else iter(())
-        finished = [p for p in files if p.name.count(".") == 1]
+        finished = [p for p in files if not p.name.endswith((".partial.h5", ".work.h5"))]
         return sorted(finished, key=lambda p: (p.stat().st_mtime_ns, p.name))
 
     def read(self, path: Path, kind: str) -> Result:

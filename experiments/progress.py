@@ -91,6 +91,11 @@ class Stopwatch:
         """Start anew."""
         self._since = time.monotonic()
 
+    @property
+    def seconds(self) -> float:
+        """Seconds since the last reset."""
+        return time.monotonic() - self._since
+
     def older_than(self, seconds: float) -> bool:
         """Whether more than ``seconds`` have passed since the last reset."""
         return time.monotonic() - self._since > seconds

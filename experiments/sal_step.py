@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +13,19 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from analysis import BlockSal, sharpness_aware_learnability
+from analysis import SharpnessMeter
 from checkpoints import CheckpointError, Run, read_result, write_result
+from experiments.engine import Here, Where
 from experiments.experiment import Experiment, ExperimentError, versions
 from experiments.materials import Sample, dataset_of, network_for_run, sample
-from experiments.progress import Progress, Silent
+from experiments.progress import Progress, Silent, Stopwatch
 from experiments.spec import SalSpec, content_key
+from landscape import Block, model_blocks
 
 KIND = "sal"
 PARTIAL_KIND = "sal-partial"
 COLUMNS = ("sal", "s_max", "s_min", "sal_accuracy")
+SAVE_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -58,55 +63,53 @@ def compute_sal(
     runs: Sequence[str] | None = None,
     progress: Progress | None = None,
     download: bool = False,
+    where: Where | None = None,
 ) -> list[Path]:
     """Measure SAL of each run on that run's own training data; return one result file per run.
 
-    What exists is not computed again; a stopped computation goes on at the checkpoint where it was.
+    What exists is not computed again; a stopped computation goes on at the blocks where it was. ``where``: how many
+    processes, or which cluster.
     """
     progress = progress or Silent()
     options = options or experiment.spec.sal
     names = list(runs) if runs else experiment.finished_runs()
     if not names:
         raise ExperimentError(f"{experiment.name} has no finished run yet; train it first: train {experiment.path}")
-    return [_sal_of_run(experiment, options, name, progress, download) for name in names]
+    return [_sal_of_run(experiment, options, name, progress, download, where or Where()) for name in names]
 
 
-def _sal_of_run(experiment: Experiment, options: SalSpec, name: str, progress: Progress, download: bool) -> Path:
+def _sal_of_run(
+    experiment: Experiment, options: SalSpec, name: str, progress: Progress, download: bool, where: Where
+) -> Path:
     run = experiment.open_run(name)
     if len(run) == 0:
         raise ExperimentError(f"The run {name} holds no checkpoint yet; train it first.")
-    arm = experiment.arm_of(name)
-    measured_on = sample(
-        experiment,
-        arm if arm in experiment.spec.arms else "clean",
-        seed=experiment.seed_of(name),
-        samples=options.samples,
-        batch_size=options.batch_size,
-        download=download,
-    )
+    measured_on = sample_of_run(experiment, options, name, download=download)
     target = experiment.path / "sal" / f"{name}-{sal_key(options, run, measured_on)}.h5"
     if target.is_file():
         return target
     target.parent.mkdir(exist_ok=True)
     model = network_for_run(experiment.spec, dataset_of(experiment.spec), run, name)
     chosen = checkpoints_to_measure(len(run), options.every)
-    partial = target.with_suffix(".partial.h5")
-    rows = _read_partial(partial)
-    progress.start(f"SAL of {name} ({options.method}, {options.blocks})", len(chosen), len(rows["sal"]))
-    blocks: list[BlockSal] = []
-    for i in chosen[len(rows["sal"]) :]:
-        model.load_state_dict(run.state_dict(int(i)))
-        blocks = measure(model, measured_on, options)
-        for column in COLUMNS:
-            rows[column].append(np.array([_number(getattr(block, column)) for block in blocks]))
-        rows["loss"].append(np.array(blocks[0].loss))
-        if options.method == "search":
-            write_result(partial, kind=PARTIAL_KIND, header={}, arrays=_stack(rows))
-        progress.advance()
-    if not blocks:  # everything came from the partial file: names and sizes are still needed
-        model.load_state_dict(run.state_dict(int(chosen[-1])))
-        blocks = measure(model, measured_on, SalSpec(method="gradient", blocks=options.blocks))
-    arrays = _stack(rows) | {
+    blocks = model_blocks(model, options.blocks)
+    table = _Table(target.with_suffix(".partial.h5"), len(chosen), len(blocks))
+    worker = SalWorker(model, run, measured_on, options)
+    progress.start(f"SAL of {name} ({options.method}, {options.blocks})", table.done.size, int(table.done.sum()))
+    here = str(experiment.path.resolve())
+    items = [
+        SalWork(here, name, options, int(i), numbers)
+        for row, i in enumerate(chosen)
+        for numbers in _together(blocks, options.method)
+        if not table.done[row, list(numbers)].all()
+    ]
+    row_of = {int(i): row for row, i in enumerate(chosen)}
+    try:
+        for work, found in _measured(items, worker, where):
+            table.fill(row_of[work.checkpoint], work.blocks, found)
+            progress.advance(len(work.blocks))
+    finally:
+        table.save()
+    arrays: dict[str, NDArray[Any]] = table.arrays() | {
         "steps": run.steps[chosen],
         "epochs": run.epochs[chosen],
         "sizes": np.array([block.size for block in blocks], dtype=np.int64),
@@ -116,7 +119,7 @@ def _sal_of_run(experiment: Experiment, options: SalSpec, name: str, progress: P
     header = {
         "options": asdict(options),
         "run": name,
-        "arm": arm,
+        "arm": experiment.arm_of(name),
         "seed": experiment.seed_of(name),
         "role": experiment.role_of(name),
         "fingerprint": run.fingerprint,
@@ -127,13 +130,131 @@ def _sal_of_run(experiment: Experiment, options: SalSpec, name: str, progress: P
         "versions": versions(),
     }
     write_result(target, kind=KIND, header=header, arrays=arrays)
-    partial.unlink(missing_ok=True)
+    table.path.unlink(missing_ok=True)
     return target
 
 
-def measure(model: nn.Module, measured_on: Sample, options: SalSpec) -> list[BlockSal]:
-    """SAL of every block of a model at its present weights."""
-    return sharpness_aware_learnability(
+def sample_of_run(experiment: Experiment, options: SalSpec, name: str, *, download: bool = False) -> Sample:
+    """The data a run's SAL is measured on: its own training data."""
+    arm = experiment.arm_of(name)
+    return sample(
+        experiment,
+        arm if arm in experiment.spec.arms else "clean",
+        seed=experiment.seed_of(name),
+        samples=options.samples,
+        batch_size=options.batch_size,
+        download=download,
+    )
+
+
+@dataclass(frozen=True)
+class SalWork:
+    """Some blocks of one checkpoint, as work that any process can do."""
+
+    experiment: str
+    run: str
+    options: SalSpec
+    checkpoint: int
+    blocks: tuple[int, ...]
+
+
+class SalWorker:
+    """A run with its network and data, loaded once, that measures blocks of its checkpoints."""
+
+    def __init__(self, model: nn.Module, run: Run, measured_on: Sample, options: SalSpec) -> None:
+        self.model, self.run, self.measured_on, self.options = model, run, measured_on, options
+        self._at = -1
+        self._meter: SharpnessMeter | None = None
+
+    def measure(self, checkpoint: int, blocks: Sequence[int]) -> NDArray[np.float64]:
+        """[B, 5]: the columns of the file, and the loss at the checkpoint."""
+        if self._meter is None or checkpoint != self._at:
+            self.model.load_state_dict(self.run.state_dict(checkpoint))
+            self._at, self._meter = checkpoint, meter(self.model, self.measured_on, self.options)
+        rows = [[_number(getattr(found, c)) for c in (*COLUMNS, "loss")] for found in self._meter.measure(blocks)]
+        return np.array(rows, dtype=np.float64)
+
+
+def measure_elsewhere(work: SalWork) -> NDArray[np.float64]:
+    """Measure blocks in whatever process this is."""
+    return _worker(work.experiment, work.run, work.options).measure(work.checkpoint, work.blocks)
+
+
+@lru_cache(maxsize=1)
+def _worker(experiment: str, name: str, options: SalSpec) -> SalWorker:
+    place = Experiment.open(experiment)
+    run = place.open_run(name)
+    model = network_for_run(place.spec, dataset_of(place.spec), run, name)
+    return SalWorker(model, run, sample_of_run(place, options, name), options)
+
+
+def _measured(
+    items: Sequence[SalWork], worker: SalWorker, where: Where
+) -> Iterator[tuple[SalWork, NDArray[np.float64]]]:
+    """Do the first item here to see how long they take, and the others where that pays."""
+    if not items:
+        return
+    watch = Stopwatch()
+    own = functools.partial(_by, worker)
+    yield from Here().run(own, items[:1])
+    engine = where.engine(watch.seconds * (len(items) - 1))
+    yield from engine.run(own if isinstance(engine, Here) else measure_elsewhere, items[1:])
+
+
+def _by(worker: SalWorker, work: SalWork) -> NDArray[np.float64]:
+    return worker.measure(work.checkpoint, work.blocks)
+
+
+def _together(blocks: Sequence[Block], method: str) -> list[tuple[int, ...]]:
+    """Numbers of blocks that are measured together: all by gradient, else those of one weight tensor."""
+    if method == "gradient":
+        return [tuple(range(len(blocks)))]
+    same: dict[str, list[int]] = {}
+    for number, block in enumerate(blocks):
+        same.setdefault(block.parameter, []).append(number)
+    return [tuple(numbers) for numbers in same.values()]
+
+
+class _Table:
+    """What was measured so far [T, L], on disk every now and then."""
+
+    def __init__(self, path: Path, checkpoints: int, blocks: int) -> None:
+        self.path, self._saved = path, Stopwatch()
+        shape = (checkpoints, blocks)
+        self.columns = {column: np.full(shape, np.nan) for column in COLUMNS}
+        self.loss, self.done = np.full(checkpoints, np.nan), np.zeros(shape, bool)
+        try:
+            saved = read_result(path, kind=PARTIAL_KIND).arrays
+        except CheckpointError:
+            return
+        if "done" in saved and saved["done"].shape == shape:
+            self.columns = {column: saved[column].copy() for column in COLUMNS}
+            self.loss, self.done = saved["loss"].copy(), saved["done"].astype(bool)
+
+    def fill(self, row: int, blocks: Sequence[int], found: NDArray[np.float64]) -> None:
+        """Take in some blocks [B, 5] of one checkpoint."""
+        for column, name in enumerate(COLUMNS):
+            self.columns[name][row, list(blocks)] = found[:, column]
+        self.loss[row] = found[0, -1]
+        self.done[row, list(blocks)] = True
+        if self._saved.older_than(SAVE_SECONDS):
+            self.save()
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """The columns [T, L] and the losses [T]."""
+        return {**self.columns, "loss": self.loss}
+
+    def save(self) -> None:
+        """Write what there is, if there is something left to do."""
+        if self.done.any() and not self.done.all():
+            arrays = self.arrays() | {"done": self.done.astype(np.uint8)}
+            write_result(self.path, kind=PARTIAL_KIND, header={}, arrays=arrays)
+        self._saved.reset()
+
+
+def meter(model: nn.Module, measured_on: Sample, options: SalSpec) -> SharpnessMeter:
+    """What measures SAL of a model's blocks at its present weights."""
+    return SharpnessMeter(
         model,
         measured_on.batches,
         epsilon=options.epsilon,
@@ -165,18 +286,6 @@ def read_sal(path: Path) -> SalSeries:
         loss=arrays["loss"],
         metrics={k.removeprefix("metric_"): v for k, v in arrays.items() if k.startswith("metric_")},
     )
-
-
-def _read_partial(path: Path) -> dict[str, list[NDArray[Any]]]:
-    try:
-        saved = read_result(path, kind=PARTIAL_KIND)
-    except CheckpointError:
-        return {column: [] for column in (*COLUMNS, "loss")}
-    return {column: list(saved.arrays[column]) for column in (*COLUMNS, "loss")}
-
-
-def _stack(rows: dict[str, list[NDArray[Any]]]) -> dict[str, NDArray[Any]]:
-    return {column: np.stack(values) for column, values in rows.items()}
 
 
 def _number(value: float | None) -> float:

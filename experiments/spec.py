@@ -102,7 +102,8 @@ class SalSpec:
     every: int = 1
 
     def __post_init__(self) -> None:
-        _require(self.method in ("search", "gradient"), "sal.method", self.method, "'search' or 'gradient'")
+        known = ("search", "projected", "gradient")
+        _require(self.method in known, "sal.method", self.method, "'search', 'projected' or 'gradient'")
         _require(
             self.blocks in ("layer", "unit", "parameter"),
             "sal.blocks",

@@ -11,6 +11,7 @@ import numpy as np
 
 from analysis import SeedSummary, UnlearnableDistance, summarise_seeds, unlearnable_distance, verdict
 from checkpoints import CheckpointError
+from experiments.engine import Where
 from experiments.experiment import Experiment, ExperimentError
 from experiments.progress import Progress
 from experiments.sal_step import SalSeries, compute_sal, read_sal
@@ -93,11 +94,12 @@ def compute_ud(
     rule: str = "kmeans",
     progress: Progress | None = None,
     download: bool = False,
+    where: Where | None = None,
 ) -> UdReport:
     """Measure what SAL is missing, then report UD. Raises :class:`ExperimentError` when a side is missing."""
     options = options or experiment.spec.sal
     if experiment.finished_runs():
-        paths = compute_sal(experiment, options, progress=progress, download=download)
+        paths = compute_sal(experiment, options, progress=progress, download=download, where=where)
         series = {one.run: one for one in map(read_sal, paths)}
     else:
         series = stored_sal(experiment).get(options, {})

@@ -1,0 +1,59 @@
+"""Options that several commands of the terminal door share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+
+def sal_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the settings of SAL; what is not given comes from the experiment's own spec."""
+    for option in reversed(
+        [
+            click.option(
+                "--method",
+                type=click.Choice(["search", "projected", "gradient"]),
+                help="Search, better search, or first order.",
+            ),
+            click.option("--blocks", type=click.Choice(["layer", "unit", "parameter"]), help="What is one block."),
+            click.option("--epsilon", type=float, help="Radius relative to the block's norm (paper: 0.05)."),
+            click.option("--steps", type=int, help="Passes of the search (paper: 10)."),
+            click.option("--lr", type=float, help="Step size of the search (paper: 0.1)."),
+            click.option("--p", type=float, help="Norm of the ball: 1, 2 or inf (paper: 2)."),
+            click.option("--samples", type=int, help="Training samples measured on; 0 takes all."),
+            click.option("--batch-size", type=int, help="Samples per batch; 0 is one full batch."),
+            click.option("--every", type=int, help="Measure every n-th checkpoint (and the last)."),
+        ]
+    ):
+        command = option(command)
+    return command
+
+
+def download_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the switch without which nothing is fetched from the network."""
+    return click.option("--download", is_flag=True, help="Allow torchvision to download the data set.")(command)
+
+
+def rule_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the choice of the learnable threshold's rule."""
+    return click.option(
+        "--rule",
+        type=click.Choice(["kmeans", "two-means"]),
+        default="kmeans",
+        show_default=True,
+        help="Learnable threshold: the paper's k-means, or the exact two-means split.",
+    )(command)
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output.")
+
+
+def where_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add where the work is done."""
+    jobs = click.option(
+        "--jobs", type=click.IntRange(1, 512), help="Processes [default: as many as cores where that pays]."
+    )
+    cluster = click.option("--cluster", metavar="tcp://HOST:8786", help="Scheduler of a Dask cluster to work on.")
+    return jobs(cluster(command))
