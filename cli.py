@@ -224,6 +224,35 @@ def sal(exp: str, runs: str | None, jobs: int | None, cluster: str | None, downl
 
 @main.command()
 @click.argument("exp")
+@click.option("--runs", metavar="A,B", help="Runs to measure [default: all].")
+@click.option("--top", type=int, default=2, show_default=True, help="Number of eigenvalues.")
+@click.option("--probes", type=int, default=30, show_default=True, help="Random vectors behind the trace.")
+@click.option("--samples", type=int, default=1000, show_default=True, help="Samples measured on; 0 takes all.")
+@click.option("--every", type=int, default=0, help="Measure every n-th checkpoint [default: the last alone].")
+@download_option
+@json_option
+def curvature(exp: str, runs: str | None, download: bool, as_json: bool, **given: int) -> None:
+    """Measure the Hessian's largest eigenvalues and its trace, with residuals and standard error.
+
+    Each run is measured on its own training data.
+    Example: unlearnscape curvature toy-ops --top 3
+    """
+    from experiments import CurvatureOptions, compute_curvature, curvature_text, describe_curvature
+
+    experiment = _open_for_writing(exp)
+    names = [name.strip() for name in runs.split(",")] if runs else None
+    with _progress() as progress:
+        paths = compute_curvature(
+            experiment, CurvatureOptions(**given), runs=names, progress=progress, download=download
+        )
+    if as_json:
+        click.echo(json.dumps([describe_curvature(path) for path in paths], indent=2))
+    for path in paths if not as_json else ():
+        click.echo(curvature_text(path))
+
+
+@main.command()
+@click.argument("exp")
 @sal_options
 @rule_option
 @where_options

@@ -10,6 +10,7 @@ from experiments.catalogue import (
     preset_names,
     writable,
 )
+from experiments.curvature_step import CurvatureOptions, compute_curvature, curvature_text, describe_curvature
 from experiments.engine import Where
 from experiments.experiment import SPEC_FILE, Experiment, ExperimentError
 from experiments.importing import import_runs
@@ -26,6 +27,7 @@ from experiments.ud_step import UdReport, compute_ud, report_ud, stored_sal
 
 __all__ = [
     "SPEC_FILE",
+    "CurvatureOptions",
     "Experiment",
     "ExperimentError",
     "ExperimentSpec",
@@ -43,9 +45,12 @@ __all__ = [
     "TerminalBar",
     "UdReport",
     "Where",
+    "compute_curvature",
     "compute_sal",
     "compute_surface",
     "compute_ud",
+    "curvature_text",
+    "describe_curvature",
     "describe_surface",
     "draw",
     "find_experiment",

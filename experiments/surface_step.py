@@ -33,6 +33,7 @@ from landscape import (
     empty_surface,
     evaluate_points,
     evaluate_states,
+    hessian_plane,
     parameter_plane,
     path_box,
     pca_plane,
@@ -177,6 +178,7 @@ class _Computation:
         prepared.target.parent.mkdir(exist_ok=True)
         self.progress.start("the plane and the paths on it", 1)
         alphas, betas = prepared.grid(options.grid)
+        self.progress.advance()
         surface, strategy = self._begin(alphas, betas)
         done = int(surface.evaluated.sum())
         self.progress.start(f"surface {options.grid}×{options.grid}", surface.loss.size, done)
@@ -397,6 +399,11 @@ def _build_plane(request: SurfaceRequest, runs: dict[str, Run], model: nn.Module
     if options.plane == "pca-single":
         return pca_plane(first, block=block)
     end = first.vector(len(first) - 1)
+    if options.plane == "hessian":
+        if block is not None and not all(isinstance(name, str) for name in block):
+            raise ExperimentError("A Hessian plane can be restricted to layers, not to single parameters.")
+        layers = None if block is None else [str(name) for name in block]
+        return hessian_plane(model, measured_on.batches, layers=layers, seed=options.seed)
     if options.plane == "random":
         model.load_state_dict(first.state_dict(len(first) - 1))
         return random_plane(model, seed=options.seed, block=block)

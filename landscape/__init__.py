@@ -1,5 +1,6 @@
 """Geometry: parameter vectors and blocks, planes, projections, loss surfaces."""
 
+from landscape.curvature import Eigenpairs, Trace, hessian_eigenpairs, hessian_plane, hessian_trace
 from landscape.directions import filter_normalize
 from landscape.divergence import Divergence, rank_divergence
 from landscape.evaluation import Losses, evaluate_points, evaluate_states
@@ -14,12 +15,14 @@ __all__ = [
     "Block",
     "BlockSelection",
     "Divergence",
+    "Eigenpairs",
     "Losses",
     "ParameterLayout",
     "Plane",
     "PlaneEvaluator",
     "Strategy",
     "Surface",
+    "Trace",
     "coarse_surface",
     "complete_surface",
     "empty_surface",
@@ -27,6 +30,9 @@ __all__ = [
     "evaluate_states",
     "evaluate_surface",
     "filter_normalize",
+    "hessian_eigenpairs",
+    "hessian_plane",
+    "hessian_trace",
     "model_blocks",
     "parameter_plane",
     "path_box",

@@ -1,0 +1,130 @@
+"""The curvature step: the Hessian's top eigenvalues and trace of each run along its checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from checkpoints import read_result, write_result
+from experiments.engine import one_thread
+from experiments.experiment import Experiment, ExperimentError, versions
+from experiments.materials import dataset_of, network_for_run
+from experiments.progress import Progress, Silent
+from experiments.sal_step import sample_of_run
+from experiments.spec import SalSpec, content_key
+from landscape import hessian_eigenpairs, hessian_trace
+
+KIND = "curvature"
+
+
+@dataclass(frozen=True)
+class CurvatureOptions:
+    """What to measure: ``top`` eigenvalues and a trace from ``probes`` random vectors, on ``samples`` (0: all).
+
+    ``every`` counts checkpoints; 0 measures the last alone.
+    """
+
+    top: int = 2
+    probes: int = 30
+    samples: int = 1000
+    every: int = 0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, least in (("top", 1), ("probes", 2), ("samples", 0), ("every", 0)):
+            if getattr(self, name) < least:
+                raise ExperimentError(f"--{name} must be {least} or more, not {getattr(self, name)}.")
+
+
+def compute_curvature(
+    experiment: Experiment,
+    options: CurvatureOptions,
+    *,
+    runs: Sequence[str] | None = None,
+    progress: Progress | None = None,
+    download: bool = False,
+) -> list[Path]:
+    """Measure each run on its own training data; one result file per run, skipped where it exists."""
+    names = list(runs) if runs else experiment.finished_runs()
+    if not names:
+        raise ExperimentError(f"{experiment.name} has no finished run yet; train it first: train {experiment.path}")
+    return [_of_run(experiment, options, name, progress or Silent(), download) for name in names]
+
+
+def _of_run(experiment: Experiment, options: CurvatureOptions, name: str, progress: Progress, download: bool) -> Path:
+    run = experiment.open_run(name)
+    if len(run) == 0:
+        raise ExperimentError(f"The run {name} holds no checkpoint yet; train it first.")
+    measured_on = sample_of_run(experiment, SalSpec(samples=options.samples), name, download=download)
+    key = content_key(
+        {"kind": KIND, "options": asdict(options), "run": run.fingerprint, "data": measured_on.fingerprint}
+    )
+    target = experiment.path / "curvature" / f"{name}-{key}.h5"
+    if target.is_file():
+        return target
+    target.parent.mkdir(exist_ok=True)
+    model = network_for_run(experiment.spec, dataset_of(experiment.spec), run, name)
+    last = len(run) - 1
+    chosen = np.unique(np.append(np.arange(0, len(run), options.every), last)) if options.every else np.array([last])
+    progress.start(f"curvature of {name}", len(chosen))
+    values, residuals, traces = [], [], []
+    for i in chosen:
+        model.load_state_dict(run.state_dict(int(i)))
+        with one_thread():
+            pairs = hessian_eigenpairs(model, measured_on.batches, k=options.top, seed=options.seed)
+            trace = hessian_trace(model, measured_on.batches, probes=options.probes, seed=options.seed)
+        values.append(pairs.values)
+        residuals.append(pairs.residuals)
+        traces.append((trace.value, trace.standard_error))
+        progress.advance()
+    arrays = {
+        "steps": run.steps[chosen],
+        "epochs": run.epochs[chosen],
+        "eigenvalues": np.stack(values),
+        "residuals": np.stack(residuals),
+        "trace": np.array(traces),
+    }
+    header = {
+        "options": asdict(options),
+        "run": name,
+        "fingerprint": run.fingerprint,
+        "measured_on": measured_on.label,
+        "samples": measured_on.samples,
+        "versions": versions(),
+    }
+    write_result(target, kind=KIND, header=header, arrays=arrays)
+    return target
+
+
+def describe_curvature(path: Path) -> dict[str, Any]:
+    """A curvature file as plain values."""
+    stored = read_result(path, kind=KIND)
+    arrays = stored.arrays
+    rows = [
+        {
+            "step": int(arrays["steps"][t]),
+            "eigenvalues": arrays["eigenvalues"][t].tolist(),
+            "residuals": arrays["residuals"][t].tolist(),
+            "trace": float(arrays["trace"][t, 0]),
+            "trace_standard_error": float(arrays["trace"][t, 1]),
+        }
+        for t in range(len(arrays["steps"]))
+    ]
+    header = stored.header
+    return {"run": header["run"], "measured_on": header["measured_on"], "samples": header["samples"], "rows": rows}
+
+
+def curvature_text(path: Path) -> str:
+    """A curvature file in lines for the terminal."""
+    found = describe_curvature(path)
+    lines = [f"{found['run']}, on {found['samples']} samples of {found['measured_on']}"]
+    for row in found["rows"]:
+        pairs = zip(row["eigenvalues"], row["residuals"], strict=True)
+        tops = ", ".join(f"{value:.4g} (residual {off:.1e})" for value, off in pairs)
+        spread = f"{row['trace']:.4g} ± {row['trace_standard_error']:.2g}"
+        lines.append(f"  step {row['step']}: top eigenvalues {tops}; trace {spread}")
+    return "\n".join(lines)
