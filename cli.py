@@ -91,6 +91,8 @@ def main() -> None:
       unlearnscape app                  look at it
     """
     signal.signal(signal.SIGTERM, _stop)
+    if os.environ.get("UNLEARNSCAPE_PROGRESS") and hasattr(os, "nice"):
+        os.nice(10)  # a job in the background: whoever looks at the page comes first
 
 
 def _stop(number: int, frame: Any) -> None:

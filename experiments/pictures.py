@@ -26,6 +26,7 @@ PLANE_NAMES = {
     "random": "random, filter-normalised",
     "three-point": "three points",
     "parameters": "two parameters",
+    "hessian": "top Hessian eigenvectors",
 }
 
 

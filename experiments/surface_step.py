@@ -46,6 +46,8 @@ from landscape import (
 KIND = "surface"
 PARTIAL_KIND = "surface-partial"
 TOP_DIVERGENT = 50
+LOCAL_PLANES = ("random", "hessian")  # they look around one point: paths hardly show on them
+UNIT = 1.0  # reach of these planes: once the weights for filter-normalised directions (Li et al. 2018)
 SAVE_SECONDS = 2.0
 
 
@@ -63,7 +65,7 @@ class SurfaceRequest:
             {
                 "kind": KIND,
                 "version": 1,
-                "options": options,
+                "options": options | ({"least": UNIT} if self.options.plane in LOCAL_PLANES else {}),
                 "runs": {name: experiment.open_run(name).fingerprint for name in self.runs},
                 "data": measured_on.fingerprint,
             }
@@ -140,7 +142,10 @@ class Prepared:
 
     def grid(self, side: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Grid values around every path."""
-        return path_box([c for c, _ in self.projected.values()], margin=self.request.options.margin, grid=side)
+        options = self.request.options
+        least = UNIT if options.plane in LOCAL_PLANES else 0.0
+        paths = [coordinates for coordinates, _ in self.projected.values()]
+        return path_box(paths, margin=options.margin, grid=side, least=least)
 
 
 def prepare_surface(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Sequence
-from contextlib import contextmanager
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -20,8 +20,6 @@ from landscape.program import Program, agrees
 from landscape.tracing import trace
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from landscape.evaluation import Evaluator
 
 PLAIN = Strategy()
@@ -96,13 +94,13 @@ class PlaneEvaluator:
             return
         self.seconds = seconds * self.evaluator.samples / samples
         work = self.seconds * points
-        candidates = [c for c in self._candidates(program) if self._agrees(program, c, checks, expected, samples)]
-        if not candidates:
-            return
-        if work > 0.2 and len(candidates) > 1:
+        candidates = self._candidates(program)
+        if work > 0.5:
             candidates = self._fastest_first(program, candidates, budget=min(3.0, 0.02 * work))
-        self.strategy = candidates[0]
-        self._kernel = self._make(program, self.strategy)
+        for strategy in candidates:
+            if self._agrees(program, strategy, checks, expected, samples):
+                self.strategy, self._kernel = strategy, self._make(program, strategy)
+                return
 
     def _can_be_cut(self) -> bool:
         return all(isinstance(x, Tensor) and len(x) == len(t) for x, t in self.evaluator.batches)
@@ -178,7 +176,7 @@ class PlaneEvaluator:
             if tried and 2 * count * min(tried)[0] > end - time.perf_counter():
                 continue  # even if it were the fastest, trying it would take too long
             a, b = np.linspace(-0.1, 0.1, count), np.linspace(0.1, -0.1, count)
-            with _may_fail():
+            with suppress(Exception):  # no batching rule, no memory: whatever it is, not this way
                 kernel = self._make(program, strategy, samples)
                 kernel.measure(a[:2], b[:2])
                 begin = time.perf_counter()
@@ -187,15 +185,6 @@ class PlaneEvaluator:
         order = [number for _, number in sorted(tried)]
         self.seconds = min(tried)[0] * self.evaluator.samples / samples if tried else self.seconds
         return [candidates[k] for k in [*order, *(k for k in range(len(candidates)) if k not in order)]]
-
-
-@contextmanager
-def _may_fail() -> Iterator[None]:
-    try:
-        yield
-    except (RuntimeError, MemoryError) as error:
-        if not _out_of_memory(error):
-            raise
 
 
 def _first(batches: Sequence[tuple[Tensor, Tensor]], samples: int) -> list[tuple[Tensor, Tensor]]:

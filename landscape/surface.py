@@ -212,12 +212,12 @@ def precision_error(
 
 
 def path_box(
-    paths: Sequence[ArrayLike], *, margin: float = 0.2, grid: int = 51
+    paths: Sequence[ArrayLike], *, margin: float = 0.2, grid: int = 51, least: float = 0.0
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Grid values [grid] along both axes that hold every path [T, 2] with room around them.
 
     ``margin`` is the room on each side as a share of the paths' extent. An axis along which nothing moves gets the
-    extent of the other one (or 1 when nothing moves at all).
+    extent of the other one (or 1 when nothing moves at all). The box reaches at least from −``least`` to ``least``.
     """
     if grid < 2:
         raise ValueError(f"A grid of {grid} points a side draws no surface; use at least 2.")
@@ -226,6 +226,8 @@ def path_box(
     points = np.concatenate([np.asarray(p, dtype=np.float64).reshape(-1, 2) for p in paths])
     if len(points) == 0 or not np.isfinite(points).all():
         raise ValueError("The paths hold no points or points that are not finite; no box can be drawn around them.")
+    if least > 0:
+        points = np.concatenate([points, [[-least, -least], [least, least]]])
     low, high = points.min(axis=0), points.max(axis=0)
     extent = high - low
     widest = float(extent.max())

@@ -8,8 +8,9 @@ import numpy as np
 import streamlit as st
 
 from checkpoints import CheckpointError, Result
-from experiments import Experiment, SurfaceSpec
+from experiments import Experiment, SurfaceSpec, find_experiment
 from experiments.pictures import PLANE_NAMES, SurfacePicture, surface_picture
+from experiments.preview import partial_surfaces, preview_surface
 from experiments.surface_step import KIND
 from landscape import figures, figures_lines
 from landscape.figures import PathData
@@ -18,7 +19,7 @@ from pages import parts
 from pages.view3d import view3d
 
 PLANES = {"Joint PCA": "pca", "PCA of the first run": "pca-single", "Random, filter-normalised": "random"}
-PLANES |= {"Three points": "three-point", "Two parameters": "parameters"}
+PLANES |= {"Three points": "three-point", "Two parameters": "parameters", "Top Hessian eigenvectors": "hessian"}
 DATA = {"clean training": "clean", "poisoned training": "poisoned", "test": "test"}
 TOP_BLOCKS = {"10 most divergent parameters": "top10", "30 most divergent parameters": "top30"}
 
@@ -41,6 +42,9 @@ def main() -> None:
     with picture_column:
         if found is None:
             _offer(experiment, wanted, runs)
+            if experiment.finished_runs():
+                look = st.fragment(_look, run_every=1.0) if parts.working(experiment, "surface") else _look
+                look(experiment.name, wanted, runs, view)
             return
         picture = surface_picture(experiment, found)
         second = _partner(experiment, stored, wanted, runs, view, picture)
@@ -196,6 +200,33 @@ def _offer(experiment: Experiment, wanted: SurfaceSpec, runs: tuple[str, ...]) -
         arguments += ["--parameters", ",".join(map(str, wanted.parameters))]
     what = f"The surface on the {PLANE_NAMES[wanted.plane]} plane has not been computed on this data yet."
     parts.offer(what, experiment, arguments, key="surface")
+
+
+def _look(name: str, wanted: SurfaceSpec, runs: tuple[str, ...], view: dict[str, str]) -> None:
+    """The surface before it is computed, and meanwhile: a first look, then the finest grid that is complete."""
+    try:
+        experiment = find_experiment(name)
+        found = _find(partial_surfaces(experiment), wanted, runs) or _preview(str(experiment.path), wanted, runs)
+    except ValueError:  # the job's own message says what is wrong
+        return
+    if found is None:
+        return
+    picture = surface_picture(experiment, found)
+    rows, columns = picture.surface.loss.shape
+    total = int(found.header["available"])
+    on = f"{picture.surface.samples} of {total} samples"
+    if found.header["unfinished"] == "preview":
+        error = picture.surface.standard_error
+        spread = "" if error is None else f", standard error up to {format_loss(float(np.nanmax(error)))}"
+        st.caption(f"First look: {rows} × {columns} points on {on}{spread}.")
+    else:
+        st.caption(f"So far: {rows} × {columns} points on {on}; it sharpens as more come in.")
+    _draw(picture, None, view, int(max(path.steps[-1] for path in picture.paths)))
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _preview(path: str, wanted: SurfaceSpec, runs: tuple[str, ...]) -> Result | None:
+    return preview_surface(Experiment.open(path), wanted, runs)
 
 
 def _partner(

@@ -135,6 +135,11 @@ def command_of(arguments: Sequence[str]) -> str:
     return "python cli.py " + shlex.join(arguments)
 
 
+def working(experiment: Experiment, command: str) -> bool:
+    """Whether a job of this command runs for the experiment."""
+    return any(job.running and job.arguments[:1] == (command,) for job in jobs.list_jobs(experiment.name))
+
+
 def offer(what: str, experiment: Experiment, arguments: Sequence[str], *, key: str) -> None:
     """Offer to compute something that is missing, and show the equivalent command.
 

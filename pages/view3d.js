@@ -71,6 +71,8 @@ export default function (component) {
     say("This browser offers no WebGL, which the 3-D view needs. The contour view shows the same.");
     return;
   }
+  if (box.shown === data.figure && box.layout) return; // nothing changed
+  box.shown = data.figure;
   const turn = (box.turn = (box.turn ?? 0) + 1);
   loadPlotly(data.bundle)
     .then((Plotly) => {
