@@ -1,0 +1,476 @@
+"""Every way of evaluating a surface against the model itself: strange networks fall back, none gives other numbers."""
+
+import copy
+import warnings
+
+import numpy as np
+import pytest
+import torch
+import torchvision
+from torch import nn
+from torch.nn import functional
+
+from landscape import (
+    ParameterLayout,
+    Plane,
+    PlaneEvaluator,
+    Strategy,
+    coarse_surface,
+    evaluate_points,
+    evaluate_states,
+    evaluate_surface,
+    random_plane,
+)
+from landscape import strategy as strategies
+from landscape.evaluation import Evaluator
+from landscape.kernel import PlaneKernel
+from landscape.refinement import grid_groups, grid_levels
+from landscape.scoring import Sums, add_class_scores
+from landscape.tracing import trace
+from tests.golden_models import LeNet, ResNet
+
+GRID = np.linspace(-0.8, 0.8, 5)
+WAYS = [
+    Strategy("steps", 7, False, 1, True),
+    Strategy("steps", 16, True, 1, True),
+    Strategy("steps", 16, True, 1, False),
+    Strategy("batched", 10, False, 8, True),
+    Strategy("batched", 16, False, 8, False),
+]
+
+
+class Net(nn.Module):
+    """A network of named parts with a forward pass of its own."""
+
+    def __init__(self, forward, **parts):
+        super().__init__()
+        for name, part in parts.items():
+            setattr(self, name, part)
+        self._forward = forward
+
+    def forward(self, x):
+        return self._forward(self, x)
+
+
+def branching(self, x):
+    return self.b(torch.relu(self.a(x)) if x.mean() > 0 else self.a(x))
+
+
+def reused(self, x):
+    h = self.a(x)
+    return self.b(torch.relu(h) + h)
+
+
+def overwritten(self, x):
+    h = self.a(x)
+    kept = h
+    h = functional.relu(h, inplace=True)
+    return self.b(h + kept)  # both are the same by now
+
+
+def residual_in_place(self, x):
+    h = self.a(x)
+    h += torch.tanh(self.a(x))
+    return self.b(functional.relu_(h))
+
+
+def viewed(self, x):
+    h = functional.max_pool2d(torch.relu(self.conv(x)), kernel_size=2)
+    return self.b(h.view(h.size(0), -1))
+
+
+def scaled(self, x):
+    return self.b(torch.relu(self.a(x))) * self.scale.exp()
+
+
+def by_weight(self, x):
+    return self.b(self.a(x)) if self.scale > 0 else self.b(torch.relu(self.a(x)))
+
+
+def counted(self, x):
+    return self.b(torch.relu(self.a(x))) / len(x) * 20
+
+
+def always_dropping(self, x):
+    return self.b(functional.dropout(self.a(x), 0.5, training=True))
+
+
+def mixed(self, x):
+    return self.b(torch.relu(self.a(x)).double()).float()
+
+
+def attending(self, x):
+    h = x.view(-1, 3, 4)
+    return self.b(self.attend(h, h, h, need_weights=False)[0].flatten(1))
+
+
+def sorting(self, x):
+    return self.b(torch.unique(self.a(x).reshape(-1), sorted=True)[: len(x) * 5].reshape(len(x), 5))
+
+
+def parts(width=12, **more):
+    return {"a": nn.Linear(width, 5), "b": nn.Linear(5, 4), **more}
+
+
+def tied():
+    model = nn.Sequential(nn.Linear(12, 12), nn.Tanh(), nn.Linear(12, 12), nn.ReLU(), nn.Linear(12, 4))
+    model[2].weight = model[0].weight
+    return model
+
+
+def frozen():
+    model = nn.Sequential(nn.Linear(12, 6), nn.ReLU(), nn.Linear(6, 4))
+    model[0].weight.requires_grad_(False)
+    return model
+
+
+def hooked():
+    model = nn.Sequential(nn.Linear(12, 6), nn.Linear(6, 4))
+    model[0].register_forward_hook(lambda module, inputs, output: output.abs())
+    return model
+
+
+def normed(**options):
+    return nn.Sequential(nn.Linear(12, 6), nn.BatchNorm1d(6, **options), nn.ReLU(), nn.Linear(6, 4))
+
+
+def convolved(*after, norm=True):
+    layers = [nn.Conv2d(1, 3, 3), *([nn.BatchNorm2d(3)] if norm else []), *after]
+    return nn.Sequential(*layers, nn.Flatten(), nn.LazyLinear(4))
+
+
+NETWORKS = {
+    "branching on data": lambda: Net(branching, **parts()),
+    "branching on a weight": lambda: Net(by_weight, **parts(scale=nn.Parameter(torch.tensor(0.1)))),
+    "a result read twice": lambda: Net(reused, **parts()),
+    "overwritten and read again": lambda: Net(overwritten, **parts()),
+    "added in place": lambda: Net(residual_in_place, **parts()),
+    "a weight read directly": lambda: Net(scaled, **parts(scale=nn.Parameter(torch.tensor(0.3)))),
+    "the size of the batch": lambda: Net(counted, **parts()),
+    "mixed types": lambda: Net(mixed, a=nn.Linear(12, 5), b=nn.Linear(5, 4).double()),
+    "attention": lambda: Net(attending, attend=nn.MultiheadAttention(4, 2, batch_first=True), b=nn.Linear(12, 4)),
+    "an operation across samples": lambda: Net(sorting, **parts()),
+    "tied weights": tied,
+    "frozen weights": frozen,
+    "a hook": hooked,
+    "batch norm": normed,
+    "batch norm without weights": lambda: normed(affine=False),
+    "batch norm of the batch": lambda: normed(track_running_stats=False),
+    "dropout": lambda: nn.Sequential(nn.Linear(12, 8), nn.Dropout(0.5), nn.GELU(), nn.Linear(8, 4)),
+    "relu in place": lambda: nn.Sequential(nn.Linear(12, 8), nn.ReLU(inplace=True), nn.Linear(8, 4)),
+    "relu of the input in place": lambda: nn.Sequential(nn.ReLU(inplace=True), nn.Linear(12, 4)),
+    "a recurrent net": lambda: Net(lambda self, x: self.b(self.rnn(x.view(-1, 3, 4))[0][:, -1]),
+                                   rnn=nn.GRU(4, 5, batch_first=True), b=nn.Linear(5, 4)),
+    "layer norm": lambda: nn.Sequential(nn.Linear(12, 8), nn.LayerNorm(8), nn.ReLU(), nn.Linear(8, 4)),
+    "one layer": lambda: nn.Linear(12, 4, bias=False),
+}  # fmt: skip
+IMAGES = {
+    "conv, norm, relu, pool": lambda: convolved(nn.ReLU(), nn.MaxPool2d(2)),
+    "conv, relu, pool that overlaps": lambda: convolved(nn.ReLU(), nn.MaxPool2d(3, 2, padding=1), norm=False),
+    "conv, pool of odd size": lambda: convolved(nn.MaxPool2d(3, ceil_mode=True), nn.ReLU()),
+    "conv, norm, pool": lambda: convolved(nn.MaxPool2d(2), nn.Tanh()),
+    "circular padding": lambda: nn.Sequential(nn.Conv2d(1, 2, 3, padding=1, padding_mode="circular"), nn.Flatten(),
+                                              nn.LazyLinear(4)),
+    "viewed": lambda: Net(viewed, conv=nn.Conv2d(1, 3, 3), b=nn.Linear(27, 4)),
+    "grouped": lambda: nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3, groups=2), nn.Flatten(),
+                                     nn.LazyLinear(4)),
+}  # fmt: skip
+
+
+def case(name):
+    torch.manual_seed(3)
+    images = name in IMAGES
+    x = torch.randn(30, 1, 8, 8) if images else torch.randn(30, 12)
+    model = (IMAGES if images else NETWORKS)[name]()
+    with torch.no_grad():
+        model.eval()(x)  # gives lazy layers their shape
+        for module in model.modules():
+            if getattr(module, "running_mean", None) is not None:
+                module.running_mean.uniform_(-1, 1)
+                module.running_var.uniform_(0.5, 2)
+    y = torch.randint(0, 4, (30,))
+    return model, [(x[:20], y[:20]), (x[20:], y[20:])]
+
+
+def same(found, wanted):
+    np.testing.assert_allclose(found.loss, wanted.loss, rtol=1e-5)
+    np.testing.assert_array_equal(found.accuracy, wanted.accuracy)
+    np.testing.assert_allclose(found.loss_standard_error, wanted.loss_standard_error, rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize("name", [*NETWORKS, *IMAGES])
+def test_every_way_gives_the_numbers_of_the_model_itself(name, monkeypatch):
+    model, batches = case(name)
+    before, state = set(vars(model)), copy.deepcopy(model.state_dict())
+    plane = random_plane(model, seed=1, ignore=None, norm=None)
+    wanted = evaluate_surface(model, plane, batches, GRID, GRID, strategy="plain")
+    for way in WAYS:
+        monkeypatch.setattr(PlaneEvaluator, "_candidates", lambda self, program, way=way: [way])
+        same(evaluate_surface(model, plane, batches, GRID, GRID), wanted)
+    assert set(vars(model)) == before
+    assert all(torch.equal(value, model.state_dict()[key]) for key, value in state.items())
+
+
+TRACED = {"a result read twice", "added in place", "a weight read directly", "attention", "tied weights", "batch norm"}
+
+
+@pytest.mark.parametrize("name", sorted(TRACED | set(IMAGES)))
+def test_ordinary_networks_do_not_fall_back(name):
+    model, batches = case(name)
+    found = evaluate_surface(model, random_plane(model, seed=1), batches, GRID, GRID)
+    assert found.strategy != "plain"
+
+
+@pytest.mark.parametrize(
+    "name", ["branching on data", "overwritten and read again", "a hook", "batch norm of the batch", "a recurrent net",
+             "relu of the input in place", "branching on a weight", "an operation across samples"]
+)  # fmt: skip
+def test_strange_networks_fall_back(name):
+    model, batches = case(name)
+    assert evaluate_surface(model, random_plane(model, seed=1), batches, GRID, GRID).strategy == "plain"
+
+
+def test_a_network_with_chance_in_it_is_told_of():
+    torch.manual_seed(0)
+    model, batches = Net(always_dropping, **parts()), case("one layer")[1]
+    with pytest.warns(RuntimeWarning, match="other outputs for the same weights"):
+        found = evaluate_surface(model, random_plane(model, seed=1), batches, GRID, GRID)
+    assert found.strategy == "plain"
+
+
+@pytest.mark.parametrize("make", [LeNet, ResNet, torchvision.models.resnet18])
+@pytest.mark.parametrize("moved", ["all", "the last layer", "the norms"])
+def test_real_networks_on_whole_and_restricted_planes(make, moved, monkeypatch):
+    torch.manual_seed(0)
+    model = make().eval()
+    x = torch.randn(12, 1, 28, 28) if make is LeNet else torch.randn(12, 3, 32, 32)
+    y = torch.randint(0, 10, (12,))
+    layout = ParameterLayout.from_model(model)
+    blocks = {"all": None, "the last layer": ["fc3" if make is LeNet else "fc"], "the norms": None}
+    plane = random_plane(model, seed=0, block=blocks[moved])
+    if moved == "the norms":
+        keep = np.zeros(layout.size, bool)
+        for name, where in layout.slices.items():
+            keep[where] = "bn" in name or name == "conv1.bias"
+        if not keep.any():
+            pytest.skip("no norms")
+        generator = np.random.default_rng(0)
+        plane = Plane(plane.origin, np.where(keep, generator.normal(0, 0.3, (2, layout.size)), 0.0))
+    grid = GRID[::2]
+    wanted = evaluate_surface(model, plane, [(x, y)], grid, grid, strategy="plain")
+    for way in WAYS:
+        monkeypatch.setattr(PlaneEvaluator, "_candidates", lambda self, program, way=way: [way])
+        found = evaluate_surface(model, plane, [(x, y)], grid, grid)
+        assert found.strategy == str(way)
+        np.testing.assert_allclose(found.loss, wanted.loss, rtol=1e-5)
+
+
+def test_what_no_axis_moves_is_computed_once():
+    torch.manual_seed(0)
+    model = LeNet().eval()
+    batches = [(torch.randn(20, 1, 28, 28), torch.randint(0, 10, (20,)))]
+    plane = random_plane(model, seed=0, block=["fc3"])
+    kernel = PlaneKernel(trace(model), model, plane, batches, None, Strategy("steps", 20, False, 1, True))
+    assert [step.result for step in kernel.moving] == ["fc3"]
+    calls = []
+    original = functional.conv2d
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch, "conv2d", lambda *a, **k: (calls.append(1), original(*a, **k))[1])
+        kernel.measure(GRID, GRID)
+        first = len(calls)
+        kernel.measure(GRID, GRID)
+    assert len(calls) == first
+
+
+@pytest.mark.parametrize("kind", ["own loss", "regression", "segmentation", "probabilities"])
+def test_other_losses_and_targets(kind, monkeypatch):
+    torch.manual_seed(0)
+    x = torch.randn(30, 12)
+    model: nn.Module = nn.Sequential(nn.Linear(12, 8), nn.ReLU(), nn.Linear(8, 4))
+    y = {
+        "own loss": torch.randint(0, 4, (30,)),
+        "regression": torch.randn(30, 4),
+        "probabilities": torch.rand(30, 4).softmax(1),
+        "segmentation": torch.randint(0, 2, (30, 2)),
+    }[kind]
+    loss = {"own loss": lambda o, t: functional.multi_margin_loss(o, t).square(), "regression": functional.mse_loss}
+    if kind == "segmentation":
+        model = nn.Sequential(model, nn.Unflatten(1, (2, 2)))
+    batches = [(x[:20], y[:20]), (x[20:], y[20:])]
+    plane = random_plane(model, seed=1)
+    options = {"loss": loss.get(kind)}
+    wanted = evaluate_surface(model, plane, batches, GRID, GRID, strategy="plain", **options)
+    for way in WAYS:
+        monkeypatch.setattr(PlaneEvaluator, "_candidates", lambda self, program, way=way: [way])
+        found = evaluate_surface(model, plane, batches, GRID, GRID, **options)
+        assert found.strategy == str(way)
+        np.testing.assert_allclose(found.loss, wanted.loss, rtol=1e-5)
+        assert (found.accuracy is None) == (wanted.accuracy is None)
+        if found.accuracy is not None:
+            np.testing.assert_array_equal(found.accuracy, wanted.accuracy)
+
+
+def test_scores_with_ties_infinities_and_nan():
+    scores = torch.randn(3, 5, 40)
+    scores[0, :, :10] = 0.0
+    scores[1, 2, 5] = torch.inf
+    scores[1, 3, 6] = torch.nan
+    scores[2, 1, 7] = -torch.inf
+    labels = torch.randint(0, 5, (40,))
+    labels[7] = 1
+    for k in range(3):
+        sums = Sums.zero(1)
+        add_class_scores(sums, slice(0, 1), scores[k : k + 1].clone(), labels)
+        each = functional.cross_entropy(scores[k].T, labels, reduction="none").double()
+        np.testing.assert_allclose(sums.loss[0], float(each.sum()), rtol=1e-6)
+        assert sums.correct[0] == float((scores[k].T.argmax(dim=1) == labels).sum())
+
+
+def test_out_of_memory_works_on_less_at_once_and_then_plainly(monkeypatch):
+    model, batches = case("batch norm")
+    plane = random_plane(model, seed=1)
+    wanted = evaluate_surface(model, plane, batches, GRID, GRID, strategy="plain")
+    original = PlaneKernel.measure
+
+    def measure(self, alphas, betas):
+        if self.strategy.chunk > limit:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes.")
+        return original(self, alphas, betas)
+
+    for limit, expected in ((8, "steps, 8 samples, affine"), (1, "plain")):  # noqa: B007  (read by the closure)
+        with monkeypatch.context() as patch:
+            evaluator = Evaluator(model, batches, None)
+            with evaluator.borrowed(model):
+                chosen = PlaneEvaluator.with_strategy(evaluator, plane, Strategy("steps", 32, False, 1, True))
+                patch.setattr(PlaneKernel, "measure", measure)
+                i, j = np.unravel_index(np.arange(25), (5, 5))
+                table = chosen.measure(GRID[i], GRID[j])
+        assert str(chosen.strategy) == expected
+        np.testing.assert_allclose(table[:, 0].reshape(5, 5), wanted.loss, rtol=1e-5)
+
+
+def test_half_precision_says_how_far_it_is():
+    model, batches = case("conv, norm, relu, pool")
+    plane = random_plane(model, seed=1)
+    exact = evaluate_surface(model, plane, batches, GRID, GRID)
+    rough = evaluate_surface(model, plane, batches, GRID, GRID, precision=torch.bfloat16)
+    worst = np.abs(rough.loss - exact.loss).max()
+    assert exact.precision_error is None
+    assert 0 < rough.precision_error <= worst * (1 + 1e-3)
+    assert worst < 0.1
+
+
+@pytest.mark.parametrize("words", ["plain", *map(str, WAYS)])
+def test_strategies_read_back_what_they_say(words):
+    assert str(Strategy.parse(words)) == words
+
+
+def test_unknown_strategies_are_refused():
+    model, batches = case("one layer")
+    with pytest.raises(ValueError, match="no way to evaluate"):
+        evaluate_surface(model, random_plane(model, seed=0), batches, GRID, GRID, strategy="quickly")
+
+
+def test_the_trial_takes_the_fastest(monkeypatch):
+    model, batches = case("batch norm")
+    evaluator = Evaluator(model, batches, None)
+    ways = [Strategy("steps", 1, False, 1, True), Strategy("steps", 30, False, 1, True)]
+    monkeypatch.setattr(PlaneEvaluator, "_candidates", lambda self, program: ways)
+    with evaluator.borrowed(model):
+        chosen = PlaneEvaluator(evaluator, random_plane(model, seed=0), [(0.0, 0.0), (0.5, 0.5)], 10**7)
+    assert chosen.strategy == ways[1]
+    assert chosen.seconds > 0
+
+
+def test_points_and_states_go_through_the_program_too(monkeypatch):
+    model, batches = case("conv, norm, relu, pool")
+    layout = ParameterLayout.from_model(model)
+    vectors = [layout.vector(model).numpy() * factor for factor in (1.0, 0.5)]
+    states = [copy.deepcopy(model.state_dict()) for _ in range(2)]
+    states[1]["1.running_mean"] += 0.5
+    traced = evaluate_points(model, vectors, batches), evaluate_states(model, states, batches)
+    monkeypatch.setattr("landscape.evaluation.trace", lambda model: None)
+    plain = evaluate_points(model, vectors, batches), evaluate_states(model, states, batches)
+    for found, wanted in zip(traced, plain, strict=True):
+        np.testing.assert_allclose(found.loss, wanted.loss, rtol=1e-5)
+        np.testing.assert_array_equal(found.accuracy, wanted.accuracy)
+    assert traced[1].loss[0] != traced[1].loss[1]
+
+
+# Order and tolerance --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [(51, 51), (7, 7), (2, 9), (25, 3), (1, 1)])
+def test_levels_hold_every_point_once_and_begin_coarse(shape):
+    levels = grid_levels(shape)
+    every = np.concatenate(levels)
+    assert np.array_equal(np.sort(every), np.arange(shape[0] * shape[1]))
+    assert len(levels[0]) <= 100
+    cut = np.concatenate(grid_groups(shape, 10**6))
+    assert np.array_equal(cut, every)
+
+
+def wavy(side=41):
+    """A surface with a steep wall whose every point costs nothing: a linear layer's loss is what we say it is."""
+    model = nn.Linear(2, 1, bias=False)
+    with torch.no_grad():
+        model.weight.zero_()
+    plane, grid = Plane(np.zeros(2), np.eye(2)), np.linspace(-1, 1, side)
+
+    def loss(outputs, targets):
+        a, b = outputs[0, 0].double(), outputs[1, 0].double()
+        return torch.sin(3 * a) + b**2 + torch.exp(4 * (a + b) - 4)
+
+    return model, plane, [(torch.eye(2), torch.zeros(2))], grid, loss
+
+
+@pytest.mark.parametrize("tolerance", [0.05, 0.01, 0.002])
+def test_a_tolerance_is_kept_with_fewer_points(tolerance):
+    model, plane, batches, grid, loss = wavy()
+    whole = evaluate_surface(model, plane, batches, grid, grid, loss=loss)
+    rough = evaluate_surface(model, plane, batches, grid, grid, loss=loss, tolerance=tolerance)
+    span = np.ptp(whole.loss)
+    assert np.abs(rough.loss - whole.loss).max() <= tolerance * span
+    assert rough.interpolation_error <= tolerance * span
+    assert 40 < rough.evaluated.sum() < 41 * 41 / 3
+    assert np.array_equal(rough.loss[rough.evaluated], whole.loss[rough.evaluated])
+
+
+def test_non_finite_losses_are_found_out_and_never_interpolated():
+    model, plane, batches, grid, _ = wavy(31)
+
+    def loss(outputs, targets):
+        a, b = outputs[0, 0], outputs[1, 0]
+        return torch.where(a**2 + b**2 > 1.2, torch.tensor(torch.nan), a**2 + b)
+
+    whole = evaluate_surface(model, plane, batches, grid, grid, loss=loss)
+    rough = evaluate_surface(model, plane, batches, grid, grid, loss=loss, tolerance=0.01)
+    assert np.isnan(whole.loss).any()
+    np.testing.assert_array_equal(np.isnan(rough.loss), np.isnan(whole.loss))
+    np.testing.assert_allclose(rough.loss, whole.loss, atol=0.01 * np.nanmax(whole.loss) * 2)
+
+
+def test_wrong_tolerances():
+    model, plane, batches, grid, loss = wavy(5)
+    for tolerance in (0.0, -1.0, 1.0, float("nan")):
+        with pytest.raises(ValueError, match="between 0 and 1"):
+            evaluate_surface(model, plane, batches, grid, grid, loss=loss, tolerance=tolerance)
+
+
+def test_a_coarse_surface_is_the_finest_complete_grid():
+    model, plane, batches, grid, loss = wavy(17)
+    seen = []
+    evaluate_surface(model, plane, batches, grid, grid, loss=loss, on_group=lambda s: seen.append(coarse_surface(s)))
+    sides = [len(s.alphas) for s in seen if s is not None]
+    assert sides == sorted(sides)
+    assert sides[-1] == 17
+    assert sides[0] < 17
+    assert all(s.evaluated.all() for s in seen if s is not None)
+
+
+def test_module_is_quiet():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model, batches = case("batch norm")
+        evaluate_surface(model, random_plane(model, seed=1), batches, GRID, GRID)
+    assert Strategy() == strategies.PLAIN
