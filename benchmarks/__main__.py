@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import os
 import platform
@@ -138,17 +139,14 @@ def resnet18(bench: Bench) -> None:
         for n, data in chunks.items()
     }
     best = min(plains, key=lambda n: plains[n][0])
-    for kind, words in ((None, "float32"), (torch.bfloat16, "bfloat16")):
-        options = {} if kind is None else {"precision": kind, "strategy": "steps, 64 samples, channels last"}
-        if kind is None:
-            options = {"strategy": "steps, 64 samples, channels last, affine"}
-        seconds, found = bench.time(lambda: evaluate_surface(model, plane, chunks[256], a, b, **options))  # noqa: B023
-        wanted = plains[best][1].loss
+    wanted = plains[best][1].loss
+    way = "steps, 64 samples, channels last"
+    for kind in (torch.float32, torch.bfloat16):
+        cast, data = copy.deepcopy(model).to(kind), [(x.to(kind), y)]
+        seconds, found = bench.time(lambda: evaluate_surface(cast, plane, data, a, b, strategy=way))  # noqa: B023
         off = _off(found.loss, wanted, float(np.ptp(wanted)))
-        what, limit = (
-            f"surface resnet18 {words}, 6 points, 256 samples",
-            f"{found.strategy}; {bench.share(work, seconds)}",
-        )
+        what = f"surface resnet18 {str(kind).removeprefix('torch.')}, 6 points, 256 samples"
+        limit = f"{found.strategy}; {bench.share(work, seconds)}"
         bench.add(what, f"plain, batches of {best}", seconds, plains[best][0], off, limit)
         bench.add(what, "plain, one batch", seconds, plains[256][0], off, limit)
 

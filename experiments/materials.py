@@ -110,6 +110,15 @@ def sample(
     )
 
 
+def same_data(measured_on: Sample, fingerprint: str) -> None:
+    """Refuse to work on other data than whoever hands out the work has."""
+    if measured_on.fingerprint != fingerprint:
+        raise ExperimentError(
+            f"A worker has other {measured_on.label} than this machine; its data files or the version of a library "
+            "differ. Start the workers again, with the same files and versions."
+        )
+
+
 def _arm_for(spec: ExperimentSpec, on: str) -> str | None:
     if on == "poisoned":
         real = [a for a in spec.poisoned_arms if not spec.arms[a].control] or list(spec.poisoned_arms)

@@ -58,12 +58,24 @@ def surface_picture(experiment: Experiment, stored: Result) -> SurfacePicture:
         explained=None if ratio is None else (float(ratio[0]), float(ratio[1])),
         standard_error=arrays.get("loss_standard_error"),
         seeds=tuple(sorted({experiment.seed_of(name) for name in header["runs"]})),
+        note=_surface_note(header, arrays["loss"].size),
     )
     paths = tuple(_path(experiment, name, arrays) for name in header["runs"])
     divergence = header.get("divergence")
     ranked = (tuple(divergence["names"]), arrays["divergence/distance"]) if divergence else None
     metrics = {name: _metrics(name, arrays) for name in header["runs"]}
     return SurfacePicture(surface, paths, header, metrics, ranked)
+
+
+def _surface_note(header: dict[str, Any], points: int) -> str:
+    """What was interpolated, or computed in another precision, and how far that is off."""
+    notes = []
+    if header.get("interpolation_error"):
+        evaluated, error = header["points_evaluated"], header["interpolation_error"]
+        notes.append(f"{evaluated} of {points} points evaluated, the others interpolated to about {error:.2g}")
+    if header.get("precision_error"):
+        notes.append(f"{header['options']['precision']}, off by up to {header['precision_error']:.1g}")
+    return " · ".join(notes)
 
 
 def _metrics(name: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

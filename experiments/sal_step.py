@@ -17,7 +17,7 @@ from analysis import SharpnessMeter
 from checkpoints import CheckpointError, Run, read_result, write_result
 from experiments.engine import Here, Where
 from experiments.experiment import Experiment, ExperimentError, versions
-from experiments.materials import Sample, dataset_of, network_for_run, sample
+from experiments.materials import Sample, dataset_of, network_for_run, same_data, sample
 from experiments.progress import Progress, Silent, Stopwatch
 from experiments.spec import SalSpec, content_key
 from landscape import Block, model_blocks
@@ -97,7 +97,7 @@ def _sal_of_run(
     progress.start(f"SAL of {name} ({options.method}, {options.blocks})", table.done.size, int(table.done.sum()))
     here = str(experiment.path.resolve())
     items = [
-        SalWork(here, name, options, int(i), numbers)
+        SalWork(here, name, (run.fingerprint, measured_on.fingerprint), options, int(i), numbers)
         for row, i in enumerate(chosen)
         for numbers in _together(blocks, options.method)
         if not table.done[row, list(numbers)].all()
@@ -149,10 +149,11 @@ def sample_of_run(experiment: Experiment, options: SalSpec, name: str, *, downlo
 
 @dataclass(frozen=True)
 class SalWork:
-    """Some blocks of one checkpoint, as work that any process can do."""
+    """Some blocks of one checkpoint, as work that any process can do; fingerprints say of which run and data."""
 
     experiment: str
     run: str
+    fingerprints: tuple[str, str]
     options: SalSpec
     checkpoint: int
     blocks: tuple[int, ...]
@@ -177,15 +178,20 @@ class SalWorker:
 
 def measure_elsewhere(work: SalWork) -> NDArray[np.float64]:
     """Measure blocks in whatever process this is."""
-    return _worker(work.experiment, work.run, work.options).measure(work.checkpoint, work.blocks)
+    worker = _worker(work.experiment, work.run, work.fingerprints, work.options)
+    return worker.measure(work.checkpoint, work.blocks)
 
 
 @lru_cache(maxsize=1)
-def _worker(experiment: str, name: str, options: SalSpec) -> SalWorker:
+def _worker(experiment: str, name: str, fingerprints: tuple[str, str], options: SalSpec) -> SalWorker:
     place = Experiment.open(experiment)
     run = place.open_run(name)
+    if run.fingerprint != fingerprints[0]:
+        raise ExperimentError(f"A worker sees another run {name} under {experiment} than this machine does.")
     model = network_for_run(place.spec, dataset_of(place.spec), run, name)
-    return SalWorker(model, run, sample_of_run(place, options, name), options)
+    measured_on = sample_of_run(place, options, name)
+    same_data(measured_on, fingerprints[1])
+    return SalWorker(model, run, measured_on, options)
 
 
 def _measured(

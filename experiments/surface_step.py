@@ -216,11 +216,12 @@ class _Computation:
         here = worker if isinstance(engine, Here) else None
         file = self._work_path
         if here is None:
-            describe_work(file, options, prepared.request.runs[0], plane, a, b, chosen)
+            data = prepared.measured_on.fingerprint
+            describe_work(file, options, prepared.request.runs[0], plane, a, b, data)
 
         def run(work: Iterable[NDArray[np.int64]]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float64]]]:
             place = prepared.experiment.path.resolve()
-            for group, table in run_groups(engine, here, place, file.resolve(), work):
+            for group, table in run_groups(engine, here, place, file.resolve(), chosen, work):
                 yield group, table
                 self.progress.advance(len(group))
 

@@ -16,7 +16,7 @@ from torch import nn
 from checkpoints import read_result, write_result
 from experiments.engine import Engine
 from experiments.experiment import Experiment
-from experiments.materials import Sample, dataset_of, network_for_run, sample
+from experiments.materials import Sample, dataset_of, network_for_run, same_data, sample
 from experiments.spec import SurfaceSpec
 from landscape import Plane, PlaneEvaluator, Strategy
 from landscape.evaluation import Evaluator
@@ -28,10 +28,11 @@ Indices = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Points:
-    """Some points of the grid: where the work is described, and flat indices."""
+    """Some points of the grid: where the work is described, how it is to be done, and flat indices."""
 
     experiment: str
     file: str
+    strategy: str
     indices: tuple[int, ...]
 
 
@@ -79,7 +80,7 @@ def describe_work(
     plane: Plane,
     alphas: NDArray[np.float64],
     betas: NDArray[np.float64],
-    strategy: str,
+    data: str,
 ) -> None:
     """Write what a worker must know; the plane in float32, as the result will hold it."""
     arrays: dict[str, NDArray[Any]] = {
@@ -88,21 +89,22 @@ def describe_work(
         "alphas": alphas,
         "betas": betas,
     }
-    header = {"options": asdict(options), "run": first_run, "strategy": strategy}
+    header = {"options": asdict(options), "run": first_run, "data": data}
     write_result(file, kind=KIND, header=header, arrays=arrays)
 
 
 def measure_elsewhere(points: Points) -> Table:
     """Measure points in whatever process this is."""
-    return _worker(points.experiment, points.file).measure(points.indices)
+    return _worker(points.experiment, points.file, points.strategy).measure(points.indices)
 
 
 @lru_cache(maxsize=1)
-def _worker(experiment: str, file: str) -> SurfaceWorker:
+def _worker(experiment: str, file: str, strategy: str) -> SurfaceWorker:
     described = read_result(Path(file), kind=KIND)
     place, name = Experiment.open(Path(experiment)), str(described.header["run"])
     options = described.header["options"]
     measured_on = sample(place, options["on"], seed=place.seed_of(name), samples=options["samples"])
+    same_data(measured_on, str(described.header["data"]))
     run = place.open_run(name)
     model = network_for_run(place.spec, dataset_of(place.spec), run, name)
     model.load_state_dict(run.state_dict(len(run) - 1))
@@ -115,15 +117,20 @@ def _worker(experiment: str, file: str) -> SurfaceWorker:
         arrays["alphas"],
         arrays["betas"],
         options.get("precision", ""),
-        str(described.header["strategy"]),
+        strategy,
     )
 
 
 def run_groups(
-    engine: Engine, worker: SurfaceWorker | None, experiment: Path, file: Path, work: Iterable[Indices]
+    engine: Engine,
+    worker: SurfaceWorker | None,
+    experiment: Path,
+    file: Path,
+    strategy: str,
+    work: Iterable[Indices],
 ) -> Iterator[tuple[Indices, Table]]:
     """Groups of points with their tables, as they end; done by ``worker`` itself where the engine is this process."""
-    items = [Points(str(experiment), str(file), tuple(int(k) for k in group)) for group in work]
+    items = [Points(str(experiment), str(file), strategy, tuple(int(k) for k in group)) for group in work]
     function = measure_elsewhere if worker is None else lambda points: worker.measure(points.indices)
     for points, table in engine.run(function, items):
         yield np.array(points.indices, dtype=np.int64), table

@@ -14,7 +14,10 @@ OFF_PLANE = 0.2  # share of a path's length beyond which its markers get thin
 
 @dataclass(frozen=True, eq=False)
 class SurfaceData:
-    """A surface to draw: [A] alphas, [B] betas, and [A, B] loss and accuracy at (alphas[i], betas[j])."""
+    """A surface to draw: [A] alphas, [B] betas, and [A, B] loss and accuracy at (alphas[i], betas[j]).
+
+    ``note`` says in a few words what else its numbers leave out.
+    """
 
     alphas: NDArray[np.float64]
     betas: NDArray[np.float64]
@@ -27,6 +30,7 @@ class SurfaceData:
     explained: tuple[float, float] | None
     standard_error: NDArray[np.float64] | None
     seeds: tuple[int, ...]
+    note: str = ""
 
 
 @dataclass(frozen=True, eq=False)

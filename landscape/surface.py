@@ -17,6 +17,7 @@ from landscape.planes import Plane
 from landscape.refinement import Indices, grid_groups, groups, refine
 from landscape.strategy import PlaneEvaluator
 
+FEWER_POINTS = 5  # that a tolerance may be expected to leave out, to judge whether a trial pays
 NORM_STATISTICS = ("frozen", "recalibrated")
 Run = Callable[[Iterable[Indices]], Iterable[tuple[Indices, NDArray[np.float64]]]]
 
@@ -103,7 +104,8 @@ def evaluate_surface(
         raise ValueError(f"The plane has {plane.size} parameters, but the model trains {evaluator.layout.size}.")
     surface = _begin(evaluator, a, b, partial)
     with evaluator.borrowed(model):
-        measure, used = _measurer(evaluator, plane, a, b, norm_stats, strategy)
+        points = len(a) * len(b) // (1 if tolerance is None else FEWER_POINTS)
+        measure, used = _measurer(evaluator, plane, a, b, norm_stats, strategy, points)
         surface = replace(surface, strategy=str(used))
 
         def run(work: Iterable[Indices]) -> Iterator[tuple[Indices, NDArray[np.float64]]]:
@@ -173,6 +175,7 @@ def _measurer(
     b: NDArray[np.float64],
     norm_stats: str,
     strategy: str | Strategy,
+    points: int,
 ) -> tuple[Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.float64]], Strategy]:
     """What gives [P, 3] for P points, and the strategy it follows."""
     if norm_stats == "recalibrated":
@@ -184,7 +187,7 @@ def _measurer(
         return recalibrated, Strategy()
     if strategy == "auto":
         checks = [(a[0], b[-1]), (a[len(a) // 2], b[len(b) // 2]), (a[-1], b[0])]
-        chosen = PlaneEvaluator(evaluator, plane, checks, len(a) * len(b))
+        chosen = PlaneEvaluator(evaluator, plane, checks, points)
     else:
         wanted = strategy if isinstance(strategy, Strategy) else Strategy.parse(strategy)
         chosen = PlaneEvaluator.with_strategy(evaluator, plane, wanted)

@@ -41,10 +41,13 @@ def main() -> None:
     found = _find(stored, wanted, runs)
     with picture_column:
         if found is None:
-            _offer(experiment, wanted, runs)
-            if experiment.finished_runs():
-                look = st.fragment(_look, run_every=1.0) if parts.working(experiment, "surface") else _look
+            early = _early(experiment, wanted, runs) if experiment.finished_runs() else None
+            _offer(experiment, wanted, runs, small=early is not None)
+            working = parts.working(experiment, "surface")
+            if early is not None or working:
+                look = st.fragment(_look, run_every=1.0) if working else _look
                 look(experiment.name, wanted, runs, view)
+                parts.equivalent(experiment, _arguments(wanted, runs))
             return
         picture = surface_picture(experiment, found)
         second = _partner(experiment, stored, wanted, runs, view, picture)
@@ -183,7 +186,7 @@ def _find(stored: list[Result], wanted: SurfaceSpec, runs: tuple[str, ...]) -> R
     return next((result for result in stored if same(result)), None)
 
 
-def _offer(experiment: Experiment, wanted: SurfaceSpec, runs: tuple[str, ...]) -> None:
+def _offer(experiment: Experiment, wanted: SurfaceSpec, runs: tuple[str, ...], *, small: bool = False) -> None:
     if not experiment.finished_runs():
         if experiment.run_names() or not experiment.result_files("sal"):
             parts.offer(f"{experiment.name} is not trained yet.", experiment, ["run", "EXP", "--live"], key="train")
@@ -193,22 +196,26 @@ def _offer(experiment: Experiment, wanted: SurfaceSpec, runs: tuple[str, ...]) -
                 "surface; the Live page does it with one click."
             )
         return
+    what = f"The surface on the {PLANE_NAMES[wanted.plane]} plane has not been computed on this data yet."
+    if small:
+        what = "This is a first look; the surface itself has not been computed yet."
+    parts.offer(what, experiment, _arguments(wanted, runs), key="surface", small=small)
+
+
+def _arguments(wanted: SurfaceSpec, runs: tuple[str, ...]) -> list[str]:
+    """The command that computes a surface."""
     arguments = ["surface", "EXP", "--plane", wanted.plane, "--on", wanted.on, "--runs", ",".join(runs)]
     if wanted.block:
         arguments += ["--block", wanted.block]
     if wanted.parameters:
         arguments += ["--parameters", ",".join(map(str, wanted.parameters))]
-    what = f"The surface on the {PLANE_NAMES[wanted.plane]} plane has not been computed on this data yet."
-    parts.offer(what, experiment, arguments, key="surface")
+    return arguments
 
 
 def _look(name: str, wanted: SurfaceSpec, runs: tuple[str, ...], view: dict[str, str]) -> None:
     """The surface before it is computed, and meanwhile: a first look, then the finest grid that is complete."""
-    try:
-        experiment = find_experiment(name)
-        found = _find(partial_surfaces(experiment), wanted, runs) or _preview(str(experiment.path), wanted, runs)
-    except ValueError:  # the job's own message says what is wrong
-        return
+    experiment = find_experiment(name)
+    found = _early(experiment, wanted, runs)
     if found is None:
         return
     picture = surface_picture(experiment, found)
@@ -224,7 +231,15 @@ def _look(name: str, wanted: SurfaceSpec, runs: tuple[str, ...], view: dict[str,
     _draw(picture, None, view, int(max(path.steps[-1] for path in picture.paths)))
 
 
-@st.cache_resource(max_entries=8, show_spinner=False)
+def _early(experiment: Experiment, wanted: SurfaceSpec, runs: tuple[str, ...]) -> Result | None:
+    """What can be shown of a surface that is not computed, if anything."""
+    try:
+        return _find(partial_surfaces(experiment), wanted, runs) or _preview(str(experiment.path), wanted, runs)
+    except ValueError:  # computing it says what is wrong
+        return None
+
+
+@st.cache_resource(max_entries=8, show_spinner="Taking a first look …")
 def _preview(path: str, wanted: SurfaceSpec, runs: tuple[str, ...]) -> Result | None:
     return preview_surface(Experiment.open(path), wanted, runs)
 

@@ -140,17 +140,23 @@ def working(experiment: Experiment, command: str) -> bool:
     return any(job.running and job.arguments[:1] == (command,) for job in jobs.list_jobs(experiment.name))
 
 
-def offer(what: str, experiment: Experiment, arguments: Sequence[str], *, key: str) -> None:
+def offer(what: str, experiment: Experiment, arguments: Sequence[str], *, key: str, small: bool = False) -> None:
     """Offer to compute something that is missing, and show the equivalent command.
 
-    ``arguments`` hold ``EXP`` where the experiment's folder goes, because one of the gallery is copied first.
+    ``arguments`` hold ``EXP`` where the experiment's folder goes, because one of the gallery is copied first. ``small``
+    takes no more room than the progress that replaces it, for where something can be seen already.
     """
     running = [job for job in jobs.list_jobs(experiment.name) if job.running]
     if running:
         job_panel(experiment.name)
         return
-    st.info(what, icon=":material/hourglass_empty:")
-    if st.button("Compute it now", key=f"offer-{key}", type="primary", icon=":material/play_arrow:"):
+    if small:
+        words, place = st.columns([4.2, 1.4], vertical_alignment="center")
+        words.markdown(what)
+    else:
+        st.info(what, icon=":material/hourglass_empty:")
+        place = st.container()
+    if place.button("Compute it now", key=f"offer-{key}", type="primary", icon=":material/play_arrow:"):
         try:
             target = writable(experiment)
             jobs.start([str(target.path) if a == "EXP" else a for a in arguments], experiment=experiment.name)
@@ -158,9 +164,8 @@ def offer(what: str, experiment: Experiment, arguments: Sequence[str], *, key: s
             st.error(str(error))
         else:
             st.rerun()
-    st.code(command_of([experiment.name if a == "EXP" else a for a in arguments]), language="bash")
-    if is_gallery(experiment):
-        st.caption("This experiment ships with the project; the result goes into your own copy of it.")
+    if not small:
+        equivalent(experiment, arguments)
     last = next(iter(jobs.list_jobs(experiment.name)), None)
     if last is not None and last.state in ("failed", "lost"):
         st.error(last.message)
@@ -181,6 +186,13 @@ def job_panel(experiment: str) -> None:
     if button.button("Stop", key=f"stop-{job.id}", icon=":material/stop:", width="stretch"):
         jobs.stop(job)
         st.rerun()
+
+
+def equivalent(experiment: Experiment, arguments: Sequence[str]) -> None:
+    """The command that an offer stands for."""
+    st.code(command_of([experiment.name if a == "EXP" else a for a in arguments]), language="bash")
+    if is_gallery(experiment):
+        st.caption("This experiment ships with the project; the result goes into your own copy of it.")
 
 
 def duration(seconds: float) -> str:

@@ -187,8 +187,54 @@ def test_terminate_stops_cleanly_and_the_same_command_goes_on(tmp_path):
         assert run.vector(i).shape == (120,)
 
 
+def test_tolerance_precision_and_places_to_work(tmp_path):
+    assert call("train", "toy-ops", "--out", "toy", *QUICK).exit_code == 0
+    printed = json.loads(call("surface", "toy", "--grid", 21, "--tolerance", 0.02, "--json").stdout)
+    assert printed["points_evaluated"] < 21 * 21 / 2
+    assert printed["interpolation_error"] > 0
+    drawn = call("export", "toy", "--figure", "compare", "--format", "html", "--output", "a.html")
+    assert drawn.exit_code == 0, drawn.output
+    assert "points evaluated, the others interpolated" in (tmp_path / "a.html").read_text()
+    halved = call("surface", "toy", "--precision", "bfloat16", "--jobs", 2)
+    assert halved.exit_code == 0, halved.output
+    assert "a share of the loss's range below 1" in refusal("surface", "toy", "--tolerance", 2)
+    nowhere = refusal("surface", "toy", "--plane", "random", "--cluster", "tcp://127.0.0.1:9")
+    assert "No Dask scheduler answers" in nowhere
+    assert not list((tmp_path / "toy" / "surfaces").glob("*.work.h5"))
+
+
+def test_curvature_and_the_plane_along_it(tmp_path):
+    assert call("train", "toy-ops", "--out", "toy", *QUICK).exit_code == 0
+    (clean, _) = json.loads(call("curvature", "toy", "--top", 3, "--probes", 5, "--json").stdout)
+    (row,) = clean["rows"]
+    assert row["eigenvalues"] == sorted(row["eigenvalues"], reverse=True)
+    assert max(row["residuals"]) < 1e-2
+    assert row["trace_standard_error"] > 0
+    assert "top eigenvalues" in call("curvature", "toy", "--top", 3, "--probes", 5).output
+    assert call("surface", "toy", "--plane", "hessian").exit_code == 0
+    assert "--top must be 1 or more" in refusal("curvature", "toy", "--top", 0)
+
+
+def test_terminate_stops_several_processes(tmp_path):
+    assert call("train", "digits-ops", "--out", "d", "--set", "training.epochs=1").exit_code == 0
+    command = [sys.executable, str(ROOT / "cli.py"), "surface", str(tmp_path / "d"), "--grid", "101", "--jobs", "2"]
+    log = tmp_path / "log"
+    with log.open("wb") as file:
+        process = subprocess.Popen(command, stderr=file, stdout=file, start_new_session=True)
+        deadline = time.monotonic() + 60
+        while not list((tmp_path / "d" / "surfaces").glob("*.partial.h5")):
+            assert time.monotonic() < deadline, log.read_text()
+            assert process.poll() is None, log.read_text()
+            time.sleep(0.05)
+        os.killpg(process.pid, signal.SIGTERM)
+        assert process.wait(timeout=30) == 130, log.read_text()
+    assert "everything finished so far is kept" in log.read_text()
+    assert "Traceback" not in log.read_text()
+    assert not list((tmp_path / "d" / "surfaces").glob("*.work.h5"))
+
+
 def test_help_lists_every_command():
     text = call("--help").output
-    for command in ("train", "run", "surface", "sal", "ud", "show", "export", "import", "app"):
+    for command in ("train", "run", "surface", "sal", "ud", "curvature", "show", "export", "import", "app"):
         assert f"  {command} " in text
         assert len(call(command, "--help").output) > 100

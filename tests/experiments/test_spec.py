@@ -76,7 +76,7 @@ def test_override_sets_nested_entries_and_reads_toml_values(toy):
         ("training.epochs=2.5", "whole number"),
         ("training.epochs=inf", "whole number"),
         ("sal.epsilon=-0.1", "positive"),
-        ("sal.method=magic", "'search' or 'gradient'"),
+        ("sal.method=magic", "'search', 'projected' or 'gradient'"),
         ("sal.p=3", "1, 2 or inf"),
         ("surface.grid=1", "at least 2"),
         ("surface.plane=tilted", "one of pca"),

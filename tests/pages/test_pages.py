@@ -86,6 +86,41 @@ def test_a_missing_surface_offers_the_button_and_the_command():
     assert any("surface toy-ops --plane three-point" in code.value for code in app.code)
 
 
+def test_a_missing_surface_has_a_first_look():
+    app = visit("compare")
+    app.segmented_control(key="view").set_value("Contour").run()
+    app.selectbox(key="plane").set_value("Three points").run()
+    assert not app.exception
+    assert any("First look: 7 × 7 points on 200 of 4000 samples, standard error" in c.value for c in app.caption)
+    (chart,) = charts(app)
+    assert {trace["type"] for trace in chart["data"]} >= {"contour", "scatter"}
+
+
+def test_an_unfinished_surface_is_shown_as_far_as_it_is(home):
+    from dataclasses import replace
+
+    from experiments import Stopped, compute_surface, find_experiment, writable
+
+    class StopAfter:
+        left = 150
+
+        def start(self, label, total, done=0):
+            pass
+
+        def advance(self, units=1):
+            self.left -= units
+            if self.left <= 0:
+                raise Stopped
+
+    experiment = writable(find_experiment("toy-ops"))
+    options = replace(experiment.spec.surface, plane="three-point")
+    with pytest.raises(Stopped):
+        compute_surface(experiment, options, progress=StopAfter())
+    app = visit("compare")
+    app.selectbox(key="plane").set_value("Three points").run()
+    assert any("So far: 8 × 8 points on" in c.value for c in app.caption)
+
+
 def test_sharpness_and_distance_agree_on_the_count():
     sharp, distance = metrics(visit("sharpness")), metrics(visit("distance"))
     assert sharp["clean-s0 learnable blocks"].endswith("of 120")
