@@ -24,7 +24,7 @@ from scipy.stats import spearmanr
 
 from analysis import sharpness_aware_learnability
 from benchmarks import cases, others, plain
-from landscape import evaluate_surface, random_plane
+from landscape import evaluate_surface, model_blocks, random_plane
 
 PACKAGES = ("torch", "torchvision", "numpy", "scipy", "loss-landscapes", "loss-landscape-anim")
 
@@ -154,10 +154,12 @@ def resnet18(bench: Bench) -> None:
 def sal(bench: Bench) -> None:
     """SAL of every layer at one checkpoint."""
     settings: dict[str, Any] = {"epsilon": 0.05, "lr": 0.1}
-    for name, steps in (("lenet5", 10), ("resnet-small", 3 if bench.quick else 10)):
+    for name, steps in (("lenet5", 10), ("resnet-small", 2 if bench.quick else 4)):
         x, y = (t.to(bench.device) for t in cases.data(name, 512))
         model = cases.network(name, x.cpu(), y.cpu()).to(bench.device)
         searched = None
+        # Two gradients and two evaluations a block and pass; a backward pass counts as two forward ones.
+        work = flops_of(model, x) * 8 * steps * len(model_blocks(model))
         for size in (512, 128):
             batches = [(x[i : i + size], y[i : i + size]) for i in range(0, 512, size)]
             mode = "full batch" if size == 512 else f"batches of {size}"
@@ -173,7 +175,8 @@ def sal(bench: Bench) -> None:
                     words = f"{np.min(values / wanted):.2f} to {np.max(values / wanted):.0f} times the search's"
                 else:
                     words = f"rank correlation {spearmanr(values, searched).statistic:.2f} with the search"
-                bench.add(f"SAL {method} {name}, {mode}", "plain search", seconds, other, words, "convolutions")
+                what = f"SAL {method} {name}, {steps} passes, {mode}"
+                bench.add(what, "plain search", seconds, other, words, bench.share(work, seconds))
 
 
 def pca(bench: Bench) -> None:

@@ -27,7 +27,7 @@ def data(name: str, samples: int) -> tuple[Tensor, Tensor]:
     return x.contiguous(), y
 
 
-def network(name: str, x: Tensor, y: Tensor, *, steps: int = 30) -> nn.Module:
+def network(name: str, x: Tensor, y: Tensor, *, steps: int = 150) -> nn.Module:
     """A network of that name after a few steps of training, so that its surface is one that people look at."""
     if name == "mlp":
         torch.manual_seed(0)
@@ -38,7 +38,7 @@ def network(name: str, x: Tensor, y: Tensor, *, steps: int = 30) -> nn.Module:
         model.conv1, model.maxpool = nn.Conv2d(3, 64, 3, 1, 1, bias=False), nn.Identity()
     else:
         model = build_model(name, tuple(x.shape[1:]), 10, seed=0)
-    optimiser = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
+    optimiser = torch.optim.SGD(model.parameters(), lr=0.02, momentum=0.9)
     for step in range(steps):
         at = (step * 64) % max(1, len(x) - 64)
         optimiser.zero_grad()
