@@ -154,28 +154,28 @@ def resnet18(bench: Bench) -> None:
 def sal(bench: Bench) -> None:
     """SAL of every layer at one checkpoint."""
     settings: dict[str, Any] = {"epsilon": 0.05, "lr": 0.1}
-    for name, steps in (("lenet5", 10), ("resnet-small", 2 if bench.quick else 4)):
-        x, y = (t.to(bench.device) for t in cases.data(name, 512))
+    for name, count, steps in (("lenet5", 1000, 10), ("resnet-small", 256, 3)):
+        x, y = (t.to(bench.device) for t in cases.data(name, count))
         model = cases.network(name, x.cpu(), y.cpu()).to(bench.device)
         searched = None
         # Two gradients and two evaluations a block and pass; a backward pass counts as two forward ones.
         work = flops_of(model, x) * 8 * steps * len(model_blocks(model))
-        for size in (512, 128):
-            batches = [(x[i : i + size], y[i : i + size]) for i in range(0, 512, size)]
-            mode = "full batch" if size == 512 else f"batches of {size}"
+        for size in (count, 128):
+            batches = [(x[i : i + size], y[i : i + size]) for i in range(0, count, size)]
+            mode = "full batch" if size == count else f"batches of {size}"
             other, wanted = bench.time(lambda: plain.sal_search(model, batches, steps=steps, **settings), 1)  # noqa: B023
-            for method in ("search", "projected", "gradient") if size == 512 else ("search",):
+            for method in ("search", "projected", "gradient") if size == count else ("search",):
                 options = {**settings, "steps": steps, "method": method}
                 seconds, blocks = bench.time(lambda: sharpness_aware_learnability(model, batches, **options))  # noqa: B023
                 values = np.array([block.sal for block in blocks])
                 if method == "search":
-                    searched = values if size == 512 else searched
+                    searched = values if size == count else searched
                     words = f"{np.max(np.abs(values - wanted) / np.maximum(np.abs(wanted), 1e-9)):.1e} relative"
                 elif method == "projected":
                     words = f"{np.min(values / wanted):.2f} to {np.max(values / wanted):.0f} times the search's"
                 else:
                     words = f"rank correlation {spearmanr(values, searched).statistic:.2f} with the search"
-                what = f"SAL {method} {name}, {steps} passes, {mode}"
+                what = f"SAL {method} {name}, {count} samples, {steps} passes, {mode}"
                 bench.add(what, "plain search", seconds, other, words, bench.share(work, seconds))
 
 

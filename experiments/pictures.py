@@ -13,7 +13,7 @@ from analysis import figures as analysis_figures
 from checkpoints import Result, read_result
 from experiments.experiment import Experiment, ExperimentError
 from experiments.spec import SalSpec
-from experiments.surface_step import KIND as SURFACE_KIND
+from experiments.surface_plan import KIND as SURFACE_KIND
 from experiments.ud_step import PairUd, UdReport, report_ud, stored_sal
 from landscape import figures as landscape_figures
 from landscape import figures_lines

@@ -11,14 +11,8 @@ from checkpoints import CheckpointError, Result, read_result
 from experiments.engine import one_thread
 from experiments.experiment import Experiment
 from experiments.spec import SurfaceSpec
-from experiments.surface_step import (
-    PARTIAL_KIND,
-    path_arrays,
-    prepare_surface,
-    surface_arrays,
-    surface_header,
-    surface_of,
-)
+from experiments.surface_plan import path_arrays, prepare_surface, surface_arrays, surface_header, surface_of
+from experiments.surface_step import PARTIAL_KIND
 from landscape import coarse_surface, evaluate_surface
 
 SIDE = 7

@@ -8,7 +8,7 @@ from typing import Any
 from checkpoints import CheckpointError, read_result
 from experiments.experiment import Experiment, ExperimentError
 from experiments.sal_step import read_sal
-from experiments.surface_step import KIND as SURFACE_KIND
+from experiments.surface_plan import KIND as SURFACE_KIND
 from experiments.ud_step import UdReport, report_ud, stored_sal
 
 

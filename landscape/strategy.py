@@ -116,6 +116,8 @@ class PlaneEvaluator:
             for point in checks:
                 self.evaluator.move(self.plane.point(*point))
                 found.append(self.evaluator.model(inputs))
+            if found and isinstance(found[-1], Tensor) and found[-1].is_cuda:
+                torch.cuda.synchronize()
             seconds = (time.perf_counter() - start) / len(checks)
         if not isinstance(once, Tensor):
             return None, seconds

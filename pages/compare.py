@@ -11,7 +11,7 @@ from checkpoints import CheckpointError, Result
 from experiments import Experiment, SurfaceSpec, find_experiment
 from experiments.pictures import PLANE_NAMES, SurfacePicture, surface_picture
 from experiments.preview import partial_surfaces, preview_surface
-from experiments.surface_step import KIND
+from experiments.surface_plan import KIND
 from landscape import figures, figures_lines
 from landscape.figures import PathData
 from landscape.style import format_loss

@@ -9,7 +9,7 @@ import streamlit as st
 from checkpoints import CheckpointError
 from experiments import Experiment, Summary, jobs, list_experiments
 from experiments.pictures import surface_picture
-from experiments.surface_step import KIND
+from experiments.surface_plan import KIND
 from landscape import figures
 from landscape.style import format_ud
 from pages import parts

@@ -31,7 +31,7 @@ from experiments import (
 )
 from experiments.materials import dataset_of, network, sample
 from experiments.spec import SalSpec, SpecError
-from experiments.surface_step import surface_of
+from experiments.surface_plan import surface_of
 from landscape import Plane, coarse_surface
 
 
