@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -19,8 +20,9 @@ from landscape.program import INPUT, Program, Step, frontier, prepare_steps, run
 
 Batch = tuple[Tensor, Tensor]
 Loss = Callable[[Tensor, Tensor], Tensor]
-CHUNK = 128  # samples whose intermediate results fit a processor's cache
+LARGEST_CHUNK = 512  # samples that go through the network together
 GPU_CHUNK = 8192
+RESULT_BYTES = 10 << 20  # of the largest intermediate result, so that it stays in a processor's cache
 CACHE_BYTES = 1 << 30  # for results before the weight
 
 
@@ -102,6 +104,7 @@ class StagedObjective(Objective):
         with torch.no_grad():
             self._prepared = prepare_steps(self._still, self._tensors, self.last)
             self._fixed = prepare_steps([s for s in self._moving if name not in s.uses], self._tensors, self.last)
+        self._size: int | None = None
         self._kept: dict[tuple[int, int], dict[str, Any]] = {}
         self._room = CACHE_BYTES
 
@@ -142,7 +145,20 @@ class StagedObjective(Objective):
         inputs, targets = self.batches[number]
         if self.own_loss is not None or not self.classes:
             return len(targets)
-        return GPU_CHUNK if inputs.is_cuda else CHUNK
+        if self._size is None:
+            self._size = GPU_CHUNK if inputs.is_cuda else self._fitting_chunk(inputs)
+        return self._size
+
+    @torch.no_grad()
+    def _fitting_chunk(self, inputs: Tensor) -> int:
+        """As many samples as keep the largest result that moves within bounds."""
+        values: dict[str, Any] = {INPUT: inputs[:1]}
+        names = {step.result for step in (*self._still, *self._moving)}
+        prepared = self._prepared | self._fixed | prepare_steps(self._own, self._tensors, self.last)
+        run_steps([*self._still, *self._moving], values, prepared, names)
+        made = [values[step.result] for step in self._moving]
+        largest = max(v.numel() * v.element_size() for v in made if isinstance(v, Tensor))
+        return 1 << int(np.clip(np.log2(max(1, RESULT_BYTES // max(1, largest))), 5, np.log2(LARGEST_CHUNK)))
 
     def _starts(self, number: int) -> range:
         return range(0, len(self.batches[number][1]), self._chunk(number))

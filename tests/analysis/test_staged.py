@@ -30,7 +30,7 @@ def network(make):
 @pytest.mark.parametrize("make", [LeNet, ResNet])
 @pytest.mark.parametrize("room", [1 << 30, 0])
 def test_level_and_gradient_of_every_layer_are_the_models_own(make, room, monkeypatch):
-    monkeypatch.setattr(objectives, "CHUNK", 16)
+    monkeypatch.setattr(StagedObjective, "_fitting_chunk", lambda self, inputs: 16)
     monkeypatch.setattr(objectives, "CACHE_BYTES", room)
     model, batches = network(make)
     plain, program = Objective(model.double(), [(x.double(), t) for x, t in batches], None), trace(model)
