@@ -91,7 +91,14 @@ class StagedObjective(Objective):
     """
 
     def __init__(
-        self, model: nn.Module, batches: Sequence[Batch], loss: Loss | None, program: Program, name: str
+        self,
+        model: nn.Module,
+        batches: Sequence[Batch],
+        loss: Loss | None,
+        program: Program,
+        name: str,
+        *,
+        pieces: int | None = None,
     ) -> None:
         super().__init__(model, batches, loss)
         self.name, self.parameter = name, self.parameters[name]
@@ -104,7 +111,7 @@ class StagedObjective(Objective):
         with torch.no_grad():
             self._prepared = prepare_steps(self._still, self._tensors, self.last)
             self._fixed = prepare_steps([s for s in self._moving if name not in s.uses], self._tensors, self.last)
-        self._size: int | None = None
+        self._size = pieces
         self._kept: dict[tuple[int, int], dict[str, Any]] = {}
         self._room = CACHE_BYTES
 
@@ -112,10 +119,14 @@ class StagedObjective(Objective):
         total = correct = 0.0
         with torch.no_grad():
             for number, (_, targets) in enumerate(self.batches):
-                outputs = torch.cat([self._forward(number, start) for start in self._starts(number)])
+                outputs = self.outputs(number)
                 total += float(self.loss(outputs, targets)) * len(targets)
                 correct += self._correct(outputs, targets)
         return self._level(total, correct, self.samples)
+
+    def outputs(self, number: int) -> Tensor:
+        """The network's outputs for one batch."""
+        return torch.cat([self._forward(number, start) for start in self._starts(number)])
 
     def gradient(self, number: int, parameter: Tensor) -> tuple[Level, Tensor]:
         targets = self.batches[number][1]

@@ -258,13 +258,17 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     bench = Bench(arguments.device, arguments.repeats, arguments.quick)
+    wanted = [part for part in arguments.only.split(",") if part]
     parts = {"surfaces": surfaces, "resnet18": resnet18, "sal": sal, "pca": pca}
+    if unknown := set(wanted) - set(parts):
+        parser.error(f"there is no part {', '.join(sorted(unknown))}; choose from {', '.join(parts)}")
     for name, part in parts.items():
-        if not arguments.only or name in arguments.only.split(","):
+        if not wanted or name in wanted:
             part(bench)
     about = machine(bench.device)
     arguments.out.mkdir(parents=True, exist_ok=True)
-    stem = arguments.out / bench.device.type
+    # What is not the whole comparison must not take its place.
+    stem = arguments.out / "-".join([bench.device.type, *wanted, *(["quick"] if arguments.quick else [])])
     rows = [asdict(row) | {"ratio": row.ratio} for row in bench.rows]
     stem.with_suffix(".json").write_text(json.dumps({"machine": about, "peak": bench.peak, "rows": rows}, indent=1))
     stem.with_suffix(".md").write_text(table(bench.rows, about, bench.peak))

@@ -6,7 +6,6 @@ in any order, and every engine gives the same results. A worker that dies costs 
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Protocol, TypeVar
 
+import joblib
 import torch
 
 from experiments.experiment import ExperimentError
@@ -45,7 +45,7 @@ class Where:
             return Cluster(self.cluster)
         jobs = self.jobs
         if jobs is None:
-            jobs = (os.cpu_count() or 1) if seconds > WORTH_PROCESSES else 1
+            jobs = joblib.cpu_count() if seconds > WORTH_PROCESSES else 1
         if jobs < 1:
             raise ExperimentError(f"--jobs must be 1 or more, not {jobs}.")
         return Here() if jobs == 1 else Processes(jobs)
@@ -98,7 +98,7 @@ class Cluster:
             dask: Any = import_module("distributed")
         except ImportError:
             raise ExperimentError(
-                "Working on a cluster needs Dask; install it with: pip install 'unlearnscape[cluster]'"
+                "Working on a cluster needs Dask; install it with: pip install -e '.[cluster]'"
             ) from None
         try:
             client = dask.Client(self.address, timeout="5s", set_as_default=False)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
+
+import torch
 
 from checkpoints import CheckpointError, Result, read_result
 from experiments.engine import one_thread
@@ -31,11 +32,12 @@ def preview_surface(experiment: Experiment, options: SurfaceSpec, runs: Sequence
     scalars = sum(len(run) * size for run, size in zip(opened, sizes, strict=True))
     if options.plane == "hessian" or scalars > LARGEST or max(sizes, default=0) > LARGEST_MODEL:
         return None
-    few = min(SAMPLES, options.samples) if options.samples else SAMPLES
-    prepared = prepare_surface(experiment, replace(options, samples=few), runs=runs)
+    prepared = prepare_surface(experiment, options, runs=runs)
     with one_thread():
         alphas, betas = prepared.grid(min(SIDE, options.grid))
-        surface = evaluate_surface(prepared.model, prepared.plane, prepared.measured_on.batches, alphas, betas)
+        inputs, targets = (torch.cat(parts) for parts in zip(*prepared.measured_on.batches, strict=True))
+        few = torch.linspace(0, len(targets) - 1, min(SAMPLES, len(targets))).round().long()
+        surface = evaluate_surface(prepared.model, prepared.plane, [(inputs[few], targets[few])], alphas, betas)
     arrays = surface_arrays(surface)
     for name, run in prepared.runs.items():
         arrays |= path_arrays(name, run, *prepared.projected[name])
@@ -48,6 +50,8 @@ def partial_surfaces(experiment: Experiment) -> list[Result]:
     files = sorted(folder.glob("*.partial.h5"), key=_modified, reverse=True) if folder.is_dir() else []
     found = []
     for path in files:
+        if path.with_name(path.name.replace(".partial.h5", ".h5")).is_file():
+            continue  # finished by another process
         try:
             saved = read_result(path, kind=PARTIAL_KIND)
         except CheckpointError:

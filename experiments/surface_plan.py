@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from checkpoints import Result, Run
+from experiments.engine import one_thread
 from experiments.experiment import Experiment, ExperimentError, versions
 from experiments.materials import Sample, dataset_of, network_for_run, sample
 from experiments.spec import SurfaceSpec, content_key
@@ -92,7 +93,8 @@ class Prepared:
     @cached_property
     def plane(self) -> Plane:
         """The plane as its file will hold it (float32), so that what is stored is what was evaluated."""
-        plane = _build_plane(self.request, self.runs, self.model, self.measured_on)
+        with one_thread():
+            plane = _build_plane(self.request, self.runs, self.model, self.measured_on)
         return Plane(
             plane.origin.astype(np.float32).astype(np.float64),
             plane.axes.astype(np.float32).astype(np.float64),

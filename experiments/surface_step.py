@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -127,6 +128,7 @@ class _Computation:
             if self._partial_path.exists() or not surface.evaluated.all():
                 self._save(surface)
             file.unlink(missing_ok=True)
+        surface = replace(surface, strategy=str(worker.measurer.strategy))
         if options.precision:
             worst = precision_error(surface, prepared.model, plane, prepared.measured_on.batches)
             surface = replace(surface, precision_error=worst)
@@ -138,7 +140,7 @@ class _Computation:
 
     @property
     def _work_path(self) -> Path:
-        return self.prepared.target.with_suffix(".work.h5")
+        return self.prepared.target.with_suffix(f".{os.getpid()}.work.h5")  # another process may do the same
 
     def _begin(self, alphas: NDArray[Any], betas: NDArray[Any]) -> tuple[Surface, str]:
         """What an earlier computation left, with its strategy; or nothing, and any strategy."""

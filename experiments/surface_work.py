@@ -18,7 +18,7 @@ from experiments.engine import Engine
 from experiments.experiment import Experiment
 from experiments.materials import Sample, dataset_of, network_for_run, same_data, sample
 from experiments.spec import SurfaceSpec
-from landscape import Plane, PlaneEvaluator, Strategy
+from landscape import Plane, PlaneEvaluator, Strategy, check_points
 from landscape.evaluation import Evaluator
 
 KIND = "surface-work"
@@ -56,13 +56,13 @@ class SurfaceWorker:
             batches = [(x.to(kind) if x.is_floating_point() else x, y) for x, y in batches]
         self.alphas, self.betas = alphas, betas
         self.evaluator = Evaluator(model.eval(), batches, None)
-        if strategy == "auto":
-            a, b = alphas, betas
-            checks = [(a[0], b[-1]), (a[len(a) // 2], b[len(b) // 2]), (a[-1], b[0])]
-            with self.evaluator.borrowed(model):
-                self.measurer = PlaneEvaluator(self.evaluator, plane, checks, len(a) * len(b))
-        else:
-            self.measurer = PlaneEvaluator.with_strategy(self.evaluator, plane, Strategy.parse(strategy))
+        checks = check_points(alphas, betas)
+        with self.evaluator.borrowed(model):
+            if strategy == "auto":
+                self.measurer = PlaneEvaluator(self.evaluator, plane, checks, len(alphas) * len(betas))
+            else:
+                wanted = Strategy.parse(strategy)
+                self.measurer = PlaneEvaluator.with_strategy(self.evaluator, plane, wanted, checks)
 
     def measure(self, indices: Iterable[int]) -> Table:
         """Mean loss, accuracy and standard error [P, 3]."""

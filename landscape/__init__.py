@@ -9,7 +9,15 @@ from landscape.parameters import Block, BlockSelection, ParameterLayout, model_b
 from landscape.planes import Plane, parameter_plane, pca_plane, random_plane, three_point_plane
 from landscape.refinement import coarse_surface
 from landscape.strategy import PlaneEvaluator
-from landscape.surface import Surface, complete_surface, empty_surface, evaluate_surface, path_box, precision_error
+from landscape.surface import (
+    Surface,
+    check_points,
+    complete_surface,
+    empty_surface,
+    evaluate_surface,
+    path_box,
+    precision_error,
+)
 
 __all__ = [
     "Block",
@@ -23,6 +31,7 @@ __all__ = [
     "Strategy",
     "Surface",
     "Trace",
+    "check_points",
     "coarse_surface",
     "complete_surface",
     "empty_surface",

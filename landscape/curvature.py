@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse.linalg import ArpackNoConvergence, eigsh
+from scipy.sparse.linalg import ArpackError, eigsh
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -73,15 +73,20 @@ def hessian_eigenpairs(
         if not 1 <= k < hessian.size:
             raise ValueError(f"k must be between 1 and {hessian.size - 1}, one less than the parameters; it is {k}.")
         start = np.random.default_rng(seed).standard_normal(hessian.size)
-        if not np.isfinite(hessian.times(start)).all():
+        first = hessian.times(start)
+        if not np.isfinite(first).all():
             raise ValueError("The Hessian is not finite at these weights; choose another checkpoint.")
+        if not first.any():
+            raise ValueError(
+                "The Hessian is zero at these weights (every loss is saturated); choose another checkpoint."
+            )
         if hessian.size <= 2 * k + 2:  # too small for Lanczos
             dense = np.stack([hessian.times(unit) for unit in np.eye(hessian.size)])
             values, vectors = np.linalg.eigh((dense + dense.T) / 2)
         else:
             try:
                 values, vectors = eigsh(hessian.operator, k=k, which="LA", v0=start, tol=tolerance)
-            except ArpackNoConvergence:
+            except ArpackError:
                 raise ValueError(
                     f"The {k} largest eigenvalues did not converge; ask for fewer or for a larger tolerance."
                 ) from None
@@ -140,8 +145,8 @@ class _Hessian:
         self._borrowed = evaluator.borrowed(model)
         self._model = model
         trainable = dict(model.named_parameters())
-        chosen = set(self._kept.tolist())
-        names = [n for n, where in layout.slices.items() if where.start in chosen]
+        starts = {n: where.start for n, where in layout.slices.items()}
+        names = [n for n, inside in zip(starts, np.isin(list(starts.values()), self._kept), strict=True) if inside]
         self.size = int(self._kept.size)
         self._parts = (model, _MeanLoss(loss), [trainable[n] for n in names], evaluator.batches)
 

@@ -14,13 +14,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from landscape.parameters import ParameterLayout
-from landscape.program import INPUT, Program, agrees, prepare_steps, run_steps
+from landscape.program import INPUT, Program, agrees, prepare_steps, run_steps, uneven
 from landscape.tracing import trace
 
 Batches = Iterable[tuple[Tensor, Tensor]]
 Loss = Callable[[Tensor, Tensor], Tensor]
 CHUNK = 128  # samples whose intermediate results fit a processor's cache
-CHECKED = 24
+CHECKED = 23
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,7 +129,7 @@ class Evaluator:
             if self._traced:
                 self._traced, self._program = False, self._checked_program()
             for inputs, targets in self.batches:
-                outputs = self.model(inputs) if self._program is None else self._through(self._program, inputs, CHUNK)
+                outputs = self._outputs(inputs)
                 if self.loss is not None:
                     total += float(self.loss(outputs, targets)) * len(targets)
                 else:
@@ -147,14 +147,25 @@ class Evaluator:
         error = float(np.sqrt(spread / (n - 1))) if n > 1 else float("nan")
         return mean, correct / n if self.classes else float("nan"), error
 
+    def _outputs(self, inputs: Any) -> Tensor:
+        """The network's outputs, by its program while that works."""
+        if self._program is not None:
+            try:
+                return self._through(self._program, inputs, CHUNK)
+            except RuntimeError:  # a piece of another size than any that was checked, say
+                self._program = None
+        outputs: Tensor = self.model(inputs)
+        return outputs
+
     def _checked_program(self) -> Program | None:
         inputs = self.batches[0][0]
-        program = trace(self.model) if isinstance(inputs, Tensor) else None
+        cut = all(isinstance(x, Tensor) and len(x) == len(t) for x, t in self.batches)
+        program = trace(self.model) if cut and len(inputs) >= 3 else None
         if program is None:
             return None
         try:
             few = inputs[:CHECKED]
-            found = self._through(program, few, -(-len(few) // 3))
+            found = self._through(program, few, uneven(len(few)))
         except Exception:  # whatever the program stumbles over, the model itself still runs
             return None
         return program if agrees(self.model(few), found, tolerance=3e-5) else None

@@ -8,7 +8,7 @@ or for several points at once (:func:`torch.func.vmap`).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -118,7 +118,7 @@ class PlaneKernel:
         self._needed = self._needed_tensors()
         self._reads = frontier(self.still, self.moving, program.output) if self.moving else {program.output}
         self._cached: list[list[_Piece]] | None = None
-        self._cacheable = True
+        self._room = CACHE_BYTES  # negative once the pieces turned out not to fit
 
     def measure(self, alphas: NDArray[np.float64], betas: NDArray[np.float64]) -> NDArray[np.float64]:
         """Mean loss, accuracy and standard error [P, 3] at P points."""
@@ -150,8 +150,7 @@ class PlaneKernel:
     def _group(self, alphas: NDArray[np.float64], betas: NDArray[np.float64]) -> NDArray[np.float64]:
         tensors = self._weights(alphas, betas)
         sums = Sums.zero(len(alphas))
-        for pieces in self._pieces():
-            targets = torch.cat([piece.targets for piece in pieces])
+        for (_, targets), pieces in zip(self.batches, self._pieces(), strict=True):
             whole: list[list[Tensor]] = [[] for _ in alphas]
             for piece in pieces:
                 for at, outputs in self._pass(piece, alphas, betas, tensors):
@@ -229,25 +228,29 @@ class PlaneKernel:
         out: Tensor = run_steps(self._rest, values, prepared, {self.program.output})[self.program.output]
         return out
 
-    def _pieces(self) -> Iterator[list[_Piece]]:
-        """The data batch by batch, in pieces; kept where there is room for all of them."""
+    def _pieces(self) -> Iterator[Iterable[_Piece]]:
+        """The data batch by batch, in pieces that are made when they are wanted, and kept where all have room."""
         if self._cached is not None:
             yield from self._cached
             return
         kept: list[list[_Piece]] = []
-        held = 0
         for inputs, targets in self.batches:
-            pieces = []
-            for start in range(0, len(targets), self.strategy.chunk):
-                span = slice(start, start + self.strategy.chunk)
-                pieces.append(self._piece(inputs[span], targets[span]))
-            if self._cacheable:
-                held += sum(_bytes(piece) for piece in pieces)
-                self._cacheable = held <= CACHE_BYTES
-                kept = [*kept, pieces] if self._cacheable else []
-            yield pieces
-        if self._cacheable:
+            kept.append([])
+            yield self._made(inputs, targets, kept)
+        if self._room >= 0:
             self._cached = kept
+
+    def _made(self, inputs: Tensor, targets: Tensor, kept: list[list[_Piece]]) -> Iterator[_Piece]:
+        for start in range(0, len(targets), self.strategy.chunk):
+            span = slice(start, start + self.strategy.chunk)
+            piece = self._piece(inputs[span], targets[span])
+            if self._room >= 0:
+                self._room -= _bytes(piece)
+                kept[-1].append(piece)
+            if self._room < 0:
+                for pieces in kept:
+                    pieces.clear()
+            yield piece
 
     def _piece(self, inputs: Tensor, targets: Tensor) -> _Piece:
         if self.strategy.channels_last and inputs.dim() == 4:

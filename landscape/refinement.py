@@ -70,13 +70,14 @@ def coarse_surface(surface: Surface) -> Surface | None:
     return None
 
 
-def refine(surface: Surface, evaluate: Callable[[Indices], None], tolerance: float) -> float:
+def refine(surface: Surface, evaluate: Callable[[Indices], None], tolerance: float) -> float | None:
     """Evaluate points until the others can be interpolated, interpolate them, and return the error to expect.
 
     A cubic radial basis interpolant is fitted to what is known, and doubted by how far a stiffer one (a thin plate)
     is from it. Each round evaluates the points in most doubt and those farthest from everything known, and compares.
-    It ends when the doubt is within the tolerance everywhere and every prediction of the last two rounds was. The
-    error returned is the larger of the two, in units of the loss. Around non-finite losses everything is evaluated.
+    It ends when the doubt is within half the tolerance everywhere and every prediction of the last two rounds was
+    within it. The error returned is an estimate, the larger of the two, in units of the loss; None when nothing was
+    left to interpolate. Around non-finite losses everything is evaluated.
     """
     shape = surface.loss.shape
     start = np.zeros(shape, bool)
@@ -87,7 +88,7 @@ def refine(surface: Surface, evaluate: Callable[[Indices], None], tolerance: flo
         _surround_non_finite(surface, evaluate)
         missing = np.flatnonzero(~surface.evaluated)
         if missing.size == 0:
-            return 0.0
+            return None
         known = np.flatnonzero(surface.evaluated & np.isfinite(surface.loss))
         if known.size < 4:  # nothing to interpolate from
             evaluate(missing)
@@ -96,8 +97,8 @@ def refine(surface: Surface, evaluate: Callable[[Indices], None], tolerance: flo
         predicted = _interpolate(shape, known, values, missing, "cubic")
         doubt = np.abs(predicted - _interpolate(shape, known, values, missing, "thin_plate_spline"))
         allowed = tolerance * float(np.ptp(values))
-        if good >= 2 and doubt.max() <= allowed:
-            surface.loss.flat[missing] = predicted
+        if good >= 2 and doubt.max() <= allowed / 2:
+            surface.loss.flat[missing] = np.maximum(predicted, values.min())  # nothing below what was met
             _interpolate_rest(surface, known, missing)
             return max(met, float(doubt.max()))
         chosen = _doubtful(shape, known, missing, doubt)

@@ -48,6 +48,7 @@ def add_class_scores(sums: Sums, at: slice, scores: Tensor, labels: Tensor) -> N
     """
     if scores.dtype in (torch.bfloat16, torch.float16):
         scores = scores.float()
+    labels = labels.long()
     where = labels.expand(scores.shape[0], 1, -1)
     wanted = scores.gather(1, where)
     if scores.shape[1] == 1:

@@ -16,14 +16,14 @@ from torch import Tensor
 
 from landscape.kernel import PlaneKernel, Strategy
 from landscape.planes import Plane
-from landscape.program import Program, agrees
+from landscape.program import Program, agrees, uneven
 from landscape.tracing import trace
 
 if TYPE_CHECKING:
     from landscape.evaluation import Evaluator
 
 PLAIN = Strategy()
-CHECKED_SAMPLES = 48
+CHECKED_SAMPLES = 47
 # Rounding that rewriting a network may cause, relative to its largest output.
 TOLERANCES = {torch.float64: 1e-10, torch.float32: 3e-5, torch.float16: 2e-2, torch.bfloat16: 1e-1}
 Point = tuple[float, float]
@@ -45,13 +45,24 @@ class PlaneEvaluator:
         self._choose(checks, points)
 
     @classmethod
-    def with_strategy(cls, evaluator: Evaluator, plane: Plane, strategy: Strategy) -> PlaneEvaluator:
-        """Evaluate in a given way, such as the one that another process chose; plain where it does not work here."""
+    def with_strategy(
+        cls, evaluator: Evaluator, plane: Plane, strategy: Strategy, checks: Sequence[Point] = ()
+    ) -> PlaneEvaluator:
+        """Evaluate in a given way, such as the one that another process chose; plain where it does not work here.
+
+        With ``checks``, the way must agree with the model itself at these points; without, whoever chose it checked.
+        """
         made = cls.__new__(cls)
         made.evaluator, made.plane, made.strategy, made._kernel = evaluator, plane, strategy, None
         made.seconds = 0.0
-        program = trace(evaluator.model) if strategy.name != "plain" else None
-        if program is not None:
+        few = made._first_samples()
+        expected, seconds = made._plain_outputs(checks, few) if checks else (None, 0.0)
+        made.seconds = seconds * evaluator.samples / max(1, few)
+        program = trace(evaluator.model) if strategy.name != "plain" and made._can_be_cut() else None
+        agrees_here = not checks or (
+            program is not None and expected is not None and made._agrees(program, strategy, checks, expected, few)
+        )
+        if program is not None and agrees_here:
             made._kernel = made._make(program, strategy)
         else:
             made.strategy = PLAIN
@@ -63,9 +74,10 @@ class PlaneEvaluator:
             try:
                 return self._kernel.measure(alphas, betas)
             except (RuntimeError, MemoryError) as error:
-                if not _out_of_memory(error):
-                    raise
-                self._shrink()
+                if _out_of_memory(error):
+                    self._shrink()
+                else:  # a piece of another size than any that was checked, say: the model itself knows what to do
+                    self.strategy, self._kernel = PLAIN, None
         pairs = zip(alphas, betas, strict=True)
         return np.array([self.evaluator.at(self.plane.point(a, b)) for a, b in pairs]).reshape(-1, 3)
 
@@ -85,14 +97,14 @@ class PlaneEvaluator:
         return PlaneKernel(program, self.evaluator.model, self.plane, batches, self.evaluator.loss, strategy)
 
     def _choose(self, checks: Sequence[Point], points: int) -> None:
-        program = trace(self.evaluator.model) if self._can_be_cut() else None
-        if program is None:
+        if not self._can_be_cut():
             return
-        samples = min(CHECKED_SAMPLES, self.evaluator.samples)
+        samples = self._first_samples()
         expected, seconds = self._plain_outputs(checks, samples)
-        if expected is None:
-            return
         self.seconds = seconds * self.evaluator.samples / samples
+        program = trace(self.evaluator.model) if expected is not None else None
+        if program is None or expected is None:
+            return
         work = self.seconds * points
         candidates = self._candidates(program)
         if work > 0.5:
@@ -102,8 +114,14 @@ class PlaneEvaluator:
                 self.strategy, self._kernel = strategy, self._make(program, strategy)
                 return
 
+    def _first_samples(self) -> int:
+        """Samples of the first batch that are looked at to check and to time."""
+        return min(CHECKED_SAMPLES, len(self.evaluator.batches[0][1]))
+
     def _can_be_cut(self) -> bool:
-        return all(isinstance(x, Tensor) and len(x) == len(t) for x, t in self.evaluator.batches)
+        """Whether data are tensors with one target each, and the first batch shows whether samples stay apart."""
+        whole = all(isinstance(x, Tensor) and len(x) == len(t) for x, t in self.evaluator.batches)
+        return whole and len(self.evaluator.batches[0][1]) >= 3
 
     def _plain_outputs(self, checks: Sequence[Point], samples: int) -> tuple[list[Tensor] | None, float]:
         """The model's own outputs for the first samples at each check, and seconds per point."""
@@ -135,9 +153,9 @@ class PlaneEvaluator:
     def _agrees(
         self, program: Program, strategy: Strategy, checks: Sequence[Point], expected: Sequence[Tensor], samples: int
     ) -> bool:
-        """Whether a strategy gives the model's outputs, also where it cuts the batch in pieces."""
-        small = replace(strategy, chunk=max(1, min(strategy.chunk, -(-samples // 3))))
-        kernel_samples = len(expected[0])
+        """Whether a strategy gives the model's outputs, also where it cuts the batch in pieces, one of them single."""
+        small = replace(strategy, chunk=min(strategy.chunk, uneven(samples)))
+        kernel_samples = samples
         try:
             kernel = self._make(program, small, kernel_samples)
             for outputs, (a, b) in zip(expected, checks, strict=True):

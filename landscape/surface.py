@@ -106,7 +106,6 @@ def evaluate_surface(
     with evaluator.borrowed(model):
         points = len(a) * len(b) // (1 if tolerance is None else FEWER_POINTS)
         measure, used = _measurer(evaluator, plane, a, b, norm_stats, strategy, points)
-        surface = replace(surface, strategy=str(used))
 
         def run(work: Iterable[Indices]) -> Iterator[tuple[Indices, NDArray[np.float64]]]:
             for group in work:
@@ -114,6 +113,7 @@ def evaluate_surface(
                 yield group, measure(a[i], b[j])
 
         surface = complete_surface(surface, plane.size, run, tolerance=tolerance, on_group=on_group)
+        surface = replace(surface, strategy=str(used()))
     if precision is not None:
         error = precision_error(surface, given[0], plane, given[1], loss=loss, norm_stats=norm_stats)
         surface = replace(surface, precision_error=error)
@@ -176,22 +176,27 @@ def _measurer(
     norm_stats: str,
     strategy: str | Strategy,
     points: int,
-) -> tuple[Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.float64]], Strategy]:
-    """What gives [P, 3] for P points, and the strategy it follows."""
+) -> tuple[Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.float64]], Callable[[], Strategy]]:
+    """What gives [P, 3] for P points, and what tells the strategy it followed."""
     if norm_stats == "recalibrated":
 
         def recalibrated(alphas: NDArray[np.float64], betas: NDArray[np.float64]) -> NDArray[np.float64]:
             pairs = zip(alphas, betas, strict=True)
             return np.array([_recalibrated(evaluator, plane.point(x, y)) for x, y in pairs]).reshape(-1, 3)
 
-        return recalibrated, Strategy()
+        return recalibrated, Strategy
+    checks = check_points(a, b)
     if strategy == "auto":
-        checks = [(a[0], b[-1]), (a[len(a) // 2], b[len(b) // 2]), (a[-1], b[0])]
         chosen = PlaneEvaluator(evaluator, plane, checks, points)
     else:
         wanted = strategy if isinstance(strategy, Strategy) else Strategy.parse(strategy)
-        chosen = PlaneEvaluator.with_strategy(evaluator, plane, wanted)
-    return chosen.measure, chosen.strategy
+        chosen = PlaneEvaluator.with_strategy(evaluator, plane, wanted, checks)
+    return chosen.measure, lambda: chosen.strategy
+
+
+def check_points(a: NDArray[np.float64], b: NDArray[np.float64]) -> list[tuple[float, float]]:
+    """Points of a grid at which ways of evaluating it are compared: two corners and the middle."""
+    return [(a[0], b[-1]), (a[len(a) // 2], b[len(b) // 2]), (a[-1], b[0])]
 
 
 def precision_error(

@@ -51,14 +51,15 @@ def trace(model: nn.Module) -> Program | None:
     """The program of a model in evaluation mode, or None where it cannot be written as one. The model is untouched."""
     if any(m.training or _hooked(m) for m in model.modules()):
         return None
-    before = set(vars(model))
+    before = [(module, dict(vars(module))) for module in model.modules()]
     try:
         return _Lowering(model, fx.Tracer().trace(model)).program()
     except Exception:  # a tracer meets every kind of Python; whatever it stumbles over, the model itself still runs
         return None
     finally:
-        for name in set(vars(model)) - before:  # tensors that the tracer hung on the model
-            delattr(model, name)
+        for module, attributes in before:  # tracing hangs tensors on the model, and runs what it assigns
+            vars(module).clear()
+            vars(module).update(attributes)
 
 
 class _Lowering:

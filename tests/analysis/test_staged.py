@@ -98,6 +98,28 @@ def test_networks_without_a_faithful_program_are_searched_plainly(make):
     assert all(math.isfinite(block.sal) for block in found)
 
 
+def test_samples_that_depend_on_each_other_are_searched_plainly():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 3))
+
+    class Joined(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = model
+
+        def forward(self, x):
+            h = self.net(x)
+            return 40 * h / h.abs().max()
+
+    joined = Joined()
+    x = torch.randn(600, 6)
+    with torch.no_grad():
+        y = joined(x).argmax(1)
+    objective = Objective(joined.eval(), [(x, y)], None)
+    faster = sal_module._Faster(objective, objective.evaluate())
+    assert not isinstance(faster.objective("net.2.weight"), StagedObjective)
+
+
 def test_a_program_that_errs_is_not_used(monkeypatch):
     model, batches = network(LeNet)
     wanted = [b.sal for b in sharpness_aware_learnability(model, batches, steps=2)]

@@ -230,6 +230,69 @@ def test_strange_networks_fall_back(name):
     assert evaluate_surface(model, random_plane(model, seed=1), batches, GRID, GRID).strategy == "plain"
 
 
+def squeezed(self, x):
+    return self.b(self.a(x).unsqueeze(-1).squeeze())
+
+
+def test_a_last_piece_of_one_sample_is_no_trap():
+    torch.manual_seed(0)
+    model, x, y = Net(squeezed, **parts()), torch.randn(129, 12), torch.randint(0, 4, (129,))
+    plane = random_plane(model, seed=1)
+    wanted = evaluate_surface(model, plane, [(x, y)], GRID, GRID, strategy="plain")
+    for way in ("auto", "steps, 128 samples, affine"):
+        np.testing.assert_allclose(evaluate_surface(model, plane, [(x, y)], GRID, GRID, strategy=way).loss, wanted.loss)
+    states = [copy.deepcopy(model.state_dict())]
+    assert np.isfinite(evaluate_states(model, states, [(x, y)]).loss).all()
+    evaluator = Evaluator(model, [(x, y)], None)
+    with evaluator.borrowed(model):
+        trusting = PlaneEvaluator.with_strategy(evaluator, plane, Strategy("steps", 128, False, 1, True))
+        table = trusting.measure(GRID, GRID)
+    assert trusting.strategy == Strategy()
+    np.testing.assert_allclose(table[:, 0], np.diag(wanted.loss), rtol=1e-6)
+
+
+@pytest.mark.parametrize("first", [1, 2, 10])
+def test_samples_that_depend_on_each_other_are_noticed_whatever_the_batches(first):
+    torch.manual_seed(0)
+    model = Net(lambda self, x: self.b(torch.relu(self.a(x - x.mean(0)))), **parts())
+    x, y = torch.randn(300, 12), torch.randint(0, 4, (300,))
+    batches = [(x[:first], y[:first]), (x[first:], y[first:])]
+    plane = random_plane(model, seed=1)
+    found = evaluate_surface(model, plane, batches, GRID, GRID)
+    assert found.strategy == "plain"
+    same(found, evaluate_surface(model, plane, batches, GRID, GRID, strategy="plain"))
+
+
+def test_small_label_types_and_wrong_labels():
+    model, batches = case("batch norm")
+    plane = random_plane(model, seed=1)
+    small = [(x, y.to(torch.uint8)) for x, y in batches]
+    same(evaluate_surface(model, plane, small, GRID, GRID), evaluate_surface(model, plane, batches, GRID, GRID))
+    wrong = [(x, torch.full_like(y, 7)) for x, y in batches]
+    for way in ("auto", "plain", "steps, 16 samples, affine"):
+        with pytest.raises(ValueError, match="label 7 does not fit"):
+            evaluate_surface(model, plane, wrong, GRID, GRID, strategy=way)
+
+
+def test_tracing_leaves_no_trace():
+    def remembering(self, x):
+        self.last = self.a(x)
+        return self.b(self.last)
+
+    model, batches = Net(remembering, **parts()), case("one layer")[1]
+    model.last = None
+    evaluate_surface(model, random_plane(model, seed=1), batches, GRID, GRID)
+    assert model.last is None or isinstance(model.last, torch.Tensor)
+
+
+def test_data_too_large_to_keep_are_made_anew(monkeypatch):
+    model, batches = case("conv, norm, relu, pool")
+    plane = random_plane(model, seed=1)
+    wanted = evaluate_surface(model, plane, batches, GRID, GRID, strategy="plain")
+    monkeypatch.setattr("landscape.kernel.CACHE_BYTES", 1000)
+    same(evaluate_surface(model, plane, batches, GRID, GRID, strategy="steps, 8 samples, affine"), wanted)
+
+
 def test_a_network_with_chance_in_it_is_told_of():
     torch.manual_seed(0)
     model, batches = Net(always_dropping, **parts()), case("one layer")[1]
@@ -448,6 +511,18 @@ def test_non_finite_losses_are_found_out_and_never_interpolated():
     assert np.isnan(whole.loss).any()
     np.testing.assert_array_equal(np.isnan(rough.loss), np.isnan(whole.loss))
     np.testing.assert_allclose(rough.loss, whole.loss, atol=0.01 * np.nanmax(whole.loss) * 2)
+
+
+def test_nothing_is_interpolated_below_what_was_met():
+    model, plane, batches, grid, _ = wavy(51)
+
+    def loss(outputs, targets):
+        a, b = outputs[0, 0].double(), outputs[1, 0].double()
+        return 0.01 + 1e4 * (a**2 + b**2) ** 2
+
+    rough = evaluate_surface(model, plane, batches, grid, grid, loss=loss, tolerance=0.01)
+    assert not rough.evaluated.all()
+    assert rough.loss.min() >= 0.01
 
 
 def test_wrong_tolerances():
