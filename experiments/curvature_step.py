@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from checkpoints import read_result, write_result
+from checkpoints import CheckpointError, read_result, write_result
 from experiments.engine import one_thread
 from experiments.experiment import Experiment, ExperimentError, versions
 from experiments.materials import dataset_of, network_for_run
@@ -19,6 +20,7 @@ from experiments.spec import SalSpec, content_key
 from landscape import hessian_eigenpairs, hessian_trace
 
 KIND = "curvature"
+PARTIAL_KIND = "curvature-partial"
 
 
 @dataclass(frozen=True)
@@ -70,24 +72,20 @@ def _of_run(experiment: Experiment, options: CurvatureOptions, name: str, progre
     model = network_for_run(experiment.spec, dataset_of(experiment.spec), run, name)
     last = len(run) - 1
     chosen = np.unique(np.append(np.arange(0, len(run), options.every), last)) if options.every else np.array([last])
-    progress.start(f"curvature of {name}", len(chosen))
-    values, residuals, traces = [], [], []
-    for i in chosen:
+    partial = target.with_suffix(".partial.h5")
+    values, residuals, traces = _measured_before(partial)
+    progress.start(f"curvature of {name}", len(chosen), len(values))
+    for i in chosen[len(values) :]:
         model.load_state_dict(run.state_dict(int(i)))
         with one_thread():
             pairs = hessian_eigenpairs(model, measured_on.batches, k=options.top, seed=options.seed)
             trace = hessian_trace(model, measured_on.batches, probes=options.probes, seed=options.seed)
         values.append(pairs.values)
         residuals.append(pairs.residuals)
-        traces.append((trace.value, trace.standard_error))
+        traces.append(np.array([trace.value, trace.standard_error]))
+        write_result(partial, kind=PARTIAL_KIND, header={}, arrays=_stacked(values, residuals, traces))
         progress.advance()
-    arrays = {
-        "steps": run.steps[chosen],
-        "epochs": run.epochs[chosen],
-        "eigenvalues": np.stack(values),
-        "residuals": np.stack(residuals),
-        "trace": np.array(traces),
-    }
+    arrays = {"steps": run.steps[chosen], "epochs": run.epochs[chosen], **_stacked(values, residuals, traces)}
     header = {
         "options": asdict(options),
         "run": name,
@@ -97,7 +95,21 @@ def _of_run(experiment: Experiment, options: CurvatureOptions, name: str, progre
         "versions": versions(),
     }
     write_result(target, kind=KIND, header=header, arrays=arrays)
+    partial.unlink(missing_ok=True)
     return target
+
+
+def _stacked(*columns: list[NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    return {name: np.stack(rows) for name, rows in zip(("eigenvalues", "residuals", "trace"), columns, strict=True)}
+
+
+def _measured_before(partial: Path) -> tuple[list[NDArray[Any]], list[NDArray[Any]], list[NDArray[Any]]]:
+    """Eigenvalues, residuals and traces of the first checkpoints, where an earlier computation was stopped."""
+    try:
+        arrays = read_result(partial, kind=PARTIAL_KIND).arrays
+    except CheckpointError:
+        return [], [], []
+    return list(arrays["eigenvalues"]), list(arrays["residuals"]), list(arrays["trace"])
 
 
 def describe_curvature(path: Path) -> dict[str, Any]:

@@ -212,6 +212,9 @@ def test_curvature_and_the_plane_along_it(tmp_path):
     assert row["trace_standard_error"] > 0
     assert "top eigenvalues" in call("curvature", "toy", "--top", 3, "--probes", 5).output
     assert call("surface", "toy", "--plane", "hessian").exit_code == 0
+    several = json.loads(call("curvature", "toy", "--probes", 2, "--every", 1, "--json").stdout)
+    assert len(several[0]["rows"]) == 2  # the run has a first and a last checkpoint
+    assert not list((tmp_path / "toy" / "curvature").glob("*.partial.h5"))
     assert "--top must be 1 or more" in refusal("curvature", "toy", "--top", 0)
 
 
