@@ -92,8 +92,12 @@ def test_hostile_links_fall_back_to_a_valid_view(server: Server, page: Page):
 
 def test_a_missing_result_is_computed_on_request(server: Server, page: Page):
     open_page(page, server.url + "/compare?exp=toy-ops&plane=Three+points")
+    page.wait_for_selector("text=First look", timeout=20_000)
+    assert colours(page) > 1000
     page.get_by_role("button", name="Compute it now").click()
-    page.wait_for_selector(".gl-container canvas", timeout=60_000)
+    page.wait_for_selector("text=Off the plane", timeout=60_000)
+    settle(page)
+    assert page.get_by_text("First look").count() == 0
     assert colours(page) > 1000
     assert (server.home / "toy-ops" / "surfaces").is_dir(), "the shipped experiment is copied, not changed"
 

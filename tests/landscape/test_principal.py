@@ -92,7 +92,8 @@ def test_a_damaged_checkpoint_is_noticed(runs):
 
 def test_memory_does_not_grow_with_checkpoints_times_parameters(tmp_path):
     script = """
-import resource, sys
+import sys
+from benchmarks.big_pca import peak_memory
 from benchmarks.synthetic import write_random_walk
 from checkpoints import open_run
 from landscape import pca_plane
@@ -104,9 +105,9 @@ for k, path in enumerate(paths):
     write_random_walk(Path(path), parameters=1_000_000, checkpoints=60, seed=k)
 runs = [open_run(path) for path in paths]
 pca_plane([open_run(paths[0])])
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = peak_memory()
 pca_plane(runs)
-print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+print((peak_memory() - before) / 2**20)
 """
     done = subprocess.run(
         [sys.executable, "-c", script, str(tmp_path)], cwd=ROOT, capture_output=True, text=True, check=True
