@@ -187,7 +187,7 @@ def surface(
         given["parameters"] = _indices(parameters)
         given["plane"] = given.get("plane") or "parameters"
     options = _replace(experiment.spec.surface, given)
-    names = [name.strip() for name in runs.split(",")] if runs else None
+    names = _names(runs)
     with _progress() as progress:
         path = compute_surface(
             experiment, options, runs=names, progress=progress, download=download, where=Where(jobs, cluster)
@@ -210,7 +210,7 @@ def sal(exp: str, runs: str | None, jobs: int | None, cluster: str | None, downl
     from experiments import Where, compute_sal
 
     experiment = _open_for_writing(exp)
-    names = [name.strip() for name in runs.split(",")] if runs else None
+    names = _names(runs)
     with _progress() as progress:
         paths = compute_sal(
             experiment,
@@ -242,7 +242,7 @@ def curvature(exp: str, runs: str | None, download: bool, as_json: bool, **given
     from experiments import CurvatureOptions, compute_curvature, curvature_text, describe_curvature
 
     experiment = _open_for_writing(exp)
-    names = [name.strip() for name in runs.split(",")] if runs else None
+    names = _names(runs)
     with _progress() as progress:
         paths = compute_curvature(
             experiment, CurvatureOptions(**given), runs=names, progress=progress, download=download
@@ -415,6 +415,11 @@ def _train(experiment: Any, progress: Any, live: bool, download: bool) -> None:
 
 def _replace(options: Any, given: dict[str, Any]) -> Any:
     return dataclasses.replace(options, **{key: value for key, value in given.items() if value is not None})
+
+
+def _names(runs: str | None) -> list[str] | None:
+    """The runs that were named, or None for all."""
+    return [name.strip() for name in runs.split(",")] if runs else None
 
 
 def _indices(text: str) -> tuple[int, ...]:

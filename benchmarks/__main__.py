@@ -60,13 +60,13 @@ class Bench:
         self.rows.append(row)
         print(f"{row.what:44} {row.ratio:8.1f}×  against {row.against:24} {row.difference:28} {row.limit}", flush=True)
 
-    def time(self, function: Callable[[], Any], repeats: int | None = None) -> tuple[float, Any]:
-        """Median seconds and the result."""
+    def time(self, function: Callable[..., Any], *given: Any, repeats: int = 0, **options: Any) -> tuple[float, Any]:
+        """Median seconds and the result of a call with these arguments."""
         seconds, result = [], None
         for _ in range(repeats or self.repeats):
             self.wait()
             start = time.perf_counter()
-            result = function()
+            result = function(*given, **options)
             self.wait()
             seconds.append(time.perf_counter() - start)
         return statistics.median(seconds), result
@@ -79,7 +79,7 @@ class Bench:
     def _peak(self) -> float:
         """Multiplications and additions per second of a large matrix product in float32."""
         a = torch.randn(2048, 2048, device=self.device)
-        return 2 * 2048**3 / self.time(lambda: a @ a, 5)[0]
+        return 2 * 2048**3 / self.time(torch.matmul, a, a, repeats=5)[0]
 
     def share(self, flops: float, seconds: float) -> str:
         """How much of that peak a computation reached, counted as the plain version would do it."""
@@ -104,22 +104,22 @@ def surfaces(bench: Bench) -> None:
         plane, grid = random_plane(model, seed=0), np.linspace(-1, 1, side)
         what = f"surface {name} {side}×{side}, {len(x)} samples"
         work = flops_of(model, x) * side**2
-        seconds, found = bench.time(lambda: evaluate_surface(model, plane, [(x, y)], grid, grid))  # noqa: B023
+        seconds, found = bench.time(evaluate_surface, model, plane, [(x, y)], grid, grid)
         limit = f"{found.strategy}; {bench.share(work, seconds)}"
         scale = np.ptp(found.loss)
-        other, wanted = bench.time(lambda: plain.surface(model, plane, x, y, grid, grid), 1)  # noqa: B023
+        other, wanted = bench.time(plain.surface, model, plane, x, y, grid, grid, repeats=1)
         bench.add(what, "plain loop", seconds, other, _off(found.loss, wanted, scale), limit)
         if name != "linear" and bench.device.type == "cpu":
             try:
-                other, wanted = bench.time(lambda: others.loss_landscapes(model, plane, x, y, grid, grid), 1)  # noqa: B023
+                other, wanted = bench.time(others.loss_landscapes, model, plane, x, y, grid, grid, repeats=1)
                 bench.add(what, "loss-landscapes", seconds, other, _off(found.loss, wanted, scale), limit)
-                other, (wanted, at) = bench.time(lambda: others.loss_landscape_anim(model, plane, x, y, side - 1), 1)  # noqa: B023
-                mine, same = bench.time(lambda: evaluate_surface(model, plane, [(x, y)], at, at))  # noqa: B023
+                other, (wanted, at) = bench.time(others.loss_landscape_anim, model, plane, x, y, side - 1, repeats=1)
+                mine, same = bench.time(evaluate_surface, model, plane, [(x, y)], at, at)
                 bench.add(what, "loss-landscape-anim", mine, other, _off(same.loss, wanted, scale), limit)
             except ImportError as error:
                 print(f"{what}: {error}")
         if name == "lenet5":
-            few, rough = bench.time(lambda: evaluate_surface(model, plane, [(x, y)], grid, grid, tolerance=0.01))  # noqa: B023
+            few, rough = bench.time(evaluate_surface, model, plane, [(x, y)], grid, grid, tolerance=0.01)
             told = rough.interpolation_error / scale
             words = (
                 f"{_off(rough.loss, found.loss, scale)} of the range (told {told:.1e}), {rough.evaluated.sum()} points"
@@ -135,7 +135,7 @@ def resnet18(bench: Bench) -> None:
     work = flops_of(model, x) * 6
     chunks = {n: [(x[i : i + n], y[i : i + n]) for i in range(0, 256, n)] for n in (256, 64, 16)}
     plains = {
-        n: bench.time(lambda: evaluate_surface(model, plane, data, a, b, strategy="plain"), 1)  # noqa: B023
+        n: bench.time(evaluate_surface, model, plane, data, a, b, strategy="plain", repeats=1)
         for n, data in chunks.items()
     }
     best = min(plains, key=lambda n: plains[n][0])
@@ -143,7 +143,7 @@ def resnet18(bench: Bench) -> None:
     way = "steps, 64 samples, channels last"
     for kind in (torch.float32, torch.bfloat16):
         cast, data = copy.deepcopy(model).to(kind), [(x.to(kind), y)]
-        seconds, found = bench.time(lambda: evaluate_surface(cast, plane, data, a, b, strategy=way))  # noqa: B023
+        seconds, found = bench.time(evaluate_surface, cast, plane, data, a, b, strategy=way)
         off = _off(found.loss, wanted, float(np.ptp(wanted)))
         what = f"surface resnet18 {str(kind).removeprefix('torch.')}, 6 points, 256 samples"
         limit = f"{found.strategy}; {bench.share(work, seconds)}"
@@ -163,10 +163,10 @@ def sal(bench: Bench) -> None:
         for size in (count, 128):
             batches = [(x[i : i + size], y[i : i + size]) for i in range(0, count, size)]
             mode = "full batch" if size == count else f"batches of {size}"
-            other, wanted = bench.time(lambda: plain.sal_search(model, batches, steps=steps, **settings), 1)  # noqa: B023
+            other, wanted = bench.time(plain.sal_search, model, batches, steps=steps, **settings, repeats=1)
             for method in ("search", "projected", "gradient") if size == count else ("search",):
                 options = {**settings, "steps": steps, "method": method}
-                seconds, blocks = bench.time(lambda: sharpness_aware_learnability(model, batches, **options))  # noqa: B023
+                seconds, blocks = bench.time(sharpness_aware_learnability, model, batches, **options)
                 values = np.array([block.sal for block in blocks])
                 if method == "search":
                     searched = values if size == count else searched

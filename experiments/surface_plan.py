@@ -31,6 +31,7 @@ from landscape import (
     rank_divergence,
     three_point_plane,
 )
+from training import fingerprint_arrays
 
 KIND = "surface"
 LOCAL_PLANES = ("random", "hessian")  # they look around one point: paths hardly show on them
@@ -100,6 +101,11 @@ class Prepared:
             plane.axes.astype(np.float32).astype(np.float64),
             plane.explained_variance_ratio,
         )
+
+    @cached_property
+    def plane_digest(self) -> str:
+        """Hash of the plane, by which unfinished work on another one is told apart."""
+        return fingerprint_arrays(self.plane.origin, self.plane.axes)
 
     @cached_property
     def projected(self) -> dict[str, tuple[NDArray[Any], NDArray[Any]]]:

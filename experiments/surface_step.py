@@ -151,7 +151,9 @@ class _Computation:
         except CheckpointError:
             return fresh, self._tried_strategy()
         if not (np.array_equal(saved.arrays["alphas"], alphas) and np.array_equal(saved.arrays["betas"], betas)):
-            return fresh, "auto"
+            return fresh, self._tried_strategy()
+        if saved.header.get("plane") != self.prepared.plane_digest:
+            return fresh, self._tried_strategy()
         return surface_of(saved), str(saved.header["strategy"])
 
     def _tried_strategy(self) -> str:
@@ -161,7 +163,9 @@ class _Computation:
             with suppress(CheckpointError):
                 header = read_result(path, kind=KIND).header
                 same = all(header["options"].get(k, "") == getattr(request.options, k) for k in ("block", "precision"))
-                if same and header["samples"] == self.prepared.measured_on.samples:
+                # A smaller grid may not have been worth a trial.
+                tried = header["options"]["grid"] >= request.options.grid
+                if same and tried and header["samples"] == self.prepared.measured_on.samples:
                     return str(header.get("strategy", "auto"))
         return "auto"
 
@@ -176,7 +180,7 @@ class _Computation:
         arrays = surface_arrays(surface) | {"evaluated": surface.evaluated.astype(np.uint8)}
         for name, run in self.prepared.runs.items():
             arrays |= path_arrays(name, run, *self.prepared.projected[name])
-        header = surface_header(self.prepared, surface)
+        header = surface_header(self.prepared, surface) | {"plane": self.prepared.plane_digest}
         write_result(self._partial_path, kind=PARTIAL_KIND, header=header, arrays=arrays)
         self.saved.reset()
 

@@ -1,5 +1,6 @@
 """Work done in several processes, or on a Dask cluster, gives the same bits as in one; a dead worker costs little."""
 
+import dataclasses
 import os
 import shutil
 import signal
@@ -8,10 +9,11 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from checkpoints import read_result
-from experiments import Experiment, ExperimentError, Where, compute_sal, compute_surface, train_experiment
+from checkpoints import read_result, write_result
+from experiments import Experiment, ExperimentError, Where, compute_sal, compute_surface, surface_plan, train_experiment
 from experiments.engine import Here, Processes
 from experiments.spec import SalSpec, SurfaceSpec
 from experiments.spec_toml import override
@@ -96,6 +98,39 @@ def test_sal_in_processes_gives_the_same_bits(small, tmp_path):
         found.append(read_result(path, kind="sal").arrays)
     for key in ("sal", "s_max", "s_min", "sal_accuracy", "loss"):
         assert found[0][key].tobytes() == found[1][key].tobytes()
+
+
+def test_a_worker_with_other_data_or_another_run_refuses(small):
+    from experiments import sal_step
+    from experiments.materials import same_data
+
+    options = SalSpec(method="gradient", samples=60)
+    measured_on = sal_step.sample_of_run(small, options, "clean-s0")
+    run = small.open_run("clean-s0")
+    same_data(measured_on, measured_on.fingerprint)
+    work = sal_step.SalWork(str(small.path), "clean-s0", (run.fingerprint, measured_on.fingerprint), options, 0, (0,))
+    assert sal_step.measure_elsewhere(work).shape == (1, 5)
+    for fingerprints, words in (
+        ((run.fingerprint, "0" * 32), "other training data|other clean training data"),
+        (("0" * 32, measured_on.fingerprint), "another run clean-s0"),
+    ):
+        with pytest.raises(ExperimentError, match=words):
+            sal_step.measure_elsewhere(dataclasses.replace(work, fingerprints=fingerprints))
+
+
+def test_unfinished_work_on_another_plane_is_not_gone_on_with(small, tmp_path, monkeypatch):
+    place = copied(small, tmp_path)
+    prepared = surface_plan.prepare_surface(place, OPTIONS)
+    fresh = compute_surface(place, OPTIONS, where=Where(jobs=1))
+    wanted = read_result(fresh, kind="surface")
+    with_strategy(monkeypatch, wanted)
+    wrong = {**{k: wanted.arrays[k] for k in ("alphas", "betas", "accuracy", "loss_standard_error")}}
+    wrong["loss"] = np.full_like(wanted.arrays["loss"], 7.0)
+    wrong["evaluated"] = np.ones(wrong["loss"].shape, np.uint8)
+    fresh.unlink()
+    header = {**wanted.header, "plane": "0" * 32}
+    write_result(prepared.target.with_suffix(".partial.h5"), kind="surface-partial", header=header, arrays=wrong)
+    same_bits(read_result(compute_surface(place, OPTIONS, where=Where(jobs=1)), kind="surface"), wanted)
 
 
 def test_wrong_places_to_work():
