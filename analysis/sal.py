@@ -211,10 +211,8 @@ class _Faster:
             staged = StagedObjective(model, batches, loss, self.program, parameter)
             small = StagedObjective(model, self._few, loss, self.program, parameter, pieces=uneven(self._samples))
             weight = self.plain.parameters[parameter]
-            with torch.no_grad():
-                close = agrees(model(self._few[0][0]), small.outputs(0), tolerance=AGREEMENT)
             expected = Objective(model, self._few, loss).gradient(0, weight)[1]
-            close = close and agrees(expected, small.gradient(0, weight)[1], tolerance=AGREEMENT)
+            close = agrees(expected, small.gradient(0, weight)[1], tolerance=AGREEMENT)
             level = staged.evaluate()
         except Exception:  # whatever the program stumbles over, the model itself still runs
             return self.plain
