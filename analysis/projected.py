@@ -5,7 +5,8 @@ power method, Journée et al. 2010), as in sharpness-aware minimisation (Foret e
 that lost height, earlier gradients have a say. Down the
 loss, where the smallest value may lie inside the ball, steps go towards that point only part of the way (Frank and
 Wolfe 1956). Every point lies within the ball, and the gradient is that of the mean loss over all samples, so that the
-result does not depend on how the data are cut into batches.
+result does not depend on how the data are cut into batches. A direction ends when the last step, or all that the slope
+still promises within the ball (the Frank–Wolfe gap), is small beside what was won.
 """
 
 from __future__ import annotations
@@ -20,9 +21,11 @@ from analysis.objective import Level, Objective
 from analysis.search import Extremes, alone, extremes
 from landscape import Block
 
-_At = Callable[[Tensor], tuple[Level, Tensor]]  # from a displacement to the level there and its gradient
+_Height = Callable[[Tensor], Level]  # from a displacement to the level there
+_Slope = Callable[[Tensor], tuple[Level, Tensor]]  # the same and its gradient
 MEMORY = 0.75  # weight of earlier gradients after a step up that lost height
-ENOUGH = 5e-4  # relative gain below which a direction ends
+ENOUGH = 5e-4  # gain of a step, relative to all that was won, below which a direction ends
+PROMISING = 5e-5  # the same of what the slope still promises, which the curvature may exceed
 
 
 def project_block(
@@ -32,7 +35,11 @@ def project_block(
     parameter = objective.parameters[block.parameter]
     span = slice(block.start, block.stop)
 
-    def at(moved: Tensor) -> tuple[Level, Tensor]:
+    def height(moved: Tensor) -> Level:
+        flat.copy_(origin + moved)
+        return objective.evaluate()
+
+    def slope(moved: Tensor) -> tuple[Level, Tensor]:
         flat.copy_(origin + moved)
         level, found = objective.whole_gradient(parameter)
         return level, found.reshape(-1)[span]
@@ -43,8 +50,8 @@ def project_block(
         radius = epsilon * float(torch.linalg.vector_norm(origin, ord=p))
         _, gradient = objective.whole_gradient(parameter)
         gradient = gradient.reshape(-1)[span].clone()
-        up = _climb(at, gradient, radius, steps, p, start.loss)
-        down = _descend(at, gradient, radius, steps, p, start.loss)
+        up = _climb(height, slope, gradient, radius, steps, p, start.loss)
+        down = _descend(height, slope, gradient, radius, steps, p, start.loss)
     return extremes([*up, *down], Level(baseline, start.accuracy))
 
 
@@ -63,22 +70,27 @@ def farthest(gradient: Tensor, radius: float, p: float) -> Tensor:
     return point
 
 
-def _climb(at: _At, gradient: Tensor, radius: float, steps: int, p: float, start: float) -> list[Level]:
+def _climb(
+    height: _Height, slope: _Slope, gradient: Tensor, radius: float, steps: int, p: float, start: float
+) -> list[Level]:
     levels: list[Level] = []
     best = start
     heading = _unit(gradient)
-    for _ in range(steps):
-        level, found = at(farthest(heading, radius, p))
+    for _ in range(steps - 1):
+        place = farthest(heading, radius, p)
+        level, found = slope(place)
         levels.append(level)
         if not math.isfinite(level.loss):
-            break
+            return levels
         gain = level.loss - best
-        if 0 <= gain <= ENOUGH * (level.loss - start):
-            break
+        won = level.loss - start
+        promised = float(found @ (farthest(found, radius, p) - place))
+        if 0 <= gain <= ENOUGH * won or (gain > 0 and promised <= PROMISING * won):
+            return levels
         # Where the loss is rough, single gradients lead astray; their running mean does not.
         heading = _unit(found) if gain > 0 else MEMORY * heading + _unit(found)
         best = max(best, level.loss)
-    return levels
+    return [*levels, height(farthest(heading, radius, p))]
 
 
 def _unit(gradient: Tensor) -> Tensor:
@@ -86,28 +98,32 @@ def _unit(gradient: Tensor) -> Tensor:
     return gradient / length if length > 0 else gradient
 
 
-def _descend(at: _At, gradient: Tensor, radius: float, steps: int, p: float, start: float) -> list[Level]:
+def _descend(
+    height: _Height, slope: _Slope, gradient: Tensor, radius: float, steps: int, p: float, start: float
+) -> list[Level]:
     levels: list[Level] = []
     best, place = start, torch.zeros_like(gradient)
     share = 1.0
-    slope = gradient
+    falling = gradient
     towards = farthest(-gradient, radius, p)
-    for _ in range(steps):
+    for _ in range(steps - 1):
         line = towards - place
         moved = place + share * line
-        level, found = at(moved)
+        level, found = slope(moved)
         levels.append(level)
-        drop = float(slope @ line)  # change of the loss per unit of share, to first order
+        drop = float(falling @ line)  # change of the loss per unit of share, to first order
         curve = (level.loss - best - share * drop) / share**2
         if level.loss < best:
-            gain, best, place, slope = best - level.loss, level.loss, moved, found
+            gain, best, place, falling = best - level.loss, level.loss, moved, found
             towards = farthest(-found, radius, p)
             share = _best_share(place, towards, found, curve)
-            if gain <= ENOUGH * (start - best):
-                break
+            promised = -float(found @ (towards - place))
+            won = start - best
+            if gain <= ENOUGH * won or promised <= PROMISING * won:
+                return levels
         else:  # too far: to the lowest point of the parabola through what is known
             share = share * 0.25 if not (curve > 0) else min(max(-drop / (2 * curve), 0.05 * share), 0.5 * share)
-    return levels
+    return [*levels, height(place + share * (towards - place))]
 
 
 def _best_share(place: Tensor, towards: Tensor, gradient: Tensor, curve: float) -> float:

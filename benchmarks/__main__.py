@@ -154,7 +154,7 @@ def resnet18(bench: Bench) -> None:
 def sal(bench: Bench) -> None:
     """SAL of every layer at one checkpoint."""
     settings: dict[str, Any] = {"epsilon": 0.05, "lr": 0.1}
-    for name, count, steps in (("lenet5", 1000, 10), ("resnet-small", 256, 6)):
+    for name, count, steps in (("lenet5", 1000, 10), ("resnet-small", 256, 10)):
         x, y = (t.to(bench.device) for t in cases.data(name, count))
         model = cases.network(name, x.cpu(), y.cpu()).to(bench.device)
         searched = None

@@ -39,19 +39,23 @@ def main() -> None:
         wanted, runs = _plane_controls(experiment, stored)
         view = _view_controls()
     found = _find(stored, wanted, runs)
+    # First look and finished surface are drawn in the same place, so that one view goes on from the other.
     with picture_column:
+        notice, canvas = st.container(), st.container()
         if found is None:
             early = _early(experiment, wanted, runs) if experiment.finished_runs() else None
-            _offer(experiment, wanted, runs, small=early is not None)
+            with notice:
+                _offer(experiment, wanted, runs, small=early is not None)
             working = parts.working(experiment, "surface")
             if early is not None or working:
                 look = st.fragment(_look, run_every=1.0) if working else _look
-                look(experiment.name, wanted, runs, view)
+                with canvas:
+                    look(experiment.name, wanted, runs, view)
                 parts.equivalent(experiment, _arguments(wanted, runs))
             return
         picture = surface_picture(experiment, found)
-        second = _partner(experiment, stored, wanted, runs, view, picture)
-        canvas = st.container()
+        with notice:
+            second = _partner(experiment, stored, wanted, runs, view, picture)
         step = _scrubber(picture)
         with canvas:
             _draw(picture, second, view, step)
@@ -219,6 +223,7 @@ def _look(name: str, wanted: SurfaceSpec, runs: tuple[str, ...], view: dict[str,
     if found is None:
         return
     picture = surface_picture(experiment, found)
+    _draw(picture, None, view, int(max(path.steps[-1] for path in picture.paths)))
     rows, columns = picture.surface.loss.shape
     total = int(found.header["available"])
     on = f"{picture.surface.samples} of {total} samples"
@@ -228,7 +233,6 @@ def _look(name: str, wanted: SurfaceSpec, runs: tuple[str, ...], view: dict[str,
         st.caption(f"First look: {rows} × {columns} points on {on}{spread}.")
     else:
         st.caption(f"So far: {rows} × {columns} points on {on}; it sharpens as more come in.")
-    _draw(picture, None, view, int(max(path.steps[-1] for path in picture.paths)))
 
 
 def _early(experiment: Experiment, wanted: SurfaceSpec, runs: tuple[str, ...]) -> Result | None:
