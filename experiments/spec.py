@@ -62,17 +62,27 @@ class TrainingSpec:
 
 
 @dataclass(frozen=True)
+class DefenceSpec:
+    """A defence with its settings, which arms refer to by the name of its table."""
+
+    method: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class ArmSpec:
     """One side of the comparison: how its training data are made. ``none`` is clean.
 
     ``ratio`` is the share of poisoned samples, ``strength`` the method's budget (None: the method's default).
-    ``control`` marks an arm that is expected to change nothing, such as noise.
+    ``control`` marks an arm that is expected to change nothing, such as noise. ``defences`` are applied in their order:
+    names of ``[defences.NAME]`` tables, or of registered defences with their default settings.
     """
 
     method: str = CLEAN_METHOD
     ratio: float = 1.0
     strength: float | None = None
     control: bool = False
+    defences: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -81,7 +91,7 @@ class ArmSpec:
     @property
     def is_clean(self) -> bool:
         """Whether the arm trains on the data as they are."""
-        return self.method == CLEAN_METHOD
+        return self.method == CLEAN_METHOD and not self.defences
 
 
 @dataclass(frozen=True)
@@ -170,6 +180,7 @@ class ExperimentSpec:
     model: ModelSpec = field(default_factory=ModelSpec)
     training: TrainingSpec = field(default_factory=TrainingSpec)
     arms: Mapping[str, ArmSpec] = field(default_factory=dict)
+    defences: Mapping[str, DefenceSpec] = field(default_factory=dict)
     sal: SalSpec = field(default_factory=SalSpec)
     surface: SurfaceSpec = field(default_factory=SurfaceSpec)
 

@@ -14,6 +14,7 @@ import tomli_w
 from experiments.spec import (
     ArmSpec,
     DataSpec,
+    DefenceSpec,
     ExperimentSpec,
     ModelSpec,
     SalSpec,
@@ -53,15 +54,17 @@ def spec_from_table(table: Mapping[str, Any], *, where: str = "specification") -
     arms_table = table.pop("arms", {})
     if not isinstance(arms_table, Mapping):
         raise SpecError(f"{where}: arms must be tables such as [arms.clean].")
-    arms = {}
-    for name, arm in arms_table.items():
-        arms[name] = _build(ArmSpec, _as_table(arm, f"arms.{name}", where), f"arms.{name}", where)
+    arms = _tables(ArmSpec, arms_table, "arms", where)
+    defences_table = table.pop("defences", {})
+    if not isinstance(defences_table, Mapping):
+        raise SpecError(f"{where}: defences must be tables such as [defences.jpeg-50].")
+    defences = _tables(DefenceSpec, defences_table, "defences", where)
     parts = {key: _build(kind, _as_table(table.pop(key, {}), key, where), key, where) for key, kind in PARTS.items()}
     if "name" not in table:
         raise SpecError(f"{where}: the entry name is missing.")
-    top = _build_arguments(ExperimentSpec, table, "", where, skip={"arms", *parts})
+    top = _build_arguments(ExperimentSpec, table, "", where, skip={"arms", "defences", *parts})
     try:
-        return ExperimentSpec(**top, **parts, arms=arms)
+        return ExperimentSpec(**top, **parts, arms=arms, defences=defences)
     except SpecError as error:
         raise SpecError(f"{where}: {error}") from None
 
@@ -129,6 +132,13 @@ def _as_table(value: Any, entry: str, where: str) -> dict[str, Any]:
     return dict(value)
 
 
+def _tables(kind: type, table: Mapping[str, Any], entry: str, where: str) -> dict[str, Any]:
+    return {
+        name: _build(kind, _as_table(one, f"{entry}.{name}", where), f"{entry}.{name}", where)
+        for name, one in table.items()
+    }
+
+
 def _build(kind: type, table: dict[str, Any], entry: str, where: str) -> Any:
     arguments = _build_arguments(kind, table, entry, where, skip={"options"})
     try:
@@ -185,6 +195,11 @@ def _convert(value: Any, annotation: str, name: str, where: str) -> Any:
         if not all(isinstance(i, int) and not isinstance(i, bool) for i in items):
             raise wrong("a list of whole numbers")
         return tuple(items)
+    if annotation.startswith("tuple[str"):
+        names = list(value) if isinstance(value, (list, tuple)) else [value]
+        if not all(isinstance(name, str) for name in names):
+            raise wrong("a list of names")
+        return tuple(names)
     raise AssertionError(f"no rule for {annotation}")
 
 

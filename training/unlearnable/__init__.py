@@ -1,7 +1,8 @@
-"""Unlearnable methods: one file each, behind one registry. A method never changes a label.
+"""Unlearnable methods: one file each, behind one registry. None but the control ``label-noise`` changes a label.
 
 A method is a function ``perturb(dataset, *, seed, strength, **options) -> Perturbation`` that perturbs every
 training sample; :func:`poison` picks the share of samples that get it, clips images to [0, 1] and rounds 8-bit ones.
+One that works long takes ``progress`` too and calls it as ``progress(done, total)``; raising there stops it.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ class Poison:
 
     Attributes:
         x_train: [N, …] float32, what a network is trained on.
+        y_train: [N] int64, its labels: the data's own but for label noise.
         perturbation: [N, …] float32, x_train minus the clean inputs.
         changed: [N] bool, the samples the method was applied to.
         method: The registered name.
@@ -42,6 +44,7 @@ class Poison:
     """
 
     x_train: NDArray[np.float32]
+    y_train: NDArray[np.int64]
     perturbation: NDArray[np.float32]
     changed: NDArray[np.bool_]
     method: str
@@ -51,7 +54,14 @@ class Poison:
 
 
 def poison(
-    name: str, dataset: Dataset, *, seed: int, ratio: float = 1.0, strength: float | None = None, **options: Any
+    name: str,
+    dataset: Dataset,
+    *,
+    seed: int,
+    ratio: float = 1.0,
+    strength: float | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    **options: Any,
 ) -> Poison:
     """Apply an unlearnable method to the training data; labels and test data stay as they are.
 
@@ -61,6 +71,7 @@ def poison(
         seed: Decides the method's randomness and which samples are poisoned.
         ratio: Share of samples poisoned; exactly round(ratio · N) are.
         strength: The method's budget; default the method's own.
+        progress: Called as ``progress(done, total)`` by methods that work long.
         options: The method's own settings.
 
     Raises:
@@ -77,19 +88,22 @@ def poison(
     if strength is not None and not (np.isfinite(strength) and strength > 0):
         raise ValueError(f"The strength must be a positive number, not {strength}.")
     parameters = inspect.signature(UNLEARNABLE[name]).parameters
-    own = {key: p.default for key, p in parameters.items() if key not in ("dataset", "seed", "strength")}
+    own = {key: p.default for key, p in parameters.items() if key not in ("dataset", "seed", "strength", "progress")}
     unknown = sorted(set(options) - set(own))
     if unknown:
         raise ValueError(f"{name} has no option {unknown[0]!r}; it knows {', '.join(own) or 'none'}.")
-    made = UNLEARNABLE[name](dataset, seed=seed, strength=strength, **options)
+    watched = {"progress": progress} if "progress" in parameters else {}
+    made = UNLEARNABLE[name](dataset, seed=seed, strength=strength, **watched, **options)
     n = len(dataset.y_train)
     changed = np.zeros(n, bool)
     changed[np.random.default_rng([seed, CHOICE]).permutation(n)[: round(ratio * n)]] = True
     x_train = dataset.x_train.copy()
     x_train[changed] = _applied(dataset, made.delta, changed)
+    y_train = dataset.y_train if made.y_train is None else np.where(changed, made.y_train, dataset.y_train)
     share = "" if ratio == 1 else f" on {int(changed.sum())} of {n} samples"
     return Poison(
         x_train,
+        y_train,
         x_train - dataset.x_train,
         changed,
         name,

@@ -20,12 +20,14 @@ class Perturbation:
         method: The method in words.
         budget: What it may change, in words.
         strength: The budget as a number, after defaults and rounding.
+        y_train: [N] labels in place of the data's own, of controls that are not clean-label; None elsewhere.
     """
 
     delta: NDArray[np.float64]
     method: str
     budget: str
     strength: float
+    y_train: NDArray[np.int64] | None = None
 
 
 def linf_budget(dataset: Dataset, strength: float | None) -> tuple[float, str]:
