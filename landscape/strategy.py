@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 PLAIN = Strategy()
 CHECKED_SAMPLES = 47
+RESULT_BYTES = 4 << 20  # of the widest result of many points at once
+NARROW = 16  # units of a layer up to which twice as many points go at once
 # Rounding that rewriting a network may cause, relative to its largest output.
 TOLERANCES = {torch.float64: 1e-10, torch.float32: 3e-5, torch.float16: 2e-2, torch.bfloat16: 1e-1}
 Point = tuple[float, float]
@@ -180,11 +182,18 @@ class PlaneEvaluator:
             steps = [Strategy("steps", min(n, c), last, 1, True) for c in (4096, 512) for last in (True, False)]
             return [*steps, Strategy("batched", min(n, 1024), False, 64, True)]
         small = self.evaluator.layout.size <= 300_000
-        batched = [Strategy("batched", min(n, c), False, p, True) for c, p in ((1024, 64), (4096, 16)) if small]
+        batched = [Strategy("batched", min(n, c), False, p, True) for c, p in (self._fitting(), (4096, 16)) if small]
         if not program.convolves:
             return [*batched, Strategy("steps", min(n, 4096), False, 1, True), Strategy("steps", 256, False, 1, True)]
         orders = [(128, False), (128, True), (256, True), (64, True), (32, True), (64, False)]
         return [*[Strategy("steps", min(n, c), last, 1, True) for c, last in orders], *batched[:1]]
+
+    def _fitting(self) -> tuple[int, int]:
+        """Samples and points whose widest result, in layers of units, stays within a processor's cache."""
+        width = max((shape[0] for shape in self.evaluator.layout.shapes if len(shape) == 2), default=1)
+        points = 64 if width <= NARROW else 32
+        samples = RESULT_BYTES // (4 * width * points)
+        return 1 << int(np.clip(np.log2(max(1, samples)), 7, 10)), points
 
     def _fastest_first(self, program: Program, candidates: Sequence[Strategy], budget: float) -> list[Strategy]:
         """Try each on some of the data until the budget (in seconds) is spent; those not tried come last."""
