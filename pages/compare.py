@@ -39,7 +39,8 @@ def main() -> None:
         wanted, runs = _plane_controls(experiment, stored)
         view = _view_controls()
     found = _find(stored, wanted, runs)
-    # First look and finished surface are drawn in the same place, so that one view goes on from the other.
+    # First look and finished surface are drawn in the same place, both by a fragment, which brings a container of its
+    # own: so one view goes on from the other.
     with picture_column:
         notice, canvas = st.container(), st.container()
         if found is None:
@@ -48,9 +49,8 @@ def main() -> None:
                 _offer(experiment, wanted, runs, small=early is not None)
             working = parts.working(experiment, "surface")
             if early is not None or working:
-                look = st.fragment(_look, run_every=1.0) if working else _look
                 with canvas:
-                    look(experiment.name, wanted, runs, view)
+                    st.fragment(_look, run_every=1.0 if working else None)(experiment.name, wanted, runs, view)
                 parts.equivalent(experiment, _arguments(wanted, runs))
             return
         picture = surface_picture(experiment, found)
@@ -58,7 +58,7 @@ def main() -> None:
             second = _partner(experiment, stored, wanted, runs, view, picture)
         step = _scrubber(picture)
         with canvas:
-            _draw(picture, second, view, step)
+            st.fragment(_draw)(picture, second, view, step)
     _metrics(experiment, picture, step)
     _details(picture, step)
     _explain(experiment, picture, view, step)

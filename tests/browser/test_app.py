@@ -94,11 +94,17 @@ def test_a_missing_result_is_computed_on_request(server: Server, page: Page):
     open_page(page, server.url + "/compare?exp=toy-ops&plane=Three+points")
     page.wait_for_selector("text=First look", timeout=20_000)
     assert colours(page) > 1000
+    view = page.locator(".view3d").first
+    view.evaluate(
+        "el => { el.seen = true; return window.Plotly.relayout(el, {'scene.camera.eye': {x: 0.4, y: -2, z: 1}}) }"
+    )
     page.get_by_role("button", name="Compute it now").click()
     page.wait_for_selector("text=Off the plane", timeout=60_000)
     settle(page)
     assert page.get_by_text("First look").count() == 0
     assert colours(page) > 1000
+    assert view.evaluate("el => el.seen"), "the surface takes over the view of the first look"
+    assert view.evaluate("el => el._fullLayout.scene.camera.eye.y") == pytest.approx(-2, abs=1e-6)
     assert (server.home / "toy-ops" / "surfaces").is_dir(), "the shipped experiment is copied, not changed"
 
 
