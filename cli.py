@@ -8,14 +8,13 @@ import json
 import os
 import signal
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
 
-from options import download_option, json_option, rule_option, sal_options, where_options
+from commands.bench import bench
+from options import download_option, json_option, rule_option, sal_options, terminal_progress, where_options
 from version import __version__
 
 FIGURES = ("compare", "compare-3d", "sal", "sal-heatmap", "learnable-blocks", "ud", "curves")
@@ -115,7 +114,7 @@ def train(source: str, out: Path | None, assignments: tuple[str, ...], live: boo
     Example: unlearnscape train toy-ops --out my-toy --set training.epochs=20 --set "seeds=[0,1,2]"
     """
     experiment = _create(source, out, assignments)
-    with _progress() as progress:
+    with terminal_progress() as progress:
         _train(experiment, progress, live, download)
     click.echo(f"{experiment.path}: {len(experiment.finished_runs())} runs are trained.")
 
@@ -142,7 +141,7 @@ def run(
     from experiments import Where, compute_surface, compute_ud
 
     experiment, where = _create(source, out, assignments), Where(jobs, cluster)
-    with _progress() as progress:
+    with terminal_progress() as progress:
         _train(experiment, progress, live, download)
         report = compute_ud(experiment, progress=progress, download=download, where=where)
         compute_surface(experiment, progress=progress, download=download, where=where)
@@ -188,7 +187,7 @@ def surface(
         given["plane"] = given.get("plane") or "parameters"
     options = _replace(experiment.spec.surface, given)
     names = _names(runs)
-    with _progress() as progress:
+    with terminal_progress() as progress:
         path = compute_surface(
             experiment, options, runs=names, progress=progress, download=download, where=Where(jobs, cluster)
         )
@@ -211,7 +210,7 @@ def sal(exp: str, runs: str | None, jobs: int | None, cluster: str | None, downl
 
     experiment = _open_for_writing(exp)
     names = _names(runs)
-    with _progress() as progress:
+    with terminal_progress() as progress:
         paths = compute_sal(
             experiment,
             _replace(experiment.spec.sal, given),
@@ -243,7 +242,7 @@ def curvature(exp: str, runs: str | None, download: bool, as_json: bool, **given
 
     experiment = _open_for_writing(exp)
     names = _names(runs)
-    with _progress() as progress:
+    with terminal_progress() as progress:
         paths = compute_curvature(
             experiment, CurvatureOptions(**given), runs=names, progress=progress, download=download
         )
@@ -271,7 +270,7 @@ def ud(exp: str, rule: str, jobs: int | None, cluster: str | None, download: boo
     experiment = find_experiment(exp)
     if experiment.finished_runs():
         experiment = _open_for_writing(exp)
-    with _progress() as progress:
+    with terminal_progress() as progress:
         report = compute_ud(
             experiment,
             _replace(experiment.spec.sal, given),
@@ -382,6 +381,9 @@ def app(port: int, address: str) -> None:
     streamlit(["run", str(root / "app.py"), *flags], standalone_mode=False)
 
 
+main.add_command(bench)
+
+
 def _create(source: str, out: Path | None, assignments: tuple[str, ...]) -> Any:
     from experiments import SPEC_FILE, Experiment, home, load_preset_or_file, override
 
@@ -427,18 +429,6 @@ def _indices(text: str) -> tuple[int, ...]:
         return tuple(int(part) for part in text.split(","))
     except ValueError:
         raise click.BadParameter(f"{text!r} is not two whole numbers such as 3,17", param_hint="--parameters") from None
-
-
-@contextmanager
-def _progress() -> Iterator[Any]:
-    """Progress on the terminal and, for a job, in its progress file."""
-    from experiments import ProgressFile, Several, TerminalBar
-
-    bar, file = TerminalBar(), ProgressFile.from_environment()
-    try:
-        yield Several(bar, file) if file else bar
-    finally:
-        bar.close()
 
 
 if __name__ == "__main__":

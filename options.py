@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -57,3 +58,15 @@ def where_options(command: Callable[..., Any]) -> Callable[..., Any]:
     )
     cluster = click.option("--cluster", metavar="tcp://HOST:8786", help="Scheduler of a Dask cluster to work on.")
     return jobs(cluster(command))
+
+
+@contextmanager
+def terminal_progress() -> Iterator[Any]:
+    """Progress on the terminal and, for a job, in its progress file."""
+    from experiments import ProgressFile, Several, TerminalBar
+
+    bar, file = TerminalBar(), ProgressFile.from_environment()
+    try:
+        yield Several(bar, file) if file else bar
+    finally:
+        bar.close()

@@ -51,15 +51,9 @@ def spec_from_table(table: Mapping[str, Any], *, where: str = "specification") -
     """Build a spec from nested tables, refusing unknown entries and wrong types by name."""
     table = dict(table)
     table.pop("made_by", None)
-    arms_table = table.pop("arms", {})
-    if not isinstance(arms_table, Mapping):
-        raise SpecError(f"{where}: arms must be tables such as [arms.clean].")
-    arms = _tables(ArmSpec, arms_table, "arms", where)
-    defences_table = table.pop("defences", {})
-    if not isinstance(defences_table, Mapping):
-        raise SpecError(f"{where}: defences must be tables such as [defences.jpeg-50].")
-    defences = _tables(DefenceSpec, defences_table, "defences", where)
-    parts = {key: _build(kind, _as_table(table.pop(key, {}), key, where), key, where) for key, kind in PARTS.items()}
+    arms = build_parts(ArmSpec, table.pop("arms", {}), "arms", where)
+    defences = build_parts(DefenceSpec, table.pop("defences", {}), "defences", where)
+    parts = {key: build_part(kind, table.pop(key, {}), key, where) for key, kind in PARTS.items()}
     if "name" not in table:
         raise SpecError(f"{where}: the entry name is missing.")
     top = _build_arguments(ExperimentSpec, table, "", where, skip={"arms", "defences", *parts})
@@ -132,17 +126,18 @@ def _as_table(value: Any, entry: str, where: str) -> dict[str, Any]:
     return dict(value)
 
 
-def _tables(kind: type, table: Mapping[str, Any], entry: str, where: str) -> dict[str, Any]:
-    return {
-        name: _build(kind, _as_table(one, f"{entry}.{name}", where), f"{entry}.{name}", where)
-        for name, one in table.items()
-    }
+def build_parts(kind: type, tables: Any, entry: str, where: str) -> dict[str, Any]:
+    """Build one ``kind`` from each of the named tables below an entry, as ``[arms.NAME]``."""
+    if not isinstance(tables, Mapping):
+        raise SpecError(f"{where}: {entry} must be tables such as [{entry}.NAME].")
+    return {name: build_part(kind, one, f"{entry}.{name}", where) for name, one in tables.items()}
 
 
-def _build(kind: type, table: dict[str, Any], entry: str, where: str) -> Any:
-    arguments = _build_arguments(kind, table, entry, where, skip={"options"})
+def build_part(kind: type, table: Any, entry: str, where: str, **made: Any) -> Any:
+    """Build a ``kind`` from a table, whose entries are checked, and from parts that are made already."""
+    arguments = _build_arguments(kind, _as_table(table, entry, where), entry, where, skip={"options"})
     try:
-        return kind(**arguments)
+        return kind(**arguments, **made)
     except SpecError as error:
         raise SpecError(f"{where}: {error}") from None
 

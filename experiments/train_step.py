@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -44,8 +44,9 @@ def train_experiment(
     progress: Progress | None = None,
     download: bool = False,
     observe: Observer | None = None,
+    only: Sequence[str] | None = None,
 ) -> list[str]:
-    """Train every run of the spec that is not finished; return the names of all runs.
+    """Train every run of the spec that is not finished, or those named in ``only``; return the names of all runs.
 
     The runs of one seed advance in turn, checkpoint by checkpoint, so that they can be watched side by side; each
     has its own generators, so taking turns changes no bit. A stop (any exception) leaves every acknowledged
@@ -55,7 +56,8 @@ def train_experiment(
     spec = experiment.spec
     dataset = dataset_of(spec, download=download)
     for seed in spec.seeds:
-        arms = [name for name in spec.arms if not experiment.run_path(run_name(name, seed)).is_file()]
+        wanted = [arm for arm in spec.arms if only is None or run_name(arm, seed) in only]
+        arms = [arm for arm in wanted if not experiment.run_path(run_name(arm, seed)).is_file()]
         if not arms:
             continue
         with ExitStack() as stack:

@@ -1,0 +1,1 @@
+"""Commands of the terminal door, a file each; ``cli.py`` puts them together."""

@@ -1,0 +1,58 @@
+"""``bench``: methods × data × networks × defences × seeds, in one resumable go."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from options import download_option, json_option, terminal_progress, where_options
+
+
+@click.command()
+@click.argument("source", metavar="SPEC.toml|FOLDER", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), help="Folder [default: the spec's name among the benchmarks].")
+@click.option("--plan", "only_plan", is_flag=True, help="Say what would be done and how long it takes, and stop.")
+@click.option("--table", is_flag=True, help="Print what is finished so far, and stop.")
+@where_options
+@download_option
+@json_option
+def bench(
+    source: Path,
+    out: Path | None,
+    only_plan: bool,
+    table: bool,
+    jobs: int | None,
+    cluster: str | None,
+    download: bool,
+    as_json: bool,
+) -> None:
+    """Compare unlearnable methods by UD and accuracy, over seeds.
+
+    Cells (one run each) are done in several processes; a stopped benchmark goes on where it was. Tables and figures
+    are written into its folder.
+    Example: unlearnscape bench benchmarks-of-mine.toml --plan
+    """
+    from experiments import Where
+    from experiments.bench_plan import plan_bench
+    from experiments.bench_report import bench_json, bench_text, write_bench_results
+    from experiments.bench_run import Bench, run_bench
+    from experiments.bench_spec import BENCH_FILE, load_bench
+    from experiments.catalogue import home
+
+    if (source / BENCH_FILE).is_file():
+        if out is not None:
+            raise click.ClickException(f"{source} is a benchmark already; --out is for new ones.")
+        made = Bench.open(source)
+    else:
+        made = Bench.create(source, out or home() / load_bench(source).name)
+    if not table:
+        click.echo(plan_bench(made, jobs=jobs, download=download).as_text(), err=True)
+    if only_plan:
+        return
+    if not table:
+        with terminal_progress() as progress:
+            run_bench(made, progress=progress, download=download, where=Where(jobs, cluster))
+        for path in write_bench_results(made):
+            click.echo(str(path), err=True)
+    click.echo(bench_json(made) if as_json else bench_text(made))

@@ -1,0 +1,314 @@
+"""What a benchmark found: one row per run and way of measuring, its summary over seeds, and what UD can resolve."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from analysis import (
+    Estimate,
+    SeedSummary,
+    bootstrap_mean,
+    bootstrap_rank_correlation,
+    summarise_seeds,
+    unlearnable_distance,
+    verdict,
+)
+from experiments.bench_run import Bench
+from experiments.bench_spec import CLEAN, UNDEFENDED, arm_name
+from experiments.experiment import Experiment
+from experiments.sal_step import SalSeries
+from experiments.spec import SalSpec, run_name
+from experiments.ud_step import stored_sal
+
+
+@dataclass(frozen=True)
+class BenchRow:
+    """One run under one way of measuring SAL. Accuracies are fractions; UD is None for clean runs without defence,
+    which it is measured against, and where it is not defined."""
+
+    experiment: str
+    data: str
+    model: str
+    method: str
+    defence: str
+    arm: str
+    control: bool
+    seed: int
+    sal: str
+    ud: float | None
+    ud_by_parameters: float | None
+    learnable_blocks: float | None
+    threshold: float | None
+    test_accuracy_last: float | None
+    test_accuracy_best: float | None
+    train_accuracy: float | None
+    seconds_training: float | None
+    seconds_sal: float | None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class BenchLine:
+    """One method under one defence, over its seeds.
+
+    Attributes:
+        ud, accuracy, train_accuracy: Mean, standard deviation and Student's t interval over seeds; None without values.
+        ud_interval: Bootstrap interval of the mean UD.
+        best_accuracy, ud_by_parameters, seconds: Means over seeds.
+        verdict: What the spread allows to say.
+    """
+
+    experiment: str
+    data: str
+    model: str
+    method: str
+    defence: str
+    arm: str
+    control: bool
+    sal: str
+    seeds: tuple[int, ...]
+    ud: SeedSummary | None
+    ud_interval: Estimate | None
+    ud_by_parameters: float | None
+    accuracy: SeedSummary | None
+    best_accuracy: float | None
+    train_accuracy: SeedSummary | None
+    seconds: float | None
+    verdict: str
+
+
+@dataclass(frozen=True)
+class Floor:
+    """UD of clean runs against clean runs of other seeds: what UD cannot resolve. ``low`` and ``high`` are extremes."""
+
+    experiment: str
+    sal: str
+    values: tuple[float, ...]
+    low: float
+    high: float
+    mean: float
+
+
+def bench_rows(bench: Bench) -> list[BenchRow]:
+    """Every finished run under every way of measuring, in the plan's order."""
+    spec, records = bench.spec, bench.records()
+    rows = []
+    for folder, experiment in bench.experiments().items():
+        stored = stored_sal(experiment)
+        for label, options in spec.sal.items():
+            series = stored.get(options, {})
+            for seed in spec.seeds:
+                clean = series.get(run_name(CLEAN, seed))
+                for method, defence in _combinations(bench):
+                    arm = arm_name(method, defence)
+                    found = series.get(run_name(arm, seed))
+                    if found is not None:
+                        record = records.get(f"{folder}-{run_name(arm, seed)}", {})
+                        rows.append(_row(experiment, method, defence, seed, label, found, clean, record))
+    return rows
+
+
+def bench_lines(rows: Iterable[BenchRow]) -> list[BenchLine]:
+    """Rows of one method, defence and way of measuring taken together over seeds, in the order of the rows."""
+    groups: dict[tuple[str, str, str], list[BenchRow]] = {}
+    for row in rows:
+        groups.setdefault((row.experiment, row.arm, row.sal), []).append(row)
+    return [_line(group) for group in groups.values()]
+
+
+def bench_floors(bench: Bench) -> list[Floor]:
+    """UD of every clean run against every clean run of another seed."""
+    spec = bench.spec
+    floors = []
+    for folder, experiment in bench.experiments().items():
+        stored = stored_sal(experiment)
+        for label, options in spec.sal.items():
+            runs = [s for seed in spec.seeds if (s := stored.get(options, {}).get(run_name(CLEAN, seed))) is not None]
+            values = [_ud(a, b)[0] for a in runs for b in runs if a is not b]
+            known = [value for value in values if value is not None]
+            if known:
+                floors.append(Floor(folder, label, tuple(known), min(known), max(known), float(np.mean(known))))
+    return floors
+
+
+def bench_correlation(rows: Sequence[BenchRow], experiment: str, sal: str) -> Estimate | None:
+    """Spearman's rank correlation of UD with clean-test accuracy over methods, or None with fewer than two."""
+    pairs: dict[str, list[tuple[float, float]]] = {}
+    for row in rows:
+        if (
+            row.experiment == experiment
+            and row.sal == sal
+            and row.ud is not None
+            and row.test_accuracy_last is not None
+        ):
+            pairs.setdefault(row.arm, []).append((row.ud, row.test_accuracy_last))
+    if len(pairs) < 2:
+        return None
+    return bootstrap_rank_correlation(
+        [[ud for ud, _ in values] for values in pairs.values()],
+        [[acc for _, acc in values] for values in pairs.values()],
+    )
+
+
+def rows_csv(rows: Sequence[BenchRow]) -> str:
+    """One line per run and way of measuring."""
+    return _csv([asdict(row) for row in rows])
+
+
+def lines_csv(lines: Sequence[BenchLine]) -> str:
+    """One line per method, with means and spread over seeds."""
+    return _csv([line_values(line) for line in lines])
+
+
+def line_values(line: BenchLine) -> dict[str, Any]:
+    """A line as plain values, one to a column."""
+    values: dict[str, Any] = {
+        key: getattr(line, key) for key in ("data", "model", "method", "defence", "control", "sal")
+    }
+    values["seeds"] = len(line.seeds)
+    for key, summary in (("ud", line.ud), ("test_accuracy", line.accuracy), ("train_accuracy", line.train_accuracy)):
+        for part in ("mean", "std", "low", "high"):
+            values[f"{key}_{part}"] = None if summary is None else getattr(summary, part)
+    values["ud_bootstrap_low"] = None if line.ud_interval is None else line.ud_interval.low
+    values["ud_bootstrap_high"] = None if line.ud_interval is None else line.ud_interval.high
+    values |= {
+        "ud_by_parameters": line.ud_by_parameters,
+        "test_accuracy_best": line.best_accuracy,
+        "seconds_per_run": line.seconds,
+        "verdict": line.verdict,
+    }
+    return values
+
+
+def _combinations(bench: Bench) -> list[tuple[str, str]]:
+    spec = bench.spec
+    return [(method, defence) for defence in spec.defend for method in (CLEAN, *spec.arms)]
+
+
+def _row(
+    experiment: Experiment,
+    method: str,
+    defence: str,
+    seed: int,
+    label: str,
+    series: SalSeries,
+    clean: SalSeries | None,
+    record: Mapping[str, Any],
+) -> BenchRow:
+    spec, arm = experiment.spec, arm_name(method, defence)
+    reference = method == CLEAN and defence == UNDEFENDED
+    ud, by_parameters, blocks, threshold, note = None, None, None, None, ""
+    if clean is None:
+        note = "the clean run of this seed is not measured yet"
+    elif reference:
+        blocks, threshold = _own(series)
+    else:
+        ud, by_parameters, blocks, threshold, note = _distance(clean, series)
+    accuracy = series.metrics.get("test_accuracy", np.empty(0))
+    train = series.metrics.get("train_accuracy", np.empty(0))
+    seconds = record.get("seconds", {})
+    return BenchRow(
+        experiment=experiment.name,
+        data=spec.data.name,
+        model=spec.model.name,
+        method=method,
+        defence=defence,
+        arm=arm,
+        control=spec.arms[arm].control,
+        seed=seed,
+        sal=label,
+        ud=ud,
+        ud_by_parameters=by_parameters,
+        learnable_blocks=blocks,
+        threshold=threshold,
+        test_accuracy_last=float(accuracy[-1]) if len(accuracy) else None,
+        test_accuracy_best=float(np.max(accuracy)) if len(accuracy) else None,
+        train_accuracy=float(train[-1]) if len(train) else None,
+        seconds_training=seconds.get("train"),
+        seconds_sal=seconds.get("sal"),
+        note=note,
+    )
+
+
+def _distance(
+    clean: SalSeries, series: SalSeries
+) -> tuple[float | None, float | None, float | None, float | None, str]:
+    try:
+        found = unlearnable_distance(clean.sal, series.sal, sizes=clean.sizes)
+    except ValueError as error:
+        return None, None, None, None, str(error)
+    return found.value, found.value_by_parameters, found.learnable_poisoned, found.threshold, ""
+
+
+def _own(series: SalSeries) -> tuple[float | None, float | None]:
+    """Learnable blocks and threshold of a clean run by its own measure."""
+    try:
+        found = unlearnable_distance(series.sal, series.sal)
+    except ValueError:
+        return None, None
+    return found.learnable_clean, found.threshold
+
+
+def _ud(clean: SalSeries, other: SalSeries) -> tuple[float | None, str]:
+    found = _distance(clean, other)
+    return found[0], found[-1]
+
+
+def _line(rows: Sequence[BenchRow]) -> BenchLine:
+    first = rows[0]
+    uds = [row.ud for row in rows if row.ud is not None]
+    ud = summarise_seeds(uds) if uds else None
+    if ud is not None:
+        said = verdict(ud)
+    else:
+        said = "what UD is measured against" if first.arm == CLEAN else first.note or "not measured"
+    return BenchLine(
+        experiment=first.experiment,
+        data=first.data,
+        model=first.model,
+        method=first.method,
+        defence=first.defence,
+        arm=first.arm,
+        control=first.control,
+        sal=first.sal,
+        seeds=tuple(row.seed for row in rows),
+        ud=ud,
+        ud_interval=bootstrap_mean(uds) if uds else None,
+        ud_by_parameters=_mean(row.ud_by_parameters for row in rows),
+        accuracy=_summary(row.test_accuracy_last for row in rows),
+        best_accuracy=_mean(row.test_accuracy_best for row in rows),
+        train_accuracy=_summary(row.train_accuracy for row in rows),
+        seconds=_mean((row.seconds_training or 0.0) + (row.seconds_sal or 0.0) or None for row in rows),
+        verdict=said,
+    )
+
+
+def _summary(values: Iterable[float | None]) -> SeedSummary | None:
+    known = [value for value in values if value is not None and np.isfinite(value)]
+    return summarise_seeds(known) if known else None
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None
+
+
+def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    if not rows:
+        return ""
+    out = io.StringIO()
+    writer = csv.DictWriter(out, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return out.getvalue()
+
+
+def sal_label(options: SalSpec) -> str:
+    """A way of measuring SAL in a few words."""
+    return f"{options.method}, per {options.blocks}"
