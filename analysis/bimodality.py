@@ -23,8 +23,9 @@ class Bimodality:
     Attributes:
         n: Values judged; left_out: zeros that have no logarithm (0 on the linear scale).
         scale: ``"linear"`` or ``"log"``.
-        silhouette: Mean silhouette of the exact two-means split, in [−1, 1]. A split always exists, and one group cut in
-            two still scores high: evenly spread values 0.63, a normal curve about 0.55. None where all values are equal.
+        silhouette: Mean silhouette of the exact two-means split, in [−1, 1]. A split always exists, and one group cut
+            in two still scores high: evenly spread values 0.63, a normal curve about 0.55. None where all values are
+            equal.
         dip: Hartigan's dip, in [1/(2n), 1/4]; p_value: of the dip against evenly spread values.
         ashman_d: Distance of two fitted Gaussians in units of their spread; above 2 they are clearly apart. None where
             all values are equal.
@@ -48,8 +49,8 @@ def bimodality(values: ArrayLike, *, scale: str = "log", draws: int = 1000, seed
     """Judge whether values form two groups.
 
     Args:
-        values: SAL of any shape, taken as one list. Checkpoints of one run resemble each other, so that their values are
-            not independent and p is too small: judge one checkpoint, or read p as a lower bound.
+        values: SAL of any shape, taken as one list. Checkpoints of one run resemble each other, so that their values
+            are not independent and p is too small: judge one checkpoint, or read p as a lower bound.
         scale: ``"log"`` (values of exactly 0 are left out and counted) or ``"linear"``.
         draws: Monte-Carlo samples for p; seed: of these.
 
@@ -110,7 +111,7 @@ def _distances(points: NDArray[np.float64], ordered: NDArray[np.float64]) -> NDA
     """Sum of distances from each point to all of a sorted list."""
     sums = np.concatenate([[0.0], np.cumsum(ordered)])
     below = np.searchsorted(ordered, points, side="right")
-    return points * (2 * below - ordered.size) + sums[-1] - 2 * sums[below]
+    return np.asarray(points * (2 * below - ordered.size) + sums[-1] - 2 * sums[below])
 
 
 def ashman_d(values: ArrayLike) -> float:

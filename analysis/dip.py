@@ -14,9 +14,9 @@ def dip_statistic(values: ArrayLike) -> float:
     """The dip of values [n]: the largest distance of their distribution function to the nearest unimodal one.
 
     Source: Hartigan and Hartigan, *The Dip Test of Unimodality*, Annals of Statistics 13, 1985. A modal interval is
-    narrowed from the whole range: left of it the nearest function is the greatest convex minorant, right of it the least
-    concave majorant; the dip is half the largest distance between these and the steps. It is at least 1/(2n), except
-    where all values are equal: a single point has one mode, and the dip is 0.
+    narrowed from the whole range: left of it the nearest function is the greatest convex minorant, right of it the
+    least concave majorant; the dip is half the largest distance between these and the steps. It is at least 1/(2n),
+    except where all values are equal: a single point has one mode, and the dip is 0.
     """
     ordered = np.sort(np.ravel(np.asarray(values, dtype=np.float64)))
     n = ordered.size
@@ -55,15 +55,15 @@ def dip_statistic(values: ArrayLike) -> float:
     return float(widest / (2 * n))
 
 
-def _hull(
-    points: NDArray[np.float64], heights: NDArray[np.float64], low: int, high: int
-) -> NDArray[np.int64]:
+def _hull(points: NDArray[np.float64], heights: NDArray[np.float64], low: int, high: int) -> NDArray[np.int64]:
     """Indices of the corners of the greatest convex minorant of heights over points[low..high]."""
     corners: list[int] = []
     for i in range(low, high + 1):
         while len(corners) > 1:
             a, b = corners[-2], corners[-1]
-            if (heights[b] - heights[a]) * (points[i] - points[b]) < (heights[i] - heights[b]) * (points[b] - points[a]):
+            if (heights[b] - heights[a]) * (points[i] - points[b]) < (heights[i] - heights[b]) * (
+                points[b] - points[a]
+            ):
                 break
             corners.pop()
         corners.append(i)

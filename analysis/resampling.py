@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 METHODS = ("percentile", "bca")
 FEW = 8  # seeds; below, a bootstrap interval of the mean is clearly too narrow
 RESAMPLES = 9999
+EQUAL = "all seeds are equal; that does not prove no spread"
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,8 @@ def bootstrap_mean(
 ) -> Estimate:
     """Mean over seeds with its bootstrap interval.
 
-    Few seeds have few resamples (10 different ones for three seeds), and the interval is then too narrow: three seeds of
-    normal data are covered about three times in four instead of 95 in 100. The note says so; Student's t
+    Few seeds have few resamples (10 different ones for three seeds), and the interval is then too narrow: three seeds
+    of normal data are covered about three times in four instead of 95 in 100. The note says so; Student's t
     (:func:`analysis.summarise_seeds`) is the safer interval there. One seed has no interval.
 
     Args:
@@ -65,7 +66,9 @@ def bootstrap_mean(
     if n == 1:
         return Estimate(value, None, None, level, method, 1, "one seed, no spread known")
     if np.all(sample == sample[0]):
-        return Estimate(value, value, value, level, method, n, f"all {n} seeds are equal; that does not prove no spread")
+        return Estimate(
+            value, value, value, level, method, n, f"all {n} seeds are equal; that does not prove no spread"
+        )
     if len(np.unique(sample)) < 3:
         method = "percentile"
     low, high = _interval((sample,), np.mean, method, level, resamples, seed)
@@ -102,7 +105,7 @@ def bootstrap_difference(
     if n == 1:
         return Estimate(value, None, None, level, method, 1, "one seed on a side, no spread known")
     if np.all(a == a[0]) and np.all(b == b[0]):
-        return Estimate(value, value, value, level, method, n, "all seeds are equal; that does not prove no spread")
+        return Estimate(value, value, value, level, method, n, EQUAL)
     if min(len(np.unique(a)), len(np.unique(b))) < 3:
         method = "percentile"
     low, high = _interval((a, b), _mean_difference, method, level, resamples, seed)

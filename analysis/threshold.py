@@ -38,10 +38,8 @@ def learnable_threshold(sal_clean: ArrayLike, *, rule: str = "kmeans", percentil
     return float(np.mean(threshold_midpoints(sal_clean, rule=rule, percentile=percentile)))
 
 
-def threshold_midpoints(
-    sal_clean: ArrayLike, *, rule: str = "kmeans", percentile: float = 50.0
-) -> NDArray[np.float64]:
-    """The threshold of each checkpoint [T]; where all blocks are equal, that value. Pooled rules: one value, T times."""
+def threshold_midpoints(sal_clean: ArrayLike, *, rule: str = "kmeans", percentile: float = 50.0) -> NDArray[np.float64]:
+    """The threshold of each checkpoint [T]; where all blocks are equal, that value. Pooled rules repeat their one."""
     part = _splitter(rule, percentile)
     table = check_table(sal_clean, "clean")
     _check_blocks(table)
