@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+RULES = ("kmeans", "two-means", "otsu", "gaussian-mixture", "percentile", "log-two-means")  # as in analysis.threshold
+
 
 def sal_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the settings of SAL; what is not given comes from the experiment's own spec."""
@@ -41,10 +43,12 @@ def rule_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the choice of the learnable threshold's rule."""
     return click.option(
         "--rule",
-        type=click.Choice(["kmeans", "two-means"]),
+        type=click.Choice([*RULES, *("pooled-" + rule for rule in RULES)]),
         default="kmeans",
         show_default=True,
-        help="Learnable threshold: the paper's k-means, or the exact two-means split.",
+        metavar="RULE",
+        help=f"Learnable threshold: the paper's kmeans; or {', '.join(RULES[1:])}; with pooled- before it, one for all "
+        "checkpoints.",
     )(command)
 
 
