@@ -80,7 +80,7 @@ class BenchSpec:
         found = {}
         for data in self.data:
             for model in self.models:
-                folder = "-".join([_stem(data.name), model])
+                folder = "-".join([self.name, _stem(data.name), model])
                 if folder in found:
                     raise SpecError(
                         f"Two data sets of {self.name} would both be called {_stem(data.name)}; rename one."

@@ -8,6 +8,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from experiments.bench_run import Bench
+from experiments.bench_spec import BENCH_FILE
 from experiments.experiment import SPEC_FILE, Experiment, ExperimentError
 from experiments.spec import NAME_PATTERN, ExperimentSpec, SpecError
 from experiments.spec_toml import load_spec
@@ -46,14 +48,29 @@ def load_preset_or_file(name: str) -> ExperimentSpec:
 
 
 def list_experiments() -> list[Experiment]:
-    """All experiments, the user's first, then those of the gallery that the user has no copy of."""
+    """All experiments, also in benchmarks: the user's first, then those of the gallery that the user has no copy of."""
     found: dict[str, Experiment] = {}
     for root in (home(), GALLERY):
-        if root.is_dir():
-            for folder in sorted(root.iterdir()):
-                if (folder / SPEC_FILE).is_file() and folder.name not in found:
-                    found[folder.name] = Experiment(folder)
+        for folder in _folders(root):
+            inside = _folders(folder) if (folder / BENCH_FILE).is_file() else [folder]
+            for one in inside:
+                if (one / SPEC_FILE).is_file():
+                    found.setdefault(one.name, Experiment(one))
     return list(found.values())
+
+
+def list_benches() -> list[Bench]:
+    """All benchmarks, the user's first, then those that ship with the project."""
+    found: dict[str, Bench] = {}
+    for root in (home(), GALLERY):
+        for folder in _folders(root):
+            if (folder / BENCH_FILE).is_file():
+                found.setdefault(folder.name, Bench(folder))
+    return list(found.values())
+
+
+def _folders(root: Path) -> list[Path]:
+    return sorted(path for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
 
 
 def find_experiment(name_or_path: str) -> Experiment:
