@@ -32,6 +32,8 @@ def versions() -> dict[str, str]:
     return {
         "python": platform.python_version(),
         "torch": torch.__version__,
+        "torchvision": metadata.version("torchvision"),
+        "pillow": metadata.version("pillow"),
         "numpy": np.__version__,
         "scikit-learn": metadata.version("scikit-learn"),
         "h5py": h5py.__version__,

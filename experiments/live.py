@@ -118,7 +118,7 @@ class LiveObserver:
         spec = self.experiment.spec.sal
         blocks = sharpness_aware_learnability(
             model,
-            [_sample(series.run.inputs, series.run.dataset.y_train)],
+            [_sample(series.run.inputs, series.run.targets)],
             epsilon=spec.epsilon,
             p=spec.p,
             blocks=spec.blocks,

@@ -1,7 +1,9 @@
-"""What an experiment's steps work on: its data set, the inputs of each arm, its network, batches to measure on."""
+"""What an experiment's steps work on: its data set, the training data of each arm, its network, batches."""
 
 from __future__ import annotations
 
+import threading
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,8 +16,10 @@ from torch import Tensor, nn
 
 from checkpoints import Run
 from experiments.experiment import Experiment, ExperimentError
-from experiments.spec import IMPORTED_METHOD, ArmSpec, DataSpec, ExperimentSpec
-from training import Dataset, Poison, build_model, fingerprint_arrays, load_dataset, poison
+from experiments.poisons import poison_key, poisoned_inputs
+from experiments.progress import Progress
+from experiments.spec import CLEAN_METHOD, IMPORTED_METHOD, ArmSpec, DataSpec, ExperimentSpec, content_key
+from training import Dataset, Defence, build_defence, build_model, fingerprint_arrays, load_dataset
 
 MEASURE_BATCH = 2000  # samples per forward pass when only a mean is wanted
 
@@ -31,6 +35,21 @@ class Sample:
     fingerprint: str
 
 
+@dataclass(frozen=True, eq=False)
+class TrainingData:
+    """What one arm trains on, and is measured on as its own training data.
+
+    Attributes:
+        inputs: [N, …] float32, poisoned and prepared by the arm's defences.
+        targets: [N] int64, the data's own labels but for label noise.
+        description: How they were made, in words.
+    """
+
+    inputs: NDArray[np.float32]
+    targets: NDArray[np.int64]
+    description: str
+
+
 def dataset_of(spec: ExperimentSpec, *, download: bool = False) -> Dataset:
     """Load the data set of a spec; the last two are kept in memory."""
     if not spec.data.name:
@@ -40,18 +59,71 @@ def dataset_of(spec: ExperimentSpec, *, download: bool = False) -> Dataset:
     return _load(spec.data.name, _frozen(spec.data), download)
 
 
-def arm_inputs(spec: ExperimentSpec, dataset: Dataset, arm: str, seed: int) -> tuple[NDArray[Any], str]:
-    """Training inputs of an arm [N, …] float32 and a sentence about how they were made."""
+def arm_inputs(
+    experiment: Experiment, dataset: Dataset, arm: str, seed: int, *, progress: Progress | None = None
+) -> TrainingData:
+    """Training data of an arm: poisoned, then prepared by each of its defences. The last few are kept in memory."""
+    spec = experiment.spec
     entry = spec.arms.get(arm)
     if entry is None or entry.is_clean or entry.method == IMPORTED_METHOD:
-        return dataset.x_train, "the data as they are"
-    made = poisoned_inputs(dataset, entry, seed)
-    return made.x_train, made.description
+        return TrainingData(dataset.x_train, dataset.y_train, "the data as they are")
+    defences = build_defences(spec, arm)
+    key = content_key({"poison": poison_key(dataset, entry, seed), "defences": [repr(defence) for defence in defences]})
+    found = _prepared.get(key)
+    if found is None:
+        found = _prepare(experiment, dataset, entry, seed, defences, progress)
+        _prepared.put(key, found)
+    return found
 
 
-def poisoned_inputs(dataset: Dataset, arm: ArmSpec, seed: int) -> Poison:
-    """Apply an arm's unlearnable method to the training data."""
-    return poison(arm.method, dataset, seed=seed, ratio=arm.ratio, strength=arm.strength, **dict(arm.options))
+def build_defences(spec: ExperimentSpec, arm: str) -> list[Defence]:
+    """The defences of an arm, in order: tables of the spec by name, else registered ones with their defaults."""
+    entries = [spec.defence(name) for name in spec.arms[arm].defences]
+    return [build_defence(entry.method, **dict(entry.options)) for entry in entries]
+
+
+def _prepare(
+    experiment: Experiment,
+    dataset: Dataset,
+    arm: ArmSpec,
+    seed: int,
+    defences: Sequence[Defence],
+    progress: Progress | None,
+) -> TrainingData:
+    inputs, targets, how = dataset.x_train, dataset.y_train, "the data as they are"
+    if arm.method != CLEAN_METHOD:
+        made = poisoned_inputs(experiment, dataset, arm, seed, progress=progress)
+        inputs, targets, how = made.x_train, made.y_train, made.description
+    for defence in defences:
+        inputs = defence.prepare(inputs, targets, seed=seed)
+        how += f"; then {defence.description}"
+    return TrainingData(inputs, targets, how)
+
+
+class _Recent:
+    """The training data of the last few arms, by content, within a limit of memory."""
+
+    LARGEST = 2 << 30  # bytes
+    MOST = 6
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[str, TrainingData] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, key: str) -> TrainingData | None:
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+            return self._kept.get(key)
+
+    def put(self, key: str, data: TrainingData) -> None:
+        with self._lock:
+            self._kept[key] = data
+            while len(self._kept) > self.MOST or sum(d.inputs.nbytes for d in self._kept.values()) > self.LARGEST:
+                self._kept.popitem(last=False)
+
+
+_prepared = _Recent()
 
 
 def network(spec: ExperimentSpec, dataset: Dataset, seed: int) -> nn.Module:
@@ -93,11 +165,12 @@ def sample(
     arm = _arm_for(spec, on)
     if arm is None and on == "test":
         inputs, targets, label = dataset.x_test, dataset.y_test, "test data"
+    elif arm is None:
+        inputs, targets, label = dataset.x_train, dataset.y_train, "clean training data"
     else:
-        inputs = dataset.x_train if arm is None else arm_inputs(spec, dataset, arm, seed)[0]
-        targets = dataset.y_train
-        label = "clean training data" if arm is None else f"training data of {arm}"
-    chosen = _choose(targets, samples)
+        own = arm_inputs(experiment, dataset, arm, seed)
+        inputs, targets, label = own.inputs, own.targets, f"training data of {arm}"
+    chosen = _choose(dataset.y_test if label == "test data" else dataset.y_train, samples)  # whatever an arm's labels
     inputs, targets = inputs[chosen], targets[chosen]
     size = batch_size or len(targets)
     x, y = torch.from_numpy(np.ascontiguousarray(inputs)), torch.from_numpy(np.ascontiguousarray(targets))

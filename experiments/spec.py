@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
 import re
@@ -192,6 +193,31 @@ class ExperimentSpec:
         _require(bool(self.arms), "arms", {}, "at least one table such as [arms.clean]")
         for arm in self.arms:
             _check_name(arm, "arm")
+        self._check_defences()
+
+    def defence(self, name: str) -> DefenceSpec:
+        """What an arm's defence means: the table of that name, else a registered defence with its defaults."""
+        return self.defences.get(name, DefenceSpec(method=name))
+
+    def _check_defences(self) -> None:
+        """Build every defence once, so that names and settings are refused before any work."""
+        named = {name: f"arm {arm}" for arm, entry in self.arms.items() for name in entry.defences}
+        named |= {name: f"defences.{name}" for name in self.defences}
+        if not named:
+            return
+        from training.defences import DEFENCES, build_defence  # few specs need it
+
+        for name, where in named.items():
+            entry = self.defence(name)
+            _require(bool(entry.method), f"{where}: method", entry.method, "the name of a defence, such as 'jpeg'")
+            if name not in self.defences and name not in DEFENCES:
+                close = difflib.get_close_matches(name, [*self.defences, *DEFENCES], n=1)
+                hint = f"did you mean {close[0]}?" if close else f"known are {', '.join([*self.defences, *DEFENCES])}."
+                raise SpecError(f"{where}: there is no defence called {name!r}; {hint}")
+            try:
+                build_defence(entry.method, **dict(entry.options))
+            except ValueError as error:
+                raise SpecError(f"{where}: {error}") from None
 
     @property
     def clean_arm(self) -> str | None:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from checkpoints import Recorder
 from experiments.experiment import Experiment, versions
-from experiments.materials import MEASURE_BATCH, arm_inputs, dataset_of, network
+from experiments.materials import MEASURE_BATCH, arm_inputs, build_defences, dataset_of, network
 from experiments.progress import Progress, Silent
 from experiments.spec import run_name
 from experiments.spec_toml import without_labels
@@ -30,6 +30,7 @@ class RunInTraining:
     seed: int
     model: nn.Module
     inputs: NDArray[np.float32]  # [N, …] this run's own training inputs
+    targets: NDArray[np.int64]  # [N] its own labels
     dataset: Dataset
     recorder: Recorder
     trainer: Trainer
@@ -61,7 +62,7 @@ def train_experiment(
         if not arms:
             continue
         with ExitStack() as stack:
-            runs = [_prepare(experiment, dataset, arm, seed, stack) for arm in arms]
+            runs = [_prepare(experiment, dataset, arm, seed, stack, progress) for arm in arms]
             total = sum(run.trainer.total_checkpoints for run in runs)
             progress.start(_label(experiment, seed), total, sum(len(run.recorder.steps) for run in runs))
             if observe:
@@ -79,9 +80,11 @@ def _label(experiment: Experiment, seed: int) -> str:
     return f"training {experiment.name}" + (f", seed {seed}" if len(experiment.spec.seeds) > 1 else "")
 
 
-def _prepare(experiment: Experiment, dataset: Dataset, arm: str, seed: int, stack: ExitStack) -> RunInTraining:
+def _prepare(
+    experiment: Experiment, dataset: Dataset, arm: str, seed: int, stack: ExitStack, progress: Progress
+) -> RunInTraining:
     spec, schedule = experiment.spec, experiment.spec.training
-    inputs, how = arm_inputs(spec, dataset, arm, seed)
+    data = arm_inputs(experiment, dataset, arm, seed, progress=progress)
     model = network(spec, dataset, seed)
     metadata: dict[str, Any] = {
         "experiment": experiment.name,
@@ -90,8 +93,8 @@ def _prepare(experiment: Experiment, dataset: Dataset, arm: str, seed: int, stac
         "spec": without_labels(spec),
         "model": spec.model.name,
         "data_fingerprint": dataset.fingerprint,
-        "inputs_fingerprint": fingerprint_arrays(inputs, dataset.y_train),
-        "poison": how,
+        "inputs_fingerprint": fingerprint_arrays(data.inputs, data.targets),
+        "poison": data.description,
         "versions": versions(),
     }
 
@@ -103,8 +106,8 @@ def _prepare(experiment: Experiment, dataset: Dataset, arm: str, seed: int, stac
     recorder = stack.enter_context(Recorder(path, model, metadata=metadata, resume_state=resume_state))
     trainer = Trainer(
         model,
-        torch.from_numpy(inputs),
-        torch.from_numpy(dataset.y_train),
+        torch.from_numpy(data.inputs),
+        torch.from_numpy(data.targets),
         epochs=schedule.epochs,
         batch_size=schedule.batch_size,
         lr=schedule.lr,
@@ -114,14 +117,15 @@ def _prepare(experiment: Experiment, dataset: Dataset, arm: str, seed: int, stac
         lr_decay=schedule.lr_decay,
         checkpoint_every=schedule.checkpoint_every or None,
         augmentation=schedule.augmentation,
+        defences=build_defences(spec, arm),
         seed=seed,
         recorder=recorder,
         evaluation={
-            "train": _batches(inputs, dataset.y_train),
+            "train": _batches(data.inputs, data.targets),
             "test": _batches(dataset.x_test, dataset.y_test),
         },
     )
-    return RunInTraining(run_name(arm, seed), arm, seed, model, inputs, dataset, recorder, trainer)
+    return RunInTraining(run_name(arm, seed), arm, seed, model, data.inputs, data.targets, dataset, recorder, trainer)
 
 
 def _batches(inputs: NDArray[np.float32], targets: NDArray[np.int64]) -> list[tuple[Tensor, Tensor]]:

@@ -12,8 +12,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from training.defences.base import Defence
+
 AUGMENTATIONS = ("none", "crop-flip")
-AUGMENT, LAYERS = 1 << 20, (1 << 20) + 1  # random streams besides the batch order, whose number is the epoch
+# random streams besides the batch order, whose number is the epoch
+AUGMENT, LAYERS, DEFEND = 1 << 20, (1 << 20) + 1, (1 << 20) + 2
 
 
 class RecorderLike(Protocol):
@@ -41,8 +44,8 @@ class ResumePointLike(Protocol):
 class Trainer:
     """Trains one model and records it.
 
-    The order of the samples depends on seed and epoch alone, augmentation and the network's own chance (as in
-    dropout) on seed and step, so that runs of one seed see the same batches, and a resumed run takes the very steps
+    The order of the samples depends on seed and epoch alone, augmentation, defences and the network's own chance (as
+    in dropout) on seed and step, so that runs of one seed see the same batches, and a resumed run takes the very steps
     of an uninterrupted one. The global random state is as before after every step.
 
     Args:
@@ -53,6 +56,7 @@ class Trainer:
         checkpoint_every: Steps between checkpoints; None records after every epoch. The initial weights and the
             last step are always recorded.
         augmentation: ``"none"``, or ``"crop-flip"`` for images (padding of 4 for colour, 2 for grey).
+        defences: Their ``batch`` changes every training batch, in order, after augmentation; ``inputs`` are prepared.
         seed: Decides everything random.
         recorder: Where checkpoints go. A recording with checkpoints is resumed.
         evaluation: Named batches, as ``train`` and ``test``; their loss and accuracy are recorded, in full passes.
@@ -76,6 +80,7 @@ class Trainer:
         lr_decay: float = 0.1,
         checkpoint_every: int | None = None,
         augmentation: str = "none",
+        defences: Sequence[Defence] = (),
         seed: int,
         recorder: RecorderLike,
         evaluation: Mapping[str, Sequence[tuple[Tensor, Tensor]]],
@@ -84,7 +89,7 @@ class Trainer:
         self.model, self.inputs, self.targets = model, inputs, targets
         self.epochs, self.batch_size, self.lr = epochs, batch_size, lr
         self.lr_milestones, self.lr_decay = tuple(lr_milestones), lr_decay
-        self.augmentation, self.seed = augmentation, seed
+        self.augmentation, self.defences, self.seed = augmentation, tuple(defences), seed
         self.recorder, self.evaluation = recorder, evaluation
         self.steps_per_epoch = -(-len(targets) // batch_size)
         self.total_steps = epochs * self.steps_per_epoch
@@ -122,11 +127,19 @@ class Trainer:
                 order = np.random.default_rng([self.seed, epoch]).permutation(len(self.targets))
                 self._set_lr(epoch)
             chosen = torch.from_numpy(order[position * self.batch_size : (position + 1) * self.batch_size])
-            self._step(self._augment(self.inputs[chosen], done), self.targets[chosen], done)
+            inputs = self._augment(self.inputs[chosen], done)
+            self._step(*self._defend(inputs, self.targets[chosen], done, epoch), done)
             done += 1
             if done % self.checkpoint_every == 0 or done == self.total_steps:
                 self._record(done)
                 yield done
+
+    def _defend(self, inputs: Tensor, targets: Tensor, step: int, epoch: int) -> tuple[Tensor, Tensor]:
+        if self.defences:
+            generator = torch.Generator().manual_seed(_stream(self.seed, DEFEND, step))
+            for defence in self.defences:
+                inputs, targets = defence.batch(self.model, inputs, targets, generator=generator, epoch=epoch)
+        return inputs, targets
 
     def _step(self, inputs: Tensor, targets: Tensor, step: int) -> None:
         self.model.train()
@@ -201,9 +214,13 @@ def mean_loss(model: nn.Module, batches: Sequence[tuple[Tensor, Tensor]]) -> tup
 def _chance(seed: int, step: int) -> Iterator[None]:
     """Give layers that draw, as dropout does, a stream of their own, and put the global one back."""
     with torch.random.fork_rng(devices=[]):
-        state = np.random.SeedSequence([seed, LAYERS, step]).generate_state(1, np.uint64)
-        torch.default_generator.manual_seed(int(state[0]) >> 1)
+        torch.default_generator.manual_seed(_stream(seed, LAYERS, step))
         yield
+
+
+def _stream(seed: int, purpose: int, step: int) -> int:
+    """A seed for what one step draws for one purpose."""
+    return int(np.random.SeedSequence([seed, purpose, step]).generate_state(1, np.uint64)[0]) >> 1
 
 
 def _check(

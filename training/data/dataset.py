@@ -59,10 +59,15 @@ class Dataset:
             raise DatasetError(
                 f"{self.name} has {available} training samples; a subset holds 1 to {available}, not {n}."
             )
-        shuffled = np.random.default_rng(seed).permutation(available)
-        by_class = shuffled[np.argsort(self.y_train[shuffled], kind="stable")]
-        chosen = np.sort(by_class[np.arange(n) * available // n])
+        chosen = stratified(self.y_train, n, seed)
         return replace(self, name=f"{self.name}-{n}", x_train=self.x_train[chosen], y_train=self.y_train[chosen])
+
+
+def stratified(labels: NDArray[np.int64], n: int, seed: int) -> NDArray[np.int64]:
+    """Indices of ``n`` of the labels [N], every class in proportion, drawn by the seed, in ascending order."""
+    shuffled = np.random.default_rng(seed).permutation(len(labels))
+    by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]
+    return np.sort(by_class[np.arange(n) * len(labels) // n])
 
 
 def batches(inputs: ArrayLike, targets: ArrayLike, batch_size: int) -> list[tuple[Tensor, Tensor]]:

@@ -1,9 +1,11 @@
-"""MNIST and Fashion-MNIST through torchvision, downloaded only when the user allows it."""
+"""MNIST, Fashion-MNIST, CIFAR-10 and CIFAR-100 through torchvision, downloaded only when the user allows it."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+
+import numpy as np
 
 from training.data.dataset import Dataset, DatasetError, make_dataset
 
@@ -27,6 +29,16 @@ def load_fashion_mnist(*, download: bool = False, root: Path | str | None = None
     return _load("fashion-mnist", "FashionMNIST", download, root)
 
 
+def load_cifar10(*, download: bool = False, root: Path | str | None = None) -> Dataset:
+    """CIFAR-10: 50,000 and 10,000 images of 32×32×3 (Krizhevsky 2009)."""
+    return _load("cifar10", "CIFAR10", download, root)
+
+
+def load_cifar100(*, download: bool = False, root: Path | str | None = None) -> Dataset:
+    """CIFAR-100: 50,000 and 10,000 images of 32×32×3 in 100 fine classes (Krizhevsky 2009)."""
+    return _load("cifar100", "CIFAR100", download, root)
+
+
 def _load(name: str, kind: str, download: bool, root: Path | str | None) -> Dataset:
     from torchvision import datasets  # takes a second to import, and most experiments need none of it
 
@@ -40,6 +52,5 @@ def _load(name: str, kind: str, download: bool, root: Path | str | None) -> Data
             f"{name} is not in {folder}, or is damaged there; allow its download with --download, or put torchvision's "
             "files there."
         ) from None
-    return make_dataset(
-        name, train.data.numpy(), train.targets.numpy(), test.data.numpy(), test.targets.numpy(), where=name
-    )
+    arrays = (np.asarray(part) for part in (train.data, train.targets, test.data, test.targets))
+    return make_dataset(name, *arrays, where=name)

@@ -8,16 +8,24 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
+from training.models.cnn_small import CnnSmall
 from training.models.lenet import LeNet5
 from training.models.linear import linear
 from training.models.mlp import mlp
+from training.models.resnet import resnet18, resnet50, senet18
 from training.models.resnet_small import ResNetSmall
+from training.models.vit import vit_small
 
 MODELS: dict[str, Callable[[tuple[int, ...], int], nn.Module]] = {
     "linear": linear,
     "mlp": mlp,
     "lenet5": LeNet5,
     "resnet-small": ResNetSmall,
+    "cnn-small": CnnSmall,
+    "resnet18": resnet18,
+    "resnet50": resnet50,
+    "senet18": senet18,
+    "vit-small": vit_small,
 }
 
 
