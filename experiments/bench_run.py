@@ -16,9 +16,10 @@ from typing import Any
 
 from checkpoints import CheckpointError, write_bytes
 from experiments.bench_spec import BENCH_FILE, BenchSpec, load_bench
+from experiments.catalogue import GALLERY, folders, home
 from experiments.engine import Engine, Where
 from experiments.experiment import Experiment, ExperimentError, versions
-from experiments.materials import dataset_of
+from experiments.materials import arm_inputs, dataset_of
 from experiments.progress import Progress, Silent, Stopwatch
 from experiments.sal_step import compute_sal
 from experiments.spec import SalSpec, run_name
@@ -116,6 +117,27 @@ class Cell:
         return f"{self.experiment}-{run_name(self.arm, self.seed)}"
 
 
+def list_benches() -> list[Bench]:
+    """All benchmarks, the user's first, then those that ship with the project."""
+    found: dict[str, Bench] = {}
+    for root in (home(), GALLERY):
+        for folder in folders(root):
+            if (folder / BENCH_FILE).is_file():
+                found.setdefault(folder.name, Bench(folder))
+    return list(found.values())
+
+
+def find_bench(name_or_path: str) -> Bench:
+    """Open a benchmark by folder path, or by name among the user's and those that ship with the project."""
+    if (Path(name_or_path) / BENCH_FILE).is_file():
+        return Bench(Path(name_or_path))
+    known = {bench.name: bench for bench in list_benches()}
+    if name_or_path in known:
+        return known[name_or_path]
+    hint = f"known are {', '.join(known)}." if known else "make one with: bench SPEC.toml"
+    raise ExperimentError(f"There is no benchmark {name_or_path!r}; {hint}")
+
+
 def run_bench(
     bench: Bench, *, progress: Progress | None = None, download: bool = False, where: Where | None = None
 ) -> list[str]:
@@ -157,6 +179,9 @@ def run_cell(cell: Cell) -> str:
         name = run_name(cell.arm, cell.seed)
         watch = Stopwatch()
         seconds: dict[str, float] = {}
+        arm_inputs(experiment, dataset_of(experiment.spec), cell.arm, cell.seed)
+        seconds["poison"] = watch.seconds
+        watch.reset()
         train_experiment(experiment, only=[name])
         seconds["train"] = watch.seconds
         files = {}

@@ -48,6 +48,7 @@ class BenchRow:
     test_accuracy_last: float | None
     test_accuracy_best: float | None
     train_accuracy: float | None
+    seconds_poison: float | None
     seconds_training: float | None
     seconds_sal: float | None
     note: str = ""
@@ -230,6 +231,7 @@ def _row(
         test_accuracy_last=float(accuracy[-1]) if len(accuracy) else None,
         test_accuracy_best=float(np.max(accuracy)) if len(accuracy) else None,
         train_accuracy=float(train[-1]) if len(train) else None,
+        seconds_poison=seconds.get("poison"),
         seconds_training=seconds.get("train"),
         seconds_sal=seconds.get("sal"),
         note=note,
@@ -284,9 +286,14 @@ def _line(rows: Sequence[BenchRow]) -> BenchLine:
         accuracy=_summary(row.test_accuracy_last for row in rows),
         best_accuracy=_mean(row.test_accuracy_best for row in rows),
         train_accuracy=_summary(row.train_accuracy for row in rows),
-        seconds=_mean((row.seconds_training or 0.0) + (row.seconds_sal or 0.0) or None for row in rows),
+        seconds=_mean(_whole(row) for row in rows),
         verdict=said,
     )
+
+
+def _whole(row: BenchRow) -> float | None:
+    parts = [row.seconds_poison, row.seconds_training, row.seconds_sal]
+    return sum(part or 0.0 for part in parts) if any(part is not None for part in parts) else None
 
 
 def _summary(values: Iterable[float | None]) -> SeedSummary | None:

@@ -8,7 +8,6 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from experiments.bench_run import Bench
 from experiments.bench_spec import BENCH_FILE
 from experiments.experiment import SPEC_FILE, Experiment, ExperimentError
 from experiments.spec import NAME_PATTERN, ExperimentSpec, SpecError
@@ -51,25 +50,16 @@ def list_experiments() -> list[Experiment]:
     """All experiments, also in benchmarks: the user's first, then those of the gallery that the user has no copy of."""
     found: dict[str, Experiment] = {}
     for root in (home(), GALLERY):
-        for folder in _folders(root):
-            inside = _folders(folder) if (folder / BENCH_FILE).is_file() else [folder]
+        for folder in folders(root):
+            inside = folders(folder) if (folder / BENCH_FILE).is_file() else [folder]
             for one in inside:
                 if (one / SPEC_FILE).is_file():
                     found.setdefault(one.name, Experiment(one))
     return list(found.values())
 
 
-def list_benches() -> list[Bench]:
-    """All benchmarks, the user's first, then those that ship with the project."""
-    found: dict[str, Bench] = {}
-    for root in (home(), GALLERY):
-        for folder in _folders(root):
-            if (folder / BENCH_FILE).is_file():
-                found.setdefault(folder.name, Bench(folder))
-    return list(found.values())
-
-
-def _folders(root: Path) -> list[Path]:
+def folders(root: Path) -> list[Path]:
+    """Folders in a folder, by name; none where it does not exist."""
     return sorted(path for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from checkpoints import CheckpointError, read_result, write_result
+from experiments.bench_spec import BENCH_FILE
 from experiments.catalogue import is_gallery
 from experiments.experiment import Experiment, versions
 from experiments.progress import Progress, Silent
@@ -24,7 +25,6 @@ VERSION = 1  # of what the methods compute; one more whenever the same settings 
 COSTLY = 1.0  # seconds after which a poison is kept
 LARGEST = 512 << 20  # bytes that a file may hold
 _HEADER = ("method", "budget", "options", "description")  # of a poison, in its file's header
-BENCH_FILE = "bench.toml"  # marks a folder of experiments that share their poisons
 
 
 def poisoned_inputs(
