@@ -1,20 +1,60 @@
-"""Numbers about runs: SAL, the learnable threshold, the Unlearnable Distance, and their spread."""
+"""Numbers about runs: SAL, the learnable threshold, the Unlearnable Distance, and how far these can be trusted."""
 
+from analysis.bimodality import Bimodality, ashman_d, bimodality_verdict, judge_bimodality, split_silhouette
+from analysis.calibration import Calibration, calibrate
+from analysis.dip import dip_p_value, dip_statistic
 from analysis.distance import UnlearnableDistance, unlearnable_distance
+from analysis.resampling import Estimate, bootstrap_difference, bootstrap_mean, bootstrap_rank_correlation
+from analysis.resolution import EstimatorRow, Floor, Power, compare_estimators, floor, power
 from analysis.sal import BlockSal, SharpnessMeter, sharpness_aware_learnability
 from analysis.seeds import SeedSummary, rank_correlation, summarise_seeds, verdict
-from analysis.threshold import learnable_threshold, threshold_midpoints
+from analysis.sensitivity import Sensitivity, SettingUd, ranking_verdict, rule_sensitivity, ud_sensitivity
+from analysis.steady import ESTIMATORS, SteadyUd, estimate_ud, ud_authors, ud_geometric, ud_log, ud_rank
+from analysis.threshold import RULES, learnable_threshold, pooled_threshold, threshold_midpoints
 
 __all__ = [
+    "ESTIMATORS",
+    "RULES",
+    "Bimodality",
     "BlockSal",
+    "Calibration",
+    "Estimate",
+    "EstimatorRow",
+    "Floor",
+    "Power",
     "SeedSummary",
+    "Sensitivity",
+    "SettingUd",
     "SharpnessMeter",
+    "SteadyUd",
     "UnlearnableDistance",
+    "ashman_d",
+    "bimodality_verdict",
+    "bootstrap_difference",
+    "bootstrap_mean",
+    "bootstrap_rank_correlation",
+    "calibrate",
+    "compare_estimators",
+    "dip_p_value",
+    "dip_statistic",
+    "estimate_ud",
+    "floor",
+    "judge_bimodality",
     "learnable_threshold",
+    "pooled_threshold",
+    "power",
     "rank_correlation",
+    "ranking_verdict",
+    "rule_sensitivity",
     "sharpness_aware_learnability",
+    "split_silhouette",
     "summarise_seeds",
     "threshold_midpoints",
+    "ud_authors",
+    "ud_geometric",
+    "ud_log",
+    "ud_rank",
+    "ud_sensitivity",
     "unlearnable_distance",
     "verdict",
 ]

@@ -45,7 +45,7 @@ class Bimodality:
         return bimodality_verdict(self)
 
 
-def bimodality(values: ArrayLike, *, scale: str = "log", draws: int = 1000, seed: int = 0) -> Bimodality:
+def judge_bimodality(values: ArrayLike, *, scale: str = "log", draws: int = 1000, seed: int = 0) -> Bimodality:
     """Judge whether values form two groups.
 
     Args:

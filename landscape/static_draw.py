@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import numpy as np
@@ -14,10 +13,11 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from mpl_toolkits.mplot3d import Axes3D
 
+from landscape.static_marks import DASH, error_bars, plain, point_labels, reference_shapes, ticks
 from landscape.style import ink
 
 COLOURMAP = "cividis"
-DASH: dict[str | None, Any] = {"solid": "-", "dash": (0, (5, 2)), "dot": (0, (1, 1.5)), "dashdot": "-.", None: "-"}
+LEGEND_COLUMNS = 4
 MARKER = {"circle": "o", "diamond": "D", "square": "s", "cross": "P", "star": "*", "x": "X"}
 
 
@@ -25,33 +25,36 @@ def draw_panels(canvas: Canvas, figure: go.Figure, *, dark: bool) -> None:
     """Draw every panel of a figure, its titles and one legend."""
     keys = list(dict.fromkeys(_panel(trace) for trace in figure.data))
     titles = [a.text for a in figure.layout.annotations if a.font is None or a.font.size in (None, 16)]
-    rows, columns = _grid(figure, keys)
+    rows, columns, cells = _grid(figure, keys)
     top = _titles(canvas, figure, dark)
     handles: dict[str, Any] = {}
-    grid = canvas.add_gridspec(rows, columns, left=0.09, right=0.95, bottom=0.17, top=top, wspace=0.22, hspace=0.3)
+    left, bottom = _margins(canvas, figure)
+    grid = canvas.add_gridspec(rows, columns, left=left, right=0.95, bottom=bottom, top=top, wspace=0.22, hspace=0.3)
     for number, key in enumerate(keys):
         three = key.startswith("scene")
-        axes = canvas.add_subplot(grid[number // columns, number % columns], projection="3d" if three else None)
+        row, column = cells[number]
+        axes = canvas.add_subplot(grid[row, column], projection="3d" if three else None)
         _ground(axes, dark, three)
         traces = [trace for trace in figure.data if _panel(trace) == key]
         for trace in traces:
             handle = _draw(canvas, axes, trace, dark)
             if handle is not None and trace.showlegend is not False and trace.name:
-                handles.setdefault(_plain(trace.name), handle)
+                handles.setdefault(plain(trace.name), handle)
         if three:
             _scene(axes, figure.layout[key], dark)
         else:
-            _axes(axes, figure, traces[0], last_row=number // columns == rows - 1)
-            _shapes(axes, figure, traces[0])
+            _axes(axes, figure, traces[0], last_row=(row + 1, column) not in cells)
+            reference_shapes(axes, figure, traces[0])
+            point_labels(axes, figure, traces[0])
         if len(titles) == len(keys) > 1:
-            axes.set_title(_plain(titles[number]), fontsize=10, color=ink(dark=dark))
+            axes.set_title(plain(titles[number]), fontsize=10, color=ink(dark=dark))
     if handles:
         canvas.legend(
             handles.values(),
             handles.keys(),
             loc="lower left",
             bbox_to_anchor=(0.06, 0.0),
-            ncols=min(4, len(handles)),
+            ncols=min(LEGEND_COLUMNS, len(handles)),
             frameon=False,
             labelcolor=ink(dark=dark),
         )
@@ -60,18 +63,35 @@ def draw_panels(canvas: Canvas, figure: go.Figure, *, dark: bool) -> None:
             canvas.text(0.95, top + 0.005, note.text, ha="right", va="bottom", color=ink(dark=dark))
 
 
+def _margins(canvas: Canvas, figure: go.Figure) -> tuple[float, float]:
+    """Room at the left for named ticks and at the bottom for the legend's lines, as shares of the canvas."""
+    names = [plain(text) for axis in figure.select_yaxes() for text in axis.ticktext or ()]
+    longest = max(map(len, names), default=0)
+    entries = {trace.name for trace in figure.data if trace.name and trace.showlegend is not False}
+    lines = -(-len(entries) // LEGEND_COLUMNS)
+    left = (0.35 + 0.066 * longest) / canvas.get_figwidth()
+    bottom = (0.55 + 0.2 * lines) / canvas.get_figheight()
+    return max(0.09, min(left, 0.4)), max(0.17, min(bottom, 0.4))
+
+
 def _panel(trace: Any) -> str:
     if trace.type in ("surface", "scatter3d"):
         return str(trace.scene or "scene")
     return f"{trace.xaxis or 'x'} {trace.yaxis or 'y'}"
 
 
-def _grid(figure: go.Figure, keys: list[str]) -> tuple[int, int]:
-    """Panels above each other when their vertical domains differ, else side by side."""
+def _grid(figure: go.Figure, keys: list[str]) -> tuple[int, int, list[tuple[int, int]]]:
+    """Rows, columns, and the cell of every panel, from where the panels lie in the figure."""
     if keys[0].startswith("scene"):
-        return 1, len(keys)
-    domains = {tuple(figure.layout[_axis_name(key.split()[1], "y")].domain or (0, 1)) for key in keys}
-    return (len(keys), 1) if len(domains) == len(keys) > 1 else (1, len(keys))
+        return 1, len(keys), [(0, number) for number in range(len(keys))]
+    corners = []
+    for key in keys:
+        x, y = key.split()
+        left = (figure.layout[_axis_name(x, "x")].domain or (0, 1))[0]
+        top = (figure.layout[_axis_name(y, "y")].domain or (0, 1))[1]
+        corners.append((-round(top, 6), round(left, 6)))
+    tops, lefts = sorted({top for top, _ in corners}), sorted({left for _, left in corners})
+    return len(tops), len(lefts), [(tops.index(top), lefts.index(left)) for top, left in corners]
 
 
 def _axis_name(reference: str, letter: str) -> str:
@@ -84,10 +104,10 @@ def _titles(canvas: Canvas, figure: go.Figure, dark: bool) -> float:
     subtitle = title.subtitle.text or ""
     lines = subtitle.split("<br>") if subtitle else []
     inch = canvas.get_figheight()
-    canvas.text(0.03, 1 - 0.12 / inch, _plain(title.text or ""), va="top", weight="bold", size=12, color=ink(dark=dark))
+    canvas.text(0.03, 1 - 0.12 / inch, plain(title.text or ""), va="top", weight="bold", size=12, color=ink(dark=dark))
     for i, line in enumerate(lines):
         place = 1 - (0.36 + 0.17 * i) / inch
-        canvas.text(0.03, place, _plain(line), va="top", size=8.5, color=ink(dark=dark))
+        canvas.text(0.03, place, plain(line), va="top", size=8.5, color=ink(dark=dark))
     return 1 - (0.62 + 0.17 * len(lines)) / inch
 
 
@@ -208,7 +228,7 @@ def _colour_bar(canvas: Canvas, axes: Any, drawn: Any, trace: Any, dark: bool, *
         labels = dict(zip([round(float(t), 9) for t in ticks], trace.colorbar.ticktext, strict=True))
         bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda v, _: labels.get(round(v, 9), "")))
     bar.ax.tick_params(colors=ink(dark=dark), labelsize=8)
-    bar.set_label(_plain(trace.colorbar.title.text or ""), color=ink(dark=dark))
+    bar.set_label(plain(trace.colorbar.title.text or ""), color=ink(dark=dark))
 
 
 def _scatter(canvas: Canvas, axes: Any, trace: Any, dark: bool) -> Any:
@@ -241,6 +261,9 @@ def _scatter(canvas: Canvas, axes: Any, trace: Any, dark: bool) -> Any:
             linewidths=1.6 if open_ else 0.8,
             zorder=4,
         )
+        if handle is None and trace.name:
+            handle = _point_handle(trace)
+    error_bars(axes, trace)
     return handle
 
 
@@ -265,10 +288,18 @@ def _line_handle(trace: Any) -> Line2D:
     )
 
 
+def _point_handle(trace: Any) -> Line2D:
+    symbol = str(trace.marker.symbol or "circle")
+    colour = trace.marker.color or trace.line.color
+    face = "none" if symbol.endswith("-open") else colour
+    marker = MARKER[symbol.removesuffix("-open")]
+    return Line2D([], [], linestyle="", marker=marker, markersize=6, markerfacecolor=face, markeredgecolor=colour)
+
+
 def _scene(axes: Axes3D, scene: Any, dark: bool) -> None:
     for letter in "xyz":
         axis = scene[f"{letter}axis"]
-        getattr(axes, f"set_{letter}label")(_plain(axis.title.text or ""), fontsize=8.5)
+        getattr(axes, f"set_{letter}label")(plain(axis.title.text or ""), fontsize=8.5)
         if axis.range is not None:
             getattr(axes, f"set_{letter}lim")(*axis.range)
     axes.set_zticks([float(t) for t in scene.zaxis.tickvals], list(scene.zaxis.ticktext))
@@ -285,20 +316,7 @@ def _axes(axes: Any, figure: go.Figure, trace: Any, *, last_row: bool) -> None:
             limits = [10.0**v for v in axis.range] if axis.type == "log" else list(axis.range)
             getattr(axes, f"set_{letter}lim")(*limits)
         if axis.title.text and (letter == "y" or last_row):
-            getattr(axes, f"set_{letter}label")(_plain(axis.title.text))
+            getattr(axes, f"set_{letter}label")(plain(axis.title.text))
         if axis.rangemode == "tozero":
             getattr(axes, f"set_{letter}lim")(**{"bottom" if letter == "y" else "left": 0})
-
-
-def _shapes(axes: Any, figure: go.Figure, trace: Any) -> None:
-    x, y = trace.xaxis or "x", trace.yaxis or "y"
-    for shape in figure.layout.shapes:
-        style = {"color": shape.line.color, "linewidth": 0.8 * shape.line.width, "linestyle": DASH[shape.line.dash]}
-        if shape.xref == x and str(shape.yref).startswith(f"{y} domain"):
-            axes.axvline(float(shape.x0), **style)
-        elif shape.yref == y and str(shape.xref).startswith(f"{x} domain"):
-            axes.axhline(float(shape.y0), **style)
-
-
-def _plain(text: str) -> str:
-    return re.sub(r"<[^>]+>", "", str(text))
+        ticks(axes, axis, letter)
