@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from commands.bench import bench
+from commands.sensitivity import sensitivity
 from options import download_option, json_option, rule_option, sal_options, terminal_progress, where_options
 from version import __version__
 
@@ -382,6 +383,7 @@ def app(port: int, address: str) -> None:
 
 
 main.add_command(bench)
+main.add_command(sensitivity)
 
 
 def _create(source: str, out: Path | None, assignments: tuple[str, ...]) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -12,9 +13,11 @@ import numpy as np
 
 from analysis import (
     Estimate,
+    Floor,
     SeedSummary,
     bootstrap_mean,
     bootstrap_rank_correlation,
+    floor,
     summarise_seeds,
     unlearnable_distance,
     verdict,
@@ -28,7 +31,7 @@ from experiments.ud_step import stored_sal
 
 
 @dataclass(frozen=True)
-class BenchRow:
+class RunRow:
     """One run under one way of measuring SAL. Accuracies are fractions; UD is None for clean runs without defence,
     which it is measured against, and where it is not defined."""
 
@@ -55,7 +58,7 @@ class BenchRow:
 
 
 @dataclass(frozen=True)
-class BenchLine:
+class MethodLine:
     """One method under one defence, over its seeds.
 
     Attributes:
@@ -84,19 +87,7 @@ class BenchLine:
     verdict: str
 
 
-@dataclass(frozen=True)
-class Floor:
-    """UD of clean runs against clean runs of other seeds: what UD cannot resolve. ``low`` and ``high`` are extremes."""
-
-    experiment: str
-    sal: str
-    values: tuple[float, ...]
-    low: float
-    high: float
-    mean: float
-
-
-def bench_rows(bench: Bench) -> list[BenchRow]:
+def bench_rows(bench: Bench) -> list[RunRow]:
     """Every finished run under every way of measuring, in the plan's order."""
     spec, records = bench.spec, bench.records()
     rows = []
@@ -115,30 +106,29 @@ def bench_rows(bench: Bench) -> list[BenchRow]:
     return rows
 
 
-def bench_lines(rows: Iterable[BenchRow]) -> list[BenchLine]:
+def bench_lines(rows: Iterable[RunRow]) -> list[MethodLine]:
     """Rows of one method, defence and way of measuring taken together over seeds, in the order of the rows."""
-    groups: dict[tuple[str, str, str], list[BenchRow]] = {}
+    groups: dict[tuple[str, str, str], list[RunRow]] = {}
     for row in rows:
         groups.setdefault((row.experiment, row.arm, row.sal), []).append(row)
     return [_line(group) for group in groups.values()]
 
 
-def bench_floors(bench: Bench) -> list[Floor]:
-    """UD of every clean run against every clean run of another seed."""
+def bench_floors(bench: Bench) -> dict[tuple[str, str], Floor]:
+    """UD of clean runs against clean runs of other seeds, by experiment and way of measuring, where there are two."""
     spec = bench.spec
-    floors = []
+    floors = {}
     for folder, experiment in bench.experiments().items():
         stored = stored_sal(experiment)
         for label, options in spec.sal.items():
             runs = [s for seed in spec.seeds if (s := stored.get(options, {}).get(run_name(CLEAN, seed))) is not None]
-            values = [_ud(a, b)[0] for a in runs for b in runs if a is not b]
-            known = [value for value in values if value is not None]
-            if known:
-                floors.append(Floor(folder, label, tuple(known), min(known), max(known), float(np.mean(known))))
+            if len(runs) > 1:
+                with suppress(ValueError):  # a clean run without a learnable block
+                    floors[folder, label] = floor([run.sal for run in runs])
     return floors
 
 
-def bench_correlation(rows: Sequence[BenchRow], experiment: str, sal: str) -> Estimate | None:
+def bench_correlation(rows: Sequence[RunRow], experiment: str, sal: str) -> Estimate | None:
     """Spearman's rank correlation of UD with clean-test accuracy over methods, or None with fewer than two."""
     pairs: dict[str, list[tuple[float, float]]] = {}
     for row in rows:
@@ -157,17 +147,17 @@ def bench_correlation(rows: Sequence[BenchRow], experiment: str, sal: str) -> Es
     )
 
 
-def rows_csv(rows: Sequence[BenchRow]) -> str:
+def rows_csv(rows: Sequence[RunRow]) -> str:
     """One line per run and way of measuring."""
     return _csv([asdict(row) for row in rows])
 
 
-def lines_csv(lines: Sequence[BenchLine]) -> str:
+def lines_csv(lines: Sequence[MethodLine]) -> str:
     """One line per method, with means and spread over seeds."""
     return _csv([line_values(line) for line in lines])
 
 
-def line_values(line: BenchLine) -> dict[str, Any]:
+def line_values(line: MethodLine) -> dict[str, Any]:
     """A line as plain values, one to a column."""
     values: dict[str, Any] = {
         key: getattr(line, key) for key in ("data", "model", "method", "defence", "control", "sal")
@@ -201,7 +191,7 @@ def _row(
     series: SalSeries,
     clean: SalSeries | None,
     record: Mapping[str, Any],
-) -> BenchRow:
+) -> RunRow:
     spec, arm = experiment.spec, arm_name(method, defence)
     reference = method == CLEAN and defence == UNDEFENDED
     ud, by_parameters, blocks, threshold, note = None, None, None, None, ""
@@ -214,7 +204,7 @@ def _row(
     accuracy = series.metrics.get("test_accuracy", np.empty(0))
     train = series.metrics.get("train_accuracy", np.empty(0))
     seconds = record.get("seconds", {})
-    return BenchRow(
+    return RunRow(
         experiment=experiment.name,
         data=spec.data.name,
         model=spec.model.name,
@@ -257,12 +247,7 @@ def _own(series: SalSeries) -> tuple[float | None, float | None]:
     return found.learnable_clean, found.threshold
 
 
-def _ud(clean: SalSeries, other: SalSeries) -> tuple[float | None, str]:
-    found = _distance(clean, other)
-    return found[0], found[-1]
-
-
-def _line(rows: Sequence[BenchRow]) -> BenchLine:
+def _line(rows: Sequence[RunRow]) -> MethodLine:
     first = rows[0]
     uds = [row.ud for row in rows if row.ud is not None]
     ud = summarise_seeds(uds) if uds else None
@@ -270,7 +255,7 @@ def _line(rows: Sequence[BenchRow]) -> BenchLine:
         said = verdict(ud)
     else:
         said = "what UD is measured against" if first.arm == CLEAN else first.note or "not measured"
-    return BenchLine(
+    return MethodLine(
         experiment=first.experiment,
         data=first.data,
         model=first.model,
@@ -291,7 +276,7 @@ def _line(rows: Sequence[BenchRow]) -> BenchLine:
     )
 
 
-def _whole(row: BenchRow) -> float | None:
+def _whole(row: RunRow) -> float | None:
     parts = [row.seconds_poison, row.seconds_training, row.seconds_sal]
     return sum(part or 0.0 for part in parts) if any(part is not None for part in parts) else None
 

@@ -18,8 +18,8 @@ from analysis import (
     Bimodality,
     EstimatorRow,
     Sensitivity,
-    bimodality,
     compare_estimators,
+    judge_bimodality,
     rule_sensitivity,
     ud_sensitivity,
 )
@@ -120,8 +120,10 @@ def compute_sensitivity(
     base, seeds = _complete(experiment, take(options), None)
     settings = {}
     for setting, values in vary.items():
-        tables = _schedules(base, options, values) if setting == SCHEDULE else _varied(
-            experiment, take, options, setting, values, base, seeds
+        tables = (
+            _schedules(base, options, values)
+            if setting == SCHEDULE
+            else _varied(experiment, take, options, setting, values, base, seeds)
         )
         if len(tables) > 1:
             default = _label(setting, 1 if setting == SCHEDULE else getattr(options, setting))
@@ -134,7 +136,7 @@ def compute_sensitivity(
         seeds,
         settings,
         rule_sensitivity(base),
-        tuple(bimodality(table[-1]) for table in base["clean"]),
+        tuple(judge_bimodality(table[-1]) for table in base["clean"]),
         tuple(estimators),
     )
 
@@ -186,7 +188,8 @@ def _schedules(base: Tables, options: SalSpec, values: Sequence[Any]) -> dict[st
 
 
 def _thinned(table: NDArray[np.float64], n: int) -> NDArray[np.float64]:
-    return table[np.unique(np.append(np.arange(0, len(table), n), len(table) - 1))]
+    kept: NDArray[np.float64] = table[np.unique(np.append(np.arange(0, len(table), n), len(table) - 1))]
+    return kept
 
 
 def _complete(
