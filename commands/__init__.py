@@ -1,0 +1,1 @@
+"""Groups of terminal commands, one file each; ``cli.py`` registers them."""
