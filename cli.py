@@ -15,6 +15,7 @@ from typing import Any
 
 import click
 
+from commands.poison import poison
 from options import download_option, json_option, rule_option, sal_options, where_options
 from version import __version__
 
@@ -380,6 +381,9 @@ def app(port: int, address: str) -> None:
             ) from None
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     streamlit(["run", str(root / "app.py"), *flags], standalone_mode=False)
+
+
+main.add_command(poison)
 
 
 def _create(source: str, out: Path | None, assignments: tuple[str, ...]) -> Any:

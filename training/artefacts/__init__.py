@@ -61,9 +61,10 @@ def read_artefact(path: Path | str, *, format: str = "auto", progress: Progress 
     if not place.exists():
         raise ArtefactError(f"There is no file or folder {place}.")
     try:
-        reader = _guess(place) if format == "auto" else READERS[format]
-        read: Artefact = reader(place, progress) if reader is png_folder.read else reader(place)
-        return read
+        if format == "png" or (format == "auto" and place.is_dir()):
+            return png_folder.read(place, progress)
+        read: Callable[[Path], Artefact] = _guess(place) if format == "auto" else READERS[format]
+        return read(place)
     except MemoryError:
         raise ArtefactError(f"{place} does not fit into memory; give a smaller file.") from None
     except OSError as error:
@@ -72,8 +73,6 @@ def read_artefact(path: Path | str, *, format: str = "auto", progress: Progress 
 
 def _guess(path: Path) -> Callable[..., Artefact]:
     suffix = path.suffix.lower()
-    if path.is_dir():
-        return png_folder.read
     if suffix in (".pkl", ".pickle"):
         return int8_pickle.read
     if suffix == ".npy":

@@ -66,6 +66,7 @@ def _delta(path: Path, found: dict[str, NDArray[Any]]) -> Artefact:
 
 
 def _images(path: Path, images: NDArray[Any], labels: NDArray[Any] | None) -> Artefact:
+    held: NDArray[Any]
     if images.ndim == 2:
         if images.dtype.kind not in "biuf":
             raise ArtefactError(f"{path} holds {images.dtype} values; features are numbers.")

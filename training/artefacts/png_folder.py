@@ -7,6 +7,7 @@ sorted as numbers. Large images lie in class folders ``<root>/<label>/<j>.png``.
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import tempfile
@@ -20,6 +21,7 @@ from training.artefacts.artefact import Artefact, ArtefactError, Progress, check
 
 CHANNELS_OF_MODE = {"L": 1, "RGB": 3, "RGBA": 4}
 MAX_SIDE = 4096
+MAX_FILE = 128 << 20
 
 
 def read(path: Path, progress: Progress | None = None) -> Artefact:
@@ -119,21 +121,30 @@ def _decode(file: Path) -> NDArray[np.uint8]:
     from PIL import Image
 
     try:
-        with Image.open(file, formats=["PNG"]) as image:
+        if file.stat().st_size > MAX_FILE:
+            raise ArtefactError(f"{file} is larger than {MAX_FILE >> 20} MiB; it is no image of a data set.")
+        data = file.read_bytes()
+        with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
+            image.verify()  # checksums to the last chunk; decoding alone stops at the last pixel
+        with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
             if max(image.size) > MAX_SIDE:
-                raise ArtefactError(
-                    f"{file} declares {image.size[0]}×{image.size[1]} pixels; {MAX_SIDE} a side is the limit."
-                )
+                raise _too_large(file)
             if image.mode not in CHANNELS_OF_MODE:
                 raise ArtefactError(f"{file} is a PNG of mode {image.mode}; 8-bit grey or RGB is needed.")
             pixels = np.asarray(image)
     except ArtefactError:
         raise
+    except Image.DecompressionBombError:
+        raise _too_large(file) from None
     except Exception as error:  # a damaged image fails in many ways
         if isinstance(error, PermissionError):
             raise ArtefactError(f"{file} may not be read; change its permissions.") from None
         raise ArtefactError(f"{file} is damaged or no PNG image.") from None
     return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
+
+
+def _too_large(file: Path) -> ArtefactError:
+    return ArtefactError(f"{file} declares an image larger than {MAX_SIDE}×{MAX_SIDE} pixels, which is the limit.")
 
 
 def _tell(progress: Progress | None, done: int, total: int) -> None:

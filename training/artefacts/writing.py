@@ -24,6 +24,7 @@ from training.data.rounding import settle
 
 LEVEL_FORMATS = ("pkl", "npy", "npz-delta")  # whole grey levels
 DELTA_FORMATS = ("pt", *LEVEL_FORMATS)
+NEARLY = 1e-3  # of a grey level, above the error of float32
 IMAGE_FORMATS = ("png", "npy-pair", "npz", "tuple", "adv-pt")
 
 
@@ -81,6 +82,8 @@ def _write_delta(
     path: Path, poison: PoisonedSet | Artefact | NDArray[Any], dataset: Dataset, kind: str, index: NDArray[Any] | None
 ) -> None:
     raw = _raw_delta(poison)
+    if raw is not None and raw.dtype.kind == "f" and kind in LEVEL_FORMATS and dataset.eight_bit:
+        raw = _whole(raw)
     if isinstance(poison, Artefact) and index is None and poison.delta is not None:
         index = poison.index
     if kind == "pt":
@@ -140,7 +143,9 @@ def _inputs(
         if poison.dtype.kind == "i":
             poison = Artefact("array", "the array", delta=poison)
         else:
-            poison = Artefact("array", "the array", images=poison if poison.dtype == np.uint8 else np.float32(poison))
+            poison = Artefact(
+                "array", "the array", images=poison if poison.dtype == np.uint8 else poison.astype(np.float32)
+            )
     if not isinstance(poison, Artefact):
         return poison.x_train, poison.y_train
     delta = applied_delta(poison, dataset, align(poison, dataset))
@@ -153,6 +158,13 @@ def _levels(poison: PoisonedSet | Artefact | NDArray[Any], dataset: Dataset, kin
         raise ArtefactError(f"The images of {dataset.name} are not 8-bit, which {kind} is for; choose pt or tuple.")
     x_train, _ = _inputs(poison, dataset)
     return _eight_bit(x_train).astype(np.int16) - _eight_bit(dataset.x_train)
+
+
+def _whole(delta: NDArray[Any]) -> NDArray[Any]:
+    """Perturbations on [0, 1] as integers in 8-bit units where they are whole but for float32, else unchanged."""
+    levels = np.rint(delta * np.float32(255))
+    near = np.abs(delta * np.float32(255) - levels).max() < NEARLY
+    return np.asarray(levels, np.int16) if near else delta
 
 
 def _narrow(levels: NDArray[Any]) -> NDArray[Any]:
