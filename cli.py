@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from commands.bench import bench
+from commands.poison import poison
 from commands.sensitivity import sensitivity
 from options import download_option, json_option, rule_option, sal_options, terminal_progress, where_options
 from version import __version__
@@ -384,6 +385,7 @@ def app(port: int, address: str) -> None:
 
 main.add_command(bench)
 main.add_command(sensitivity)
+main.add_command(poison)
 
 
 def _create(source: str, out: Path | None, assignments: tuple[str, ...]) -> Any:

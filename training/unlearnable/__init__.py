@@ -17,13 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.data import Dataset
-from training.unlearnable import class_random, ops, uniform_noise
+from training.data.rounding import settle
+from training.unlearnable import class_random, file, ops, uniform_noise
 from training.unlearnable.perturbation import Perturbation
 
 UNLEARNABLE: dict[str, Callable[..., Perturbation]] = {
     "ops": ops.perturb,
     "class-random": class_random.perturb,
     "uniform-noise": uniform_noise.perturb,
+    "file": file.perturb,
 }
 CHOICE = 1 << 20  # random stream of which samples are poisoned; no epoch's batch order may follow it
 
@@ -115,12 +117,7 @@ def poison(
 
 def _applied(dataset: Dataset, delta: NDArray[np.float64], changed: NDArray[np.bool_]) -> NDArray[np.float32]:
     """Clean plus perturbation; images clipped to [0, 1] and, if 8-bit, rounded half up so that budgets stay exact."""
-    moved = dataset.x_train[changed].astype(np.float64) + delta[changed]
-    if dataset.kind == "image":
-        moved = np.clip(moved, 0.0, 1.0)
-        if dataset.eight_bit:
-            moved = np.floor(moved * 255.0 + 0.5) / 255.0
-    return moved.astype(np.float32)
+    return settle(dataset.x_train[changed].astype(np.float64) + delta[changed], dataset)
 
 
 __all__ = ["UNLEARNABLE", "Perturbation", "Poison", "poison"]
