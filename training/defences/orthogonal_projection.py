@@ -2,7 +2,8 @@
 
 Sandoval-Segura, Singla, Geiping, Goldblum and Goldstein, *What Can We Learn from Unlearnable Datasets?* (NeurIPS 2023):
 a bias-free softmax regression on the raw poisoned inputs, W [K, D]; Q from the QR decomposition of Wᵀ; x ← x − Q Qᵀ x.
-Made for class-wise shortcuts. Test inputs are not projected.
+Made for class-wise shortcuts, and for data sets like CIFAR-10: on a few hundred samples the defaults make a few dozen
+steps, which leave part of the shortcut; lower ``batch_size`` there. Test inputs are not projected.
 """
 
 from __future__ import annotations

@@ -102,3 +102,22 @@ def test_unknown_names_and_options_name_what_is_known():
 
 def test_helper_images_are_eight_bit():
     assert images().eight_bit
+
+
+def test_n_train_takes_a_part_of_any_data_set(tmp_path):
+    part = load_dataset("toy", n_train=500)
+    assert len(part.y_train) == 500
+    assert part.fingerprint == load_dataset("toy").subset(500, 0).fingerprint
+    assert len(load_dataset("digits", n_train=50, seed=3).y_train) == 50
+    rng = np.random.default_rng(0)
+    np.savez(
+        tmp_path / "d.npz",
+        x_train=rng.random((20, 3)),
+        y_train=np.arange(20) % 2,
+        x_test=rng.random((4, 3)),
+        y_test=np.arange(4) % 2,
+    )
+    parts = [load_dataset(str(tmp_path / "d.npz"), n_train=6, seed=s).fingerprint for s in (0, 0, 1)]
+    assert parts[0] == parts[1] != parts[2]
+    with pytest.raises(DatasetError, match="a subset holds 1 to 20, not 21"):
+        load_dataset(str(tmp_path / "d.npz"), n_train=21)

@@ -1,5 +1,6 @@
-"""MNIST and Fashion-MNIST: read where they lie, downloaded only when allowed."""
+"""MNIST, Fashion-MNIST, CIFAR-10 and CIFAR-100: read where they lie, downloaded only when allowed."""
 
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,36 @@ def test_files_in_place_are_read(tmp_path, name, folder):
     assert (data.name, data.input_shape, data.n_classes, data.eight_bit) == (name, (1, 28, 28), 10, True)
     assert np.array_equal(np.rint(data.x_train[:, 0] * 255), arrays["train-images-idx3-ubyte"])
     assert np.array_equal(data.y_test, arrays["t10k-labels-idx1-ubyte"])
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "key"), [("cifar10", "CIFAR10", "labels"), ("cifar100", "CIFAR100", "fine_labels")]
+)
+def test_cifar_in_place_is_read(tmp_path, monkeypatch, name, kind, key):
+    rng = np.random.default_rng(0)
+    set_of = getattr(datasets, kind)
+    folder = tmp_path / set_of.base_folder
+    folder.mkdir()
+    written = {}
+    for file, _ in [*set_of.train_list, *set_of.test_list]:
+        pixels = rng.integers(0, 256, (20, 3072), dtype=np.uint8)
+        written[file] = pixels
+        (folder / file).write_bytes(pickle.dumps({"data": pixels, key: [i % 10 for i in range(20)]}))
+    meta = set_of.meta
+    (folder / meta["filename"]).write_bytes(pickle.dumps({meta["key"]: list("abcdefghij")}))
+    monkeypatch.setattr(set_of, "_check_integrity", lambda _: True)
+    monkeypatch.setattr("torchvision.datasets.cifar.check_integrity", lambda *_: True)
+    data = load_dataset(name, root=tmp_path)
+    assert (data.name, data.input_shape, data.n_classes, data.eight_bit) == (name, (3, 32, 32), 10, True)
+    first = set_of.train_list[0][0]
+    assert np.array_equal(np.rint(data.x_train[:20] * 255).reshape(20, -1), written[first])
+    assert len(data.y_train) == 20 * len(set_of.train_list)
+
+
+@pytest.mark.parametrize("name", ["cifar10", "cifar100"])
+def test_cifar_is_not_downloaded_without_permission(tmp_path, name):
+    with pytest.raises(DatasetError, match=rf"{name} is not in .*--download"):
+        load_dataset(name, root=tmp_path)
 
 
 def test_the_default_folder_is_the_variable_then_the_cache(tmp_path, monkeypatch):

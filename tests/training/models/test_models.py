@@ -95,6 +95,47 @@ def test_resnet_small_computes_what_it_says():
     assert widths == [16, 32, 64]
 
 
+@pytest.mark.parametrize(
+    ("name", "shape", "count"),
+    [
+        ("resnet18", (3, 32, 32), 11_173_962),
+        ("resnet18", (3, 224, 224), 11_181_642),
+        ("resnet50", (3, 32, 32), 23_520_842),
+        ("senet18", (3, 32, 32), 11_263_042),
+        ("vit-small", (3, 32, 32), 21_342_346),
+        ("vit-small", (3, 224, 224), 21_669_514),
+        ("cnn-small", (3, 32, 32), 94_538),
+    ],
+)
+def test_large_networks_have_the_known_number_of_parameters(name, shape, count):
+    assert sum(p.numel() for p in build_model(name, shape, 10, seed=0).parameters()) == count
+
+
+@pytest.mark.parametrize(("size", "stem"), [(32, 3), (95, 3), (96, 7)])
+def test_the_stem_of_a_resnet_follows_the_image(size, stem):
+    model = build_model("resnet18", (1, size, size), 10, seed=0)
+    assert model.conv1.weight.shape == (64, 1, stem, stem)
+    features = model.layer1(model.maxpool(model.conv1(torch.rand(1, 1, size, size))))
+    assert features.shape[2] == (size if stem == 3 else size // 4)
+
+
+def test_senet_weighs_channels_before_the_shortcut():
+    model = build_model("senet18", (3, 8, 8), 4, seed=0).eval()
+    block, x = model.layer1[0], torch.rand(2, 64, 8, 8)
+    inner = block.bn2(block.conv2(block.bn1(block.conv1(x)).relu()))
+    squeezed = inner.mean(dim=(2, 3)) @ block.se.fc1.weight[:, :, 0, 0].T + block.se.fc1.bias
+    weights = (squeezed.relu() @ block.se.fc2.weight[:, :, 0, 0].T + block.se.fc2.bias).sigmoid()
+    assert torch.allclose(block(x), (inner * weights[:, :, None, None] + x).relu(), atol=1e-6)
+
+
+def test_no_layer_starts_at_zero():
+    for name in MODELS:  # a radius relative to a norm of zero would be none
+        model = build_model(name, (3, 32, 32), 4, seed=0)
+        assert all(
+            part.weight.any() for part in model.modules() if isinstance(part, (torch.nn.Linear, torch.nn.Conv2d))
+        )
+
+
 @pytest.mark.parametrize("name", sorted(MODELS))
 def test_initial_weights_depend_on_the_seed_alone(name):
     first = build_model(name, IMAGE, 10, seed=5).state_dict()
@@ -130,6 +171,10 @@ def test_every_network_takes_images_and_can_learn(name, shape):
         ("lenet5", FEATURES, r"at least 12×12 pixels, not inputs of shape \[12\]"),
         ("lenet5", (1, 28, 11), r"not inputs of shape \[1, 28, 11\]"),
         ("resnet-small", FEATURES, "resnet-small takes images"),
+        ("resnet18", FEATURES, r"resnet18 takes images, not inputs of shape \[12\]"),
+        ("vit-small", (3, 30, 30), "whole 4×4 patches, not 30×30"),
+        ("vit-small", (3, 32, 64), "square images"),
+        ("cnn-small", (3, 3, 3), "at least 4×4 pixels"),
     ],
 )
 def test_networks_that_cannot_be_built_are_refused(name, shape, sentence):
