@@ -12,7 +12,7 @@ from training.data.dataset import Dataset, DatasetError, batches, fingerprint_ar
 from training.data.digits import load_digits
 from training.data.image_folder import load_image_folder
 from training.data.npz import load_npz
-from training.data.torchvision_sets import load_cifar10, load_cifar100, load_fashion_mnist, load_mnist
+from training.data.torchvision_sets import find_file, load_cifar10, load_cifar100, load_fashion_mnist, load_mnist
 from training.data.toy import load_toy
 
 DATASETS: dict[str, Callable[..., Dataset]] = {
@@ -38,7 +38,8 @@ def load_dataset(
     """Load a data set by registered name, from an ``.npz`` file, or from a folder of images.
 
     Args:
-        name: One of ``DATASETS``, a path that ends with ``.npz``, or the path of a folder with ``train`` and ``test``.
+        name: One of ``DATASETS``, a path that ends with ``.npz``, or the path of a folder with ``train`` and ``test``;
+            a relative path is also looked for below ``root``.
         download: Allow torchvision to fetch the data once.
         root: Where downloaded data lie; default ``$UNLEARNSCAPE_DATA``, else the user's cache folder.
         n_train: Training samples to keep, every class in proportion; default all.
@@ -51,9 +52,9 @@ def load_dataset(
     for option, value, least in (("n_train", n_train, 1), ("seed", seed, 0)):
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
             raise DatasetError(f"{option} must be a whole number of at least {least}, not {value!r}.")
-    if name not in DATASETS and Path(name).expanduser().is_dir():
+    if name not in DATASETS and (folder := find_file(name, root)).is_dir():
         _check_options(f"The folder {name}", load_image_folder, options, ("folder",))
-        return load_image_folder(Path(name).expanduser(), n_train=n_train, seed=seed or 0, **options)
+        return load_image_folder(folder, n_train=n_train, seed=seed or 0, **options)
     data = _load_whole(name, options, seed, {"download": download, "root": root})
     return data if n_train is None else data.subset(n_train, seed or 0)
 
@@ -62,7 +63,7 @@ def _load_whole(name: str, options: dict[str, Any], seed: int | None, place: dic
     if str(name).endswith(".npz"):
         if options:
             raise DatasetError(f"A data file takes no options but n_train and seed; {', '.join(options)} was given.")
-        return load_npz(Path(name).expanduser())
+        return load_npz(find_file(name, place["root"]))
     if name not in DATASETS:
         if any(mark in name for mark in ("/", "\\")):
             raise DatasetError(f"There is no folder {name}; give one that holds train and test, or an .npz file.")

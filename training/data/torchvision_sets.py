@@ -19,6 +19,13 @@ def data_folder() -> Path:
     return Path(given) if given else cache / "unlearnscape"
 
 
+def find_file(name: str, root: Path | str | None = None) -> Path:
+    """A file or folder by its path, or by a relative one below the data folder where it is not here."""
+    path = Path(name).expanduser()
+    below = (Path(root) if root else data_folder()) / path
+    return below if not path.exists() and not path.is_absolute() and below.exists() else path
+
+
 def load_mnist(*, download: bool = False, root: Path | str | None = None) -> Dataset:
     """MNIST: 60,000 and 10,000 images of 28×28 (LeCun et al. 1998)."""
     return _load("mnist", "MNIST", download, root)

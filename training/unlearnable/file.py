@@ -21,6 +21,7 @@ from training.artefacts import (
     verify,
 )
 from training.data import Dataset
+from training.data.torchvision_sets import find_file
 from training.unlearnable.perturbation import Perturbation
 
 
@@ -41,7 +42,7 @@ def perturb(
         dataset: Clean data, in the order the file is meant for.
         seed: Picks among alternatives, where the file holds several.
         strength: The L∞ radius the file promises, on the scale [0, 1]; more is refused. Default: as measured.
-        path: The file or folder.
+        path: The file or folder; a relative path is also looked for in the data folder, ``$UNLEARNSCAPE_DATA``.
         format: As in :func:`training.artefacts.read_artefact`.
         positive_only: Imitate the importer by which the published accuracies of EM were got.
         index: File with the positions of the samples in the larger set that the poison is of.
@@ -54,8 +55,8 @@ def perturb(
         raise ArtefactError('The method file needs the path of a poison, such as path = "poison.npz".')
     if not isinstance(positive_only, bool):
         raise ArtefactError(f"positive_only is true or false, not {positive_only!r}.")
-    artefact = read_artefact(path, format=format, progress=progress)
-    positions = read_index(Path(index).expanduser()) if index else None
+    artefact = read_artefact(find_file(path), format=format, progress=progress)
+    positions = read_index(find_file(index)) if index else None
     report = verify(artefact, dataset, promised=Budget(linf=strength), index=positions)
     if report.linf == 0:
         raise ArtefactError(f"{artefact.source} changes nothing: it holds the clean data, or a perturbation of zeros.")
