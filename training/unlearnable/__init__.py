@@ -17,13 +17,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.data import Dataset
-from training.unlearnable import class_random, ops, uniform_noise
+from training.unlearnable import ar, class_random, cuda, label_noise, lsp, ops, tue, uniform_noise
 from training.unlearnable.perturbation import Perturbation
 
 UNLEARNABLE: dict[str, Callable[..., Perturbation]] = {
     "ops": ops.perturb,
+    "lsp": lsp.perturb,
+    "ar": ar.perturb,
+    "cuda": cuda.perturb,
+    "tue": tue.perturb,
     "class-random": class_random.perturb,
     "uniform-noise": uniform_noise.perturb,
+    "label-noise": label_noise.perturb,
 }
 CHOICE = 1 << 20  # random stream of which samples are poisoned; no epoch's batch order may follow it
 
