@@ -18,14 +18,22 @@ from numpy.typing import NDArray
 
 from training.data import Dataset
 from training.data.rounding import settle
-from training.unlearnable import class_random, file, ops, uniform_noise
+from training.unlearnable import ar, class_random, cuda, file, label_noise, lsp, ops, tue, uniform_noise
 from training.unlearnable.perturbation import Perturbation
 
 UNLEARNABLE: dict[str, Callable[..., Perturbation]] = {
     "ops": ops.perturb,
+    "lsp": lsp.perturb,
+    "ar": ar.perturb,
+    "cuda": cuda.perturb,
+    "tue": tue.perturb,
     "class-random": class_random.perturb,
     "uniform-noise": uniform_noise.perturb,
+<<<<<<< HEAD
     "file": file.perturb,
+=======
+    "label-noise": label_noise.perturb,
+>>>>>>> methods
 }
 CHOICE = 1 << 20  # random stream of which samples are poisoned; no epoch's batch order may follow it
 

@@ -11,16 +11,21 @@ from training import UNLEARNABLE, fingerprint_arrays, poison
 from training.data.dataset import make_dataset
 
 METHODS = sorted(set(UNLEARNABLE) - {"file"})  # which needs a file: test_file.py
-SEEDED = [name for name in METHODS if name != "ops"]
+PERTURBING = [name for name in METHODS if name != "label-noise"]
+IMAGES_ONLY = ["cuda"]
 
 
-def sets():
-    return [images(), images(shape=(1, 8, 8)), vectors()]
+def sets(name):
+    return [images(), images(shape=(1, 8, 8)), *([] if name in IMAGES_ONLY else [vectors()])]
 
 
-@pytest.mark.parametrize("name", METHODS)
+def content(made):
+    return made.x_train.tobytes() + made.y_train.tobytes()
+
+
+@pytest.mark.parametrize("name", PERTURBING)
 def test_shapes_types_labels_and_the_clean_data_stay(name):
-    for data in sets():
+    for data in sets(name):
         before = data.x_train.copy(), data.y_train.copy()
         made = poison(name, data, seed=0)
         assert made.x_train.shape == made.perturbation.shape == data.x_train.shape
@@ -28,14 +33,15 @@ def test_shapes_types_labels_and_the_clean_data_stay(name):
         assert np.array_equal(before[0], data.x_train)
         assert np.array_equal(before[1], data.y_train)
         assert np.array_equal(made.perturbation, made.x_train - data.x_train)
+        assert np.array_equal(made.y_train, data.y_train)
         assert made.changed.all()
         assert made.perturbation.any()
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_the_same_seed_gives_the_same_bytes(name):
-    for data in sets():
-        first, again, other = (poison(name, data, seed=s).x_train.tobytes() for s in (3, 3, 4))
+    for data in sets(name):
+        first, again, other = (content(poison(name, data, seed=s)) for s in (3, 3, 4))
         assert first == again
         assert (first == other) == (name == "ops")  # OPS searches, the others draw
 
@@ -48,7 +54,7 @@ def test_poisoned_images_are_eight_bit_images(name):
     assert grey.max() <= 255
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", PERTURBING)
 @pytest.mark.parametrize("ratio", [0, 0.1, 0.25, 0.5, 0.999, 1])
 def test_exactly_the_asked_share_is_poisoned(name, ratio):
     data = images(n=57, low=60, high=200)
@@ -115,7 +121,7 @@ def test_the_global_random_state_is_untouched(name):
     ("arguments", "sentence"),
     [
         ({"name": "op"}, "did you mean ops"),
-        ({"name": "zzz"}, "known are ops, class-random, uniform-noise"),
+        ({"name": "zzz"}, "known are ops, .*class-random, uniform-noise"),
         ({"ratio": 1.1}, "between 0 and 1"),
         ({"ratio": float("nan")}, "between 0 and 1"),
         ({"seed": -1}, "0 or more"),
@@ -124,7 +130,7 @@ def test_the_global_random_state_is_untouched(name):
         ({"strength": float("inf")}, "positive number"),
         ({"strength": 1.5}, "exceeds 1"),
         ({"sparsty": 3}, "no option 'sparsty'; it knows sparsity, score"),
-        ({"name": "class-random", "sparsity": 3}, "it knows cell"),
+        ({"name": "class-random", "sparsity": 3}, "it knows cell, norm"),
         ({"name": "class-random", "cell": 0}, "at least 1, not 0"),
         ({"name": "uniform-noise", "cell": 2.5}, r"at least 1, not 2\.5"),
         ({"name": "uniform-noise", "cell": 2, "dataset": vectors()}, "leave cell at 1 instead of 2"),
