@@ -17,13 +17,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.data import Dataset
-from training.unlearnable import class_random, ops, uniform_noise
+from training.unlearnable import class_random, em, em_class, hypo, ops, tap, uniform_noise
 from training.unlearnable.perturbation import Perturbation
 
 UNLEARNABLE: dict[str, Callable[..., Perturbation]] = {
     "ops": ops.perturb,
     "class-random": class_random.perturb,
     "uniform-noise": uniform_noise.perturb,
+    "em": em.perturb,
+    "em-class": em_class.perturb,
+    "hypo": hypo.perturb,
+    "tap": tap.perturb,
 }
 CHOICE = 1 << 20  # random stream of which samples are poisoned; no epoch's batch order may follow it
 
