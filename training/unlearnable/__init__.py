@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.data import Dataset
-from training.unlearnable import class_random, em, em_class, hypo, ops, tap, uniform_noise
+from training.unlearnable import class_random, deepconfuse, em, em_class, hypo, ops, rem, sem, sep, tap, uniform_noise
 from training.unlearnable.perturbation import Perturbation
 
 UNLEARNABLE: dict[str, Callable[..., Perturbation]] = {
@@ -28,6 +28,10 @@ UNLEARNABLE: dict[str, Callable[..., Perturbation]] = {
     "em-class": em_class.perturb,
     "hypo": hypo.perturb,
     "tap": tap.perturb,
+    "sep": sep.perturb,
+    "rem": rem.perturb,
+    "sem": sem.perturb,
+    "deepconfuse": deepconfuse.perturb,
 }
 CHOICE = 1 << 20  # random stream of which samples are poisoned; no epoch's batch order may follow it
 
