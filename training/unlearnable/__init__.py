@@ -22,6 +22,7 @@ from training.unlearnable import (
     ar,
     class_random,
     cuda,
+    deepconfuse,
     em,
     em_class,
     file,
@@ -29,6 +30,9 @@ from training.unlearnable import (
     label_noise,
     lsp,
     ops,
+    rem,
+    sem,
+    sep,
     tap,
     tue,
     uniform_noise,
@@ -48,6 +52,10 @@ UNLEARNABLE: dict[str, Callable[..., Perturbation]] = {
     "em-class": em_class.perturb,
     "hypo": hypo.perturb,
     "tap": tap.perturb,
+    "sep": sep.perturb,
+    "rem": rem.perturb,
+    "sem": sem.perturb,
+    "deepconfuse": deepconfuse.perturb,
     # made elsewhere
     "file": file.perturb,
     # controls

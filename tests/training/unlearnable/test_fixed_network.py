@@ -6,7 +6,7 @@ import torch
 
 from tests.training.samples import images, levels
 from training import poison
-from training.unlearnable import surrogate
+from training.unlearnable import sep, surrogate
 
 
 def learnable(n=160, shape=(1, 8, 8), classes=4):
@@ -38,7 +38,7 @@ def seen(model, x):
         return model(torch.from_numpy(x)).argmax(dim=1).numpy()
 
 
-@pytest.mark.parametrize("name", ["hypo", "tap"])
+@pytest.mark.parametrize("name", ["hypo", "tap", "sep"])
 @pytest.mark.parametrize(("shape", "budget"), [((3, 8, 8), 8), ((1, 8, 8), 76)])
 def test_the_budget_holds_exactly_on_grey_levels(name, shape, budget):
     data = images(n=64, shape=shape)
@@ -88,9 +88,36 @@ def test_shifted_steps_stay_in_the_budget_and_depend_on_the_seed():
     assert np.abs(levels(one) - levels(data.x_train)).max() <= 8
 
 
+def test_checkpoints_are_evenly_spaced_and_end_with_the_last():
+    assert sep.evenly_spaced(8, 4) == [1, 3, 5, 7]
+    assert sep.evenly_spaced(120, 30) == list(range(3, 120, 4))
+    assert sep.evenly_spaced(5, 1) == [4]
+    assert sep.evenly_spaced(5, 5) == [0, 1, 2, 3, 4]
+
+
+def test_the_loss_of_an_ensemble_is_the_mean():
+    models = [torch.nn.Linear(3, 4) for _ in range(3)]
+    x, y = torch.randn(5, 3), torch.tensor([0, 1, 2, 3, 0])
+    losses = [torch.nn.functional.cross_entropy(model(x), y, reduction="sum") for model in models]
+    assert torch.allclose(sep.ensemble_loss(models, y)(x), sum(losses) / 3)
+
+
+def test_self_ensemble_samples_are_seen_as_another_class_by_the_checkpoints():
+    data = learnable()
+    made = poison("sep", data, seed=0, epochs=40, checkpoints=4)
+    task = surrogate.make_task(data, seed=0, strength=None, surrogate=None, device="cpu")
+    run = surrogate.train_clean(task, epochs=40, lr=0.05, batch_size=128, tick=lambda: None, keep=True)
+    wrong = (data.y_train + 2) % 4
+    for model in (run[i].eval() for i in sep.evenly_spaced(40, 4)):
+        assert losses(model, made.x_train, wrong).mean() < losses(model, data.x_train, wrong).mean()
+        assert (seen(model, made.x_train) == wrong).mean() > (seen(model, data.x_train) == wrong).mean() + 0.5
+
+
 @pytest.mark.parametrize(
     ("name", "options", "sentence"),
     [
+        ("sep", {"checkpoints": 9}, "8 epochs cannot give 9"),
+        ("sep", {"steps": 0}, "steps of sep is a whole number"),
         ("tap", {"shift": 6}, "does not fit samples of shape"),
         ("tap", {"restarts": 0}, "restarts of tap is a whole number"),
         ("hypo", {"epochs": 0}, "epochs of hypo is a whole number"),

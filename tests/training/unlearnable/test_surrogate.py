@@ -10,7 +10,8 @@ from training import build_model, poison
 from training.unlearnable import surrogate
 from training.unlearnable.shifts import random_crop, random_shift
 
-NETWORKED = ["em", "em-class", "hypo", "tap"]
+NETWORKED = ["em", "em-class", "hypo", "tap", "sep", "rem", "sem"]
+TRAINED = ["em", "em-class", "hypo", "tap", "sep"]  # with a learning rate of their own to choose
 
 
 def task_of(data, *, seed=0, strength=None, name=None):
@@ -102,12 +103,17 @@ def test_a_first_signed_step_has_its_length_everywhere():
         ({"surrogate": "lenet"}, "no surrogate network called 'lenet'; known are"),
         ({"surrogate": "lenet5"}, "LeNet-5 takes images of at least 12×12"),
         ({"device": "nowhere"}, "device 'nowhere' cannot be used here"),
-        ({"lr": 0.0}, "learning rate must be a positive number"),
     ],
 )
 def test_impossible_settings_are_refused(name, options, sentence):
     with pytest.raises(ValueError, match=sentence):
         poison(name, images(), seed=0, **options)
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_a_learning_rate_must_be_positive(name):
+    with pytest.raises(ValueError, match="learning rate must be a positive number"):
+        poison(name, images(), seed=0, lr=0.0)
 
 
 @pytest.mark.parametrize("name", NETWORKED)
