@@ -80,7 +80,7 @@ def calibrate(gradient: ArrayLike, search: ArrayLike, indices: Sequence[int], *,
         slope,
         offsets,
         _left_out_error(x, y, usable, scope),
-        _robust_spread((y - x)[usable]),
+        _robust_spread(y[usable] - x[usable]),
         int(usable.sum()),
     )
 
@@ -95,7 +95,7 @@ def _fit(
         parts = [_slopes(x[usable[:, k], k], y[usable[:, k], k]) for k in range(x.shape[1])]
         slopes = np.concatenate(parts)
     slope = float(np.median(slopes)) if slopes.size and (scope == "global" or len(x) > 2) else 1.0
-    rest = y - slope * np.where(usable, x, 0.0)
+    rest = np.where(usable, y, 0.0) - slope * np.where(usable, x, 0.0)
     common = float(np.median(rest[usable]))
     offsets = np.full(x.shape[1], common)
     if scope == "block":

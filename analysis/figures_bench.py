@@ -79,7 +79,9 @@ def ud_against_accuracy(
             )
         )
     names = [row.name for row in rows]
-    label_points(figure, means[:, 0], means[:, 1], names, x_range=x_range, y_range=y_range, bars=stds, dark=dark)
+    label_points(
+        figure, means[:, 0], means[:, 1], names, x_range=x_range, y_range=y_range, bars=stds, level=1.0, dark=dark
+    )
     figure.update_xaxes(title_text="accuracy on clean test data (%)", range=x_range)
     figure.update_yaxes(title_text="UD", range=y_range)
     judged = [row for row in rows if row.role != "clean"]

@@ -45,7 +45,7 @@ def sensitivity_panels(
         shared_yaxes=True,
         subplot_titles=[f"{name}: {_lowest(one)}" for name, one in panels.items()],
         horizontal_spacing=0.04,
-        vertical_spacing=0.3 / rows,
+        vertical_spacing=0.36 / rows,
     )
     for number, found in enumerate(panels.values()):
         place = {"row": number // columns + 1, "col": number % columns + 1}
@@ -57,7 +57,9 @@ def sensitivity_panels(
         names = [one.setting for one in found.settings]
         figure.update_xaxes(
             tickvals=list(range(len(names))),
-            ticktext=[f"<b>{name}</b>" if name == found.default else name for name in names],
+            ticktext=[_tick(name, bold=name == found.default) for name in names],
+            tickangle=0,
+            tickfont={"size": 11},
             range=[-0.4, len(names) - 0.6],
             **place,
         )
@@ -72,7 +74,7 @@ def sensitivity_panels(
         alt=f"Small panels of UD of {len(methods)} methods. {words}.",
         dark=dark,
         height=150 + 260 * rows,
-    ).update_layout(margin={"b": 96, "t": 100})
+    ).update_layout(margin={"b": 104, "t": 104})
 
 
 def estimator_comparison(
@@ -130,8 +132,8 @@ def estimator_comparison(
         subtitle=" · ".join(part for part in (subtitle, told) if part),
         alt=f"Noise and separation of {len(rows)} estimators. {words}.",
         dark=dark,
-        height=240 + 42 * len(rows),
-    ).update_layout(margin={"b": 110, "t": 100})
+        height=262 + 42 * len(rows),
+    ).update_layout(margin={"b": 110, "t": 122})
 
 
 def _setting_line(found: Sensitivity, name: str, role: str, tint: str, symbol: str) -> go.Scatter:
@@ -159,6 +161,12 @@ def _dots(x: Sequence[float], y: np.ndarray, name: str, tint: str, symbol: str) 
         name=name,
         hovertemplate=f"{name}: %{{x:.2f}}<extra></extra>",
     )
+
+
+def _tick(name: str, *, bold: bool) -> str:
+    """A setting's name in lines that fit under a small panel."""
+    lines = name.replace("-", "-<br>") if len(name) > 8 else name
+    return f"<b>{lines}</b>" if bold else lines
 
 
 def _lowest(found: Sensitivity) -> str:

@@ -44,12 +44,14 @@ class Bench:
 
     @classmethod
     def create(cls, source: Path, path: Path | str) -> Bench:
-        """Make the folder from a spec's file, or go on in the one that holds this very spec (seeds may be added)."""
+        """Make the folder from a spec's file, or go on in the one that holds it; seeds and methods may be added."""
         folder, text = Path(path), source.read_text(encoding="utf-8")
         spec = load_bench(source)
         if (folder / BENCH_FILE).is_file():
             before = cls(folder).spec
-            same = dataclasses.replace(spec, seeds=before.seeds, title=before.title, description=before.description)
+            labels = {"seeds": before.seeds, "title": before.title, "description": before.description}
+            arms = {name: arm for name, arm in spec.arms.items() if name in before.arms}
+            same = dataclasses.replace(spec, arms=arms, **labels)
             if same != before or not set(before.seeds) <= set(spec.seeds):
                 raise ExperimentError(
                     f"{folder} already holds another benchmark of that name; choose another --out or delete the folder."

@@ -62,15 +62,19 @@ class Experiment:
     def create(cls, spec: ExperimentSpec, path: Path | str) -> Experiment:
         """Make the folder, or open it when it already holds this very spec.
 
-        Entries that do not touch training (titles, and the defaults for SAL and surfaces) may differ, and seeds may
-        be added.
+        Entries that do not touch training (titles, and the defaults for SAL and surfaces) may differ, and seeds and
+        arms may be added.
         """
         folder = Path(path)
         if (folder / SPEC_FILE).is_file():
             experiment = cls.open(folder)
-            wider = set(spec.seeds) > set(experiment.spec.seeds)
-            same_seeds = dataclasses.replace(spec, seeds=experiment.spec.seeds) if wider else spec
-            difference = _first_difference(without_labels(same_seeds), without_labels(experiment.spec))
+            before = experiment.spec
+            kept = {name: arm for name, arm in spec.arms.items() if name in before.arms}
+            more_seeds = set(spec.seeds) > set(before.seeds)
+            wider = more_seeds or (len(kept) == len(before.arms) < len(spec.arms))
+            same = dataclasses.replace(spec, seeds=before.seeds) if more_seeds else spec
+            same = dataclasses.replace(same, arms=kept, defences=before.defences) if wider else same
+            difference = _first_difference(without_labels(same), without_labels(before))
             if difference:
                 raise ExperimentError(
                     f"{folder} already holds an experiment that differs in {difference}; "
@@ -79,8 +83,9 @@ class Experiment:
             if not wider:
                 return experiment
             # What exists stays first, so that the same runs keep their place.
-            seeds = (*experiment.spec.seeds, *(s for s in spec.seeds if s not in experiment.spec.seeds))
-            spec = dataclasses.replace(experiment.spec, seeds=seeds)
+            seeds = (*before.seeds, *(s for s in spec.seeds if s not in before.seeds))
+            arms, defences = {**before.arms, **spec.arms}, {**before.defences, **spec.defences}
+            spec = dataclasses.replace(before, seeds=seeds, arms=arms, defences=defences)
         if folder.exists() and not folder.is_dir():
             raise ExperimentError(f"{folder} is a file; choose another folder with --out.")
         try:

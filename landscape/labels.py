@@ -25,6 +25,7 @@ def place_labels(
     *,
     size: tuple[float, float],
     bars: ArrayLike | None = None,
+    level: float | None = None,
 ) -> NDArray[np.float64]:
     """Offsets of label centres from their points, pixels [n, 2] (right and up).
 
@@ -41,6 +42,8 @@ def place_labels(
         raise ValueError(f"Every point needs one label, but there are {len(places)} points and {len(texts)} labels.")
     halves = np.zeros_like(places) if bars is None else np.asarray(bars, dtype=np.float64)
     taken = [box for point, half in zip(places, halves, strict=True) for box in _obstacles(point, half)]
+    if level is not None:
+        taken.append((0.0, level - 1.5, size[0], level + 1.5))
     offsets = np.zeros_like(places)
     for i in _crowded_first(places):
         width, height = LETTER * SIZE * len(texts[i]) + 4, SIZE + 3.0
@@ -62,20 +65,23 @@ def label_points(
     x_range: tuple[float, float],
     y_range: tuple[float, float],
     bars: ArrayLike | None = None,
+    level: float | None = None,
     size: tuple[float, float] = (600.0, 320.0),
     dark: bool = False,
 ) -> None:
     """Write labels beside points of a figure whose axes have these fixed, linear ranges.
 
     Args:
-        x, y: [n] data coordinates. bars: [n, 2] half lengths of error bars in data units.
+        x, y: [n] data coordinates. bars: [n, 2] half lengths of error bars, level: height of a line across,
+            in data units.
         size: The plot's expected size in pixels; on a wider screen the labels only get further apart.
     """
     spans = np.array([x_range[1] - x_range[0], y_range[1] - y_range[0]])
     scale = np.array(size) / spans
     points = (np.stack([np.ravel(x), np.ravel(y)], axis=1) - [x_range[0], y_range[0]]) * scale
     halves = None if bars is None else np.asarray(bars, dtype=np.float64) * scale
-    offsets = place_labels(points, texts, size=size, bars=halves)
+    height = None if level is None else float((level - y_range[0]) * scale[1])
+    offsets = place_labels(points, texts, size=size, bars=halves, level=height)
     for a, b, text, (right, up) in zip(np.ravel(x), np.ravel(y), texts, offsets, strict=True):
         figure.add_annotation(
             x=float(a),

@@ -62,7 +62,7 @@ def reference_shapes(axes: Any, figure: go.Figure, trace: Any) -> None:
 def ticks(axes: Any, axis: Any, letter: str) -> None:
     """Set named ticks where an axis has them, and hide those of a shared one."""
     if axis.tickvals is not None and axis.ticktext is not None:
-        names = [plain(text) for text in axis.ticktext]
+        names = [plain(str(text).replace("<br>", "\n")) for text in axis.ticktext]
         getattr(axes, f"set_{letter}ticks")([float(v) for v in axis.tickvals], names)
         labels = getattr(axes, f"get_{letter}ticklabels")()
         for label, text in zip(labels, axis.ticktext, strict=True):

@@ -144,3 +144,10 @@ def test_help_has_an_example_and_needs_no_torch():
         assert f"Example: unlearnscape poison {command}" in call("poison", command, "--help").output
     code = "import sys, cli; sys.exit('torch' in sys.modules or 'sklearn' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+def test_the_formats_offered_are_those_that_can_be_read():
+    from commands import poison
+    from training.artefacts import FORMATS
+
+    assert set(poison.FORMATS) == {"auto", *FORMATS}

@@ -214,10 +214,14 @@ def test_a_failing_cell_does_not_stop_the_others(spec_file):
     assert len(bench.records()) == 4
 
 
-def test_seeds_may_be_added_but_nothing_else_changed(spec_file):
+def test_seeds_and_methods_may_be_added_but_nothing_else_changed(spec_file):
     bench = Bench.create(spec_file, spec_file.parent / "grown")
     spec_file.write_text(SPEC.replace("seeds = [0, 1]", "seeds = [0, 1, 2]"))
     assert len(Bench.create(spec_file, bench.path).cells()) == 9
+    more = SPEC.replace("seeds = [0, 1]", "seeds = [0, 1, 2]") + '\n[arms.lsp]\nmethod = "lsp"\n'
+    spec_file.write_text(more)
+    assert len(Bench.create(spec_file, bench.path).cells()) == 12
+    assert list(*(e.spec.arms for e in bench.experiments().values())) == ["clean", "ops", "noise", "lsp"]
     spec_file.write_text(SPEC.replace("epochs = 2", "epochs = 3"))
     with pytest.raises(ExperimentError, match="already holds another benchmark"):
         Bench.create(spec_file, bench.path)

@@ -71,7 +71,7 @@ def test_soft_targets_are_learned_by_cross_entropy():
 
 
 def test_stopped_training_with_defences_resumes_to_the_same_bits(tmp_path):
-    data = images(n=40)
+    data = images(n=40, shape=(1, 8, 8))
     settings = {"defences": [build_defence(name) for name in ("cutmix", "ueraser")], "batch_size": 16, "momentum": 0.9}
     record(tmp_path / "whole.h5", data, "resnet-small", checkpoint_every=1, **settings)
     for stop in (2, 3):

@@ -63,8 +63,7 @@ def read_artefact(path: Path | str, *, format: str = "auto", progress: Progress 
     try:
         if format == "png" or (format == "auto" and place.is_dir()):
             return png_folder.read(place, progress)
-        read: Callable[[Path], Artefact] = _guess(place) if format == "auto" else READERS[format]
-        return read(place)
+        return _guess(place)(place) if format == "auto" else READERS[format](place)
     except MemoryError:
         raise ArtefactError(f"{place} does not fit into memory; give a smaller file.") from None
     except OSError as error:
@@ -90,7 +89,9 @@ def _read_torch(path: Path) -> Artefact:
     held: Any = torch_files.load_tensors(path)
     if isinstance(held, (tuple, list)):
         return image_tuple.parse(held, path)
-    return (adversarial_pt if getattr(held, "ndim", 0) == 3 else perturbation_pt).parse(held, path)
+    if getattr(held, "ndim", 0) == 3:
+        return adversarial_pt.parse(held, path)
+    return perturbation_pt.parse(held, path)
 
 
 __all__ = [

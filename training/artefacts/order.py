@@ -41,26 +41,29 @@ def wrong_labels(artefact: Artefact, dataset: Dataset, alignment: Alignment) -> 
 def wrong_images(artefact: Artefact, dataset: Dataset, alignment: Alignment) -> str | None:
     """The sentence for images that are not poisoned copies of their own clean images; None if they are.
 
-    Every image is compared with its own clean image and with 64 others. A strong poison may bring a few images
-    nearer to another one; they count only if there are many, or if their distance stands out from that of the rest.
+    Every image is compared with its own clean image and with 64 others, as they are and with brightness and contrast
+    taken away, which methods such as CUDA change; only what is nearer to another both ways counts. A strong poison may
+    still bring a few images nearer to another one: they count only if there are many, or if their distance stands out.
     """
     at = np.flatnonzero(alignment.covered)
     rng = np.random.default_rng(REFERENCE_SEED)
     chosen = np.sort(rng.permutation(len(dataset.y_train))[:REFERENCES])
     references = _flat(dataset.x_train[chosen])
-    own, other = np.empty(len(at)), np.empty(len(at))
-    nearest = np.empty(len(at), np.int64)
-    for start in range(0, len(at), CHUNK):
-        part = at[start : start + CHUNK]
-        images = _flat(_units(artefact, alignment.rows[part]))
-        clean = _flat(dataset.x_train[part])
-        own[start : start + CHUNK] = ((images - clean) ** 2).sum(axis=1)
-        squares = _squares(images, references)
-        squares[_squares(clean, references) < 1e-6 * images.shape[1]] = np.inf  # itself, or a copy of it
-        nearest[start : start + CHUNK] = chosen[squares.argmin(axis=1)]
-        other[start : start + CHUNK] = squares.min(axis=1)
-    far = own >= np.maximum(other, 1e-12)
-    stands_out = far & (own > OUTLIER**2 * np.median(own))
+    far, stands_out, nearest = np.ones(len(at), bool), np.ones(len(at), bool), np.zeros(len(at), np.int64)
+    for prepare in (_flat, _contrast_free):
+        own, other = np.empty(len(at)), np.empty(len(at))
+        for start in range(0, len(at), CHUNK):
+            part, here = at[start : start + CHUNK], slice(start, start + CHUNK)
+            clean = _flat(dataset.x_train[part])
+            images = prepare(_units(artefact, alignment.rows[part]))
+            own[here] = ((images - prepare(clean)) ** 2).sum(axis=1)
+            squares = _squares(images, prepare(references))
+            squares[_squares(clean, references) < 1e-6 * images.shape[1]] = np.inf  # itself, or a copy of it
+            nearest[here] = chosen[squares.argmin(axis=1)]
+            other[here] = squares.min(axis=1)
+        farther = own >= np.maximum(other, 1e-12)
+        far &= farther
+        stands_out &= farther & (own > OUTLIER**2 * np.median(own))
     wrong = far if far.mean() > TOLERATED else stands_out
     if not wrong.any():
         return None
@@ -140,6 +143,13 @@ def _units(artefact: Artefact, rows: NDArray[np.int64]) -> NDArray[np.float32]:
 
 def _flat(images: NDArray[np.float32]) -> NDArray[np.float32]:
     return images.reshape(len(images), -1)
+
+
+def _contrast_free(images: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Flattened images with mean 0 and norm 1."""
+    flat = _flat(images)
+    centred = flat - flat.mean(axis=1, keepdims=True)
+    return np.asarray(centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-6), np.float32)
 
 
 def _squares(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -18,14 +18,49 @@ from numpy.typing import NDArray
 
 from training.data import Dataset
 from training.data.rounding import settle
-from training.unlearnable import class_random, file, ops, uniform_noise
+from training.unlearnable import (
+    ar,
+    class_random,
+    cuda,
+    deepconfuse,
+    em,
+    em_class,
+    file,
+    hypo,
+    label_noise,
+    lsp,
+    ops,
+    rem,
+    sem,
+    sep,
+    tap,
+    tue,
+    uniform_noise,
+)
 from training.unlearnable.perturbation import Perturbation
 
 UNLEARNABLE: dict[str, Callable[..., Perturbation]] = {
+    # without a network
     "ops": ops.perturb,
+    "lsp": lsp.perturb,
+    "ar": ar.perturb,
+    "cuda": cuda.perturb,
+    "tue": tue.perturb,
     "class-random": class_random.perturb,
-    "uniform-noise": uniform_noise.perturb,
+    # with a surrogate network
+    "em": em.perturb,
+    "em-class": em_class.perturb,
+    "hypo": hypo.perturb,
+    "tap": tap.perturb,
+    "sep": sep.perturb,
+    "rem": rem.perturb,
+    "sem": sem.perturb,
+    "deepconfuse": deepconfuse.perturb,
+    # made elsewhere
     "file": file.perturb,
+    # controls
+    "uniform-noise": uniform_noise.perturb,
+    "label-noise": label_noise.perturb,
 }
 CHOICE = 1 << 20  # random stream of which samples are poisoned; no epoch's batch order may follow it
 

@@ -140,6 +140,7 @@ def test_objects_in_array_files_are_not_loaded(tmp_path):
     assert not target.exists()
 
 
+@pytest.mark.filterwarnings("ignore:Validating sparse")
 def test_a_tensor_that_stretches_one_number_over_a_huge_shape(tmp_path):
     torch.save(torch.zeros(1).expand(10**5, 3, 32, 32), tmp_path / "a.pt")
     assert "holds fewer" in refusal(tmp_path / "a.pt")

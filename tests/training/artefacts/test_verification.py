@@ -80,6 +80,14 @@ def test_strong_poisons_and_copies_in_the_data_are_no_wrong_order():
     verify(shipped(doubled, labels=False), doubled)
 
 
+def test_another_brightness_and_contrast_is_no_wrong_order():
+    data = images(low=0, high=80)
+    brighter = np.rint(data.x_train * 255 * np.linspace(1.5, 3, 60)[:, None, None, None]).astype(np.uint8)
+    good = Artefact("png", "brighter", images=brighter)
+    verify(good, data)
+    assert "closer to the clean image" in refusal(replace(good, images=brighter[::-1].copy()), data)
+
+
 def test_the_order_of_differences_shows_at_the_ends_of_the_range():
     data = images()
     made = poison("uniform-noise", data, seed=0, strength=8 / 255)

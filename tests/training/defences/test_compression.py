@@ -27,7 +27,7 @@ def test_the_one_pixel_shortcut_is_squeezed_away():
     made = poison("ops", data, seed=0)
     apart = made.x_train - data.x_train
     squeezed = prepare("jpeg", made.x_train) - prepare("jpeg", data.x_train)
-    assert np.linalg.norm(squeezed) < 0.25 * np.linalg.norm(apart)
+    assert np.linalg.norm(squeezed) < 0.5 * np.linalg.norm(apart)
 
 
 @pytest.mark.parametrize("channels", [1, 3])

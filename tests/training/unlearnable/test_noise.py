@@ -6,6 +6,7 @@ import pytest
 from tests.training.samples import images, levels, vectors
 from training import poison
 from training.data.dataset import make_dataset
+from training.unlearnable import class_random
 
 BOTH = ["class-random", "uniform-noise"]
 
@@ -120,3 +121,27 @@ def test_single_pixels_are_the_default(name):
     assert np.array_equal(made.x_train, plain.x_train)
     assert "squares" not in plain.description
     assert plain.options["cell"] == 1
+
+
+@pytest.mark.parametrize("cell", [1, 4])
+def test_the_other_norm_is_exact_and_class_wise(cell):
+    data = images(n=40, shape=(3, 32, 32), low=60, high=190)
+    made = class_random.perturb(data, seed=0, norm=2, cell=cell)
+    assert made.strength == pytest.approx(0.5)
+    assert np.abs(np.linalg.norm(made.delta.reshape(40, -1), axis=1) - 0.5).max() < 1e-5
+    assert len(np.unique(made.delta.reshape(40, -1), axis=0)) == 4
+    rounded = poison("class-random", data, seed=0, norm=2, cell=cell, strength=1.0).perturbation.reshape(40, -1)
+    within = 0.01 if cell == 1 else 0.04  # all pixels of a square are rounded alike
+    assert np.abs(np.linalg.norm(rounded, axis=1) - 1).max() < within
+
+
+def test_the_other_norm_of_features_is_in_units_of_their_spread():
+    data = vectors()
+    made = class_random.perturb(data, seed=0, norm=2, strength=3.0)
+    relative = made.delta / data.x_train.std(axis=0, dtype=np.float64)
+    assert np.allclose(np.linalg.norm(relative, axis=1), 3, atol=1e-5)
+
+
+def test_there_is_no_third_norm():
+    with pytest.raises(ValueError, match="must be 2 or inf, not 1"):
+        poison("class-random", images(), seed=0, norm=1)
