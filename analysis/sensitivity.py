@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from analysis.distance import unlearnable_distance
 from analysis.seeds import SeedSummary, rank_correlation, summarise_seeds
-from analysis.threshold import RULES, check_runs
+from analysis.threshold import RULES, check_runs, learnable_threshold
 
 Runs = Mapping[str, Sequence[ArrayLike]]  # {arm: [T, L] of each seed}
 STEADY, SHAKY = 0.8, 0.5  # Kendall's τ: nine pairs in ten keep their order; three in four do
@@ -140,6 +140,7 @@ def _compare(tables: Mapping[str, tuple[Runs, str]], default: str, clean: str) -
 
 def _summaries(runs: Runs, clean: str, rule: str) -> dict[str, SeedSummary]:
     cleans = check_runs(runs[clean], "clean")
+    thresholds = [learnable_threshold(table, rule=rule) for table in cleans]  # once, and not for every method
     result = {}
     for name, tables in runs.items():
         if name == clean:
@@ -148,8 +149,8 @@ def _summaries(runs: Runs, clean: str, rule: str) -> dict[str, SeedSummary]:
             raise ValueError(
                 f"{name} has {len(tables)} seeds, the clean arm {len(cleans)}; give the same seeds of both."
             )
-        pairs = zip(cleans, check_runs(tables, name), strict=True)
-        result[name] = summarise_seeds([unlearnable_distance(c, p, rule=rule).value for c, p in pairs])
+        pairs = zip(cleans, check_runs(tables, name), thresholds, strict=True)
+        result[name] = summarise_seeds([unlearnable_distance(c, p, threshold=beta).value for c, p, beta in pairs])
     return result
 
 

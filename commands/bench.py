@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from options import download_option, json_option, terminal_progress, where_options
 
+if TYPE_CHECKING:
+    from experiments.bench_run import Bench
+
 
 @click.command()
-@click.argument("source", metavar="SPEC.toml|FOLDER", type=click.Path(path_type=Path))
+@click.argument("source", metavar="PRESET|SPEC.toml|BENCH")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder [default: the spec's name among the benchmarks].")
 @click.option("--plan", "only_plan", is_flag=True, help="Say what would be done and how long it takes, and stop.")
 @click.option("--table", is_flag=True, help="Print what is finished so far, and stop.")
@@ -18,7 +22,7 @@ from options import download_option, json_option, terminal_progress, where_optio
 @download_option
 @json_option
 def bench(
-    source: Path,
+    source: str,
     out: Path | None,
     only_plan: bool,
     table: bool,
@@ -30,22 +34,18 @@ def bench(
     """Compare unlearnable methods by UD and accuracy, over seeds.
 
     Cells (one run each) are done in several processes; a stopped benchmark goes on where it was. Tables and figures
-    are written into its folder.
-    Example: unlearnscape bench benchmarks-of-mine.toml --plan
+    are written into its folder. BENCH is such a folder, or its name in $UNLEARNSCAPE_HOME.
+
+    \b
+    Presets: toy digits
+    Example: unlearnscape bench toy --plan
     """
     from experiments import Where
     from experiments.bench_plan import plan_bench
     from experiments.bench_report import bench_json, bench_text, write_bench_results
-    from experiments.bench_run import Bench, run_bench
-    from experiments.bench_spec import BENCH_FILE, load_bench
-    from experiments.catalogue import home
+    from experiments.bench_run import run_bench
 
-    if (source / BENCH_FILE).is_file():
-        if out is not None:
-            raise click.ClickException(f"{source} is a benchmark already; --out is for new ones.")
-        made = Bench.open(source)
-    else:
-        made = Bench.create(source, out or home() / load_bench(source).name)
+    made = _open(source, out)
     if not table:
         click.echo(plan_bench(made, jobs=jobs, download=download).as_text(), err=True)
     if only_plan:
@@ -56,3 +56,18 @@ def bench(
         for path in write_bench_results(made):
             click.echo(str(path), err=True)
     click.echo(bench_json(made) if as_json else bench_text(made))
+
+
+def _open(source: str, out: Path | None) -> Bench:
+    """The benchmark in a folder or of a name, or a new one from a preset or a spec's file."""
+    from experiments.bench_run import Bench, find_bench, list_benches
+    from experiments.bench_spec import BENCH_FILE, load_bench
+    from experiments.catalogue import bench_preset_names, find_bench_spec, home
+
+    named = source not in bench_preset_names() and source in {bench.name for bench in list_benches()}
+    if (Path(source) / BENCH_FILE).is_file() or named:
+        if out is not None:
+            raise click.ClickException(f"{source} is a benchmark already; --out is for new ones.")
+        return find_bench(source)
+    spec = find_bench_spec(source)
+    return Bench.create(spec, out or home() / load_bench(spec).name)

@@ -93,6 +93,7 @@ def poison() -> None:
     "--strength", callback=radius, metavar="NUMBER", help="The method's budget, as 8/255 [default: the method's own]."
 )
 @click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="An option of the method, as cell=4.")
+@click.option("--data-set", "data_assignments", multiple=True, metavar="KEY=VALUE", help="One of the data set.")
 @click.option("--format", "kind", type=click.Choice(FORMATS[1:]), default="npz-delta", show_default=True)
 @click.option("--out", type=ARTEFACT, required=True, help="File, or folder for png.")
 def make(
@@ -103,6 +104,7 @@ def make(
     ratio: float,
     strength: float | None,
     assignments: tuple[str, ...],
+    data_assignments: tuple[str, ...],
     kind: str,
     out: Path,
 ) -> None:
@@ -114,7 +116,7 @@ def make(
     import training
     from training.artefacts import write_artefact
 
-    dataset = training.load_dataset(data, download=download)
+    dataset = training.load_dataset(data, download=download, **dict(map(_assignment, data_assignments)))
     settings = dict(map(_assignment, assignments))
     with progress(method) as tell:
         made = training.poison(method, dataset, seed=seed, ratio=ratio, strength=strength, progress=tell, **settings)

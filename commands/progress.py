@@ -1,4 +1,4 @@
-"""Progress on the terminal for work that may turn out to be short."""
+"""Progress on the terminal, and in a job's file, for work that may turn out to be short."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ PATIENCE = 1.0  # seconds before a bar appears
 @contextmanager
 def progress(label: str) -> Iterator[Callable[[int, int], None]]:
     """Yield ``tell(done, total)``; a bar appears when the work takes longer than a second."""
-    from experiments import TerminalBar
+    from experiments import ProgressFile, Several, TerminalBar
 
-    bar, started = TerminalBar(), time.monotonic()
+    bar, file, started = TerminalBar(), ProgressFile.from_environment(), time.monotonic()
+    receiver = Several(bar, file) if file else bar
     shown: int | None = None
 
     def tell(done: int, total: int) -> None:
@@ -22,9 +23,9 @@ def progress(label: str) -> Iterator[Callable[[int, int], None]]:
         if shown is None and time.monotonic() - started < PATIENCE:
             return
         if shown is None or done < shown:
-            bar.start(label, total, done)
+            receiver.start(label, total, done)
         else:
-            bar.advance(done - shown)
+            receiver.advance(done - shown)
         shown = done
 
     try:

@@ -80,14 +80,14 @@ class BenchSpec:
         found = {}
         for data in self.data:
             for model in self.models:
-                folder = "-".join([self.name, _stem(data.name), model])
+                folder = "-".join([self.name, data_stem(data.name), model])
                 if folder in found:
                     raise SpecError(
-                        f"Two data sets of {self.name} would both be called {_stem(data.name)}; rename one."
+                        f"Two data sets of {self.name} would both be called {data_stem(data.name)}; rename one."
                     )
                 found[folder] = ExperimentSpec(
                     name=folder,
-                    title=f"{self.title or self.name}: {_stem(data.name)}, {model}",
+                    title=f"{self.title or self.name}: {data_stem(data.name)}, {model}",
                     description=self.description,
                     seeds=self.seeds,
                     data=data,
@@ -177,7 +177,7 @@ def _checked(spec: BenchSpec, where: str) -> BenchSpec:
     return spec
 
 
-def _stem(name: str) -> str:
+def data_stem(name: str) -> str:
     """A data set's name as part of a folder's name."""
     stem = Path(name).stem if name.endswith(".npz") else Path(name).name
     return re.sub(r"[^A-Za-z0-9.-]+", "-", stem).strip("-.") or "data"

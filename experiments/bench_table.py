@@ -18,6 +18,7 @@ from analysis import (
     bootstrap_mean,
     bootstrap_rank_correlation,
     floor,
+    learnable_threshold,
     summarise_seeds,
     unlearnable_distance,
     verdict,
@@ -97,12 +98,13 @@ def bench_rows(bench: Bench) -> list[RunRow]:
             series = stored.get(options, {})
             for seed in spec.seeds:
                 clean = series.get(run_name(CLEAN, seed))
+                beta = None if clean is None else _threshold(clean)
                 for method, defence in _combinations(bench):
                     arm = arm_name(method, defence)
                     found = series.get(run_name(arm, seed))
                     if found is not None:
                         record = records.get(f"{folder}-{run_name(arm, seed)}", {})
-                        rows.append(_row(experiment, method, defence, seed, label, found, clean, record))
+                        rows.append(_row(experiment, method, defence, seed, label, found, clean, beta, record))
     return rows
 
 
@@ -190,6 +192,7 @@ def _row(
     label: str,
     series: SalSeries,
     clean: SalSeries | None,
+    beta: float | None,
     record: Mapping[str, Any],
 ) -> RunRow:
     spec, arm = experiment.spec, arm_name(method, defence)
@@ -198,9 +201,9 @@ def _row(
     if clean is None:
         note = "the clean run of this seed is not measured yet"
     elif reference:
-        blocks, threshold = _own(series)
+        blocks, threshold = _own(series, beta)
     else:
-        ud, by_parameters, blocks, threshold, note = _distance(clean, series)
+        ud, by_parameters, blocks, threshold, note = _distance(clean, series, beta)
     accuracy = series.metrics.get("test_accuracy", np.empty(0))
     train = series.metrics.get("train_accuracy", np.empty(0))
     seconds = record.get("seconds", {})
@@ -229,19 +232,27 @@ def _row(
 
 
 def _distance(
-    clean: SalSeries, series: SalSeries
+    clean: SalSeries, series: SalSeries, beta: float | None
 ) -> tuple[float | None, float | None, float | None, float | None, str]:
     try:
-        found = unlearnable_distance(clean.sal, series.sal, sizes=clean.sizes)
+        found = unlearnable_distance(clean.sal, series.sal, threshold=beta, sizes=clean.sizes)
     except ValueError as error:
         return None, None, None, None, str(error)
     return found.value, found.value_by_parameters, found.learnable_poisoned, found.threshold, ""
 
 
-def _own(series: SalSeries) -> tuple[float | None, float | None]:
+def _threshold(clean: SalSeries) -> float | None:
+    """β of a clean run, found once for all methods; None where there is none, which UD then says."""
+    try:
+        return learnable_threshold(clean.sal)
+    except ValueError:
+        return None
+
+
+def _own(series: SalSeries, beta: float | None) -> tuple[float | None, float | None]:
     """Learnable blocks and threshold of a clean run by its own measure."""
     try:
-        found = unlearnable_distance(series.sal, series.sal)
+        found = unlearnable_distance(series.sal, series.sal, threshold=beta)
     except ValueError:
         return None, None
     return found.learnable_clean, found.threshold

@@ -15,6 +15,7 @@ from experiments.spec_toml import load_spec
 
 HOME_VARIABLE = "UNLEARNSCAPE_HOME"
 PRESETS = Path(__file__).parent / "presets"
+BENCH_PRESETS = PRESETS / "benches"
 GALLERY = Path(__file__).parent / "gallery"
 ALIASES = {
     "toy-ops-random": "toy-random",
@@ -44,6 +45,23 @@ def load_preset_or_file(name: str) -> ExperimentSpec:
     close = difflib.get_close_matches(name, preset_names(), n=1)
     hint = f"did you mean {close[0]}?" if close else "presets are " + ", ".join(preset_names()) + "."
     raise SpecError(f"There is no preset or TOML file called {name!r}; {hint}")
+
+
+def bench_preset_names() -> list[str]:
+    """Names of the benchmarks' specs that ship with the project."""
+    return sorted(path.stem for path in BENCH_PRESETS.glob("*.toml"))
+
+
+def find_bench_spec(name: str) -> Path:
+    """The file of a benchmark's spec: a preset by name, else a path. Raises :class:`SpecError` naming close matches."""
+    if name in bench_preset_names():
+        return BENCH_PRESETS / f"{name}.toml"
+    path = Path(name)
+    if path.suffix == ".toml" or path.exists():
+        return path
+    close = difflib.get_close_matches(name, bench_preset_names(), n=1)
+    hint = f"did you mean {close[0]}?" if close else f"presets are {', '.join(bench_preset_names())}."
+    raise SpecError(f"There is no benchmark, preset or TOML file called {name!r}; {hint}")
 
 
 def list_experiments() -> list[Experiment]:

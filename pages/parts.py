@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -224,20 +224,35 @@ def how_to_read(text: str) -> None:
 
 
 def take_with_you(
-    make: Callable[[], go.Figure], *, name: str, command: str, key: str, size: tuple[int, int] = (1000, 640)
+    make: Callable[[], go.Figure] | None,
+    *,
+    name: str,
+    command: str,
+    key: str,
+    size: tuple[int, int] = (1000, 640),
+    files: Mapping[str, tuple[str, Callable[[], str | bytes]]] | None = None,
 ) -> None:
-    """Downloads of a figure and its numbers, made only when asked for, and the command that remakes them."""
+    """Downloads of a figure and its numbers, made only when asked for, and the command that remakes them.
+
+    ``files`` are further ones: {label: (file name, what makes it)}.
+    """
     with st.expander("Take it with you", icon=":material/download:"):
-        columns = st.columns(6)
-        for column, kind in zip(columns, ("png", "svg", "pdf", "html", "csv"), strict=False):
-            column.download_button(
-                kind.upper(),
-                data=lambda kind=kind: render(make(), kind, width=size[0], height=size[1]),
-                file_name=f"{name}.{kind}",
-                key=f"take-{key}-{kind}",
-                width="stretch",
-                on_click="ignore",
-            )
+        if make is not None:
+            columns = st.columns(6)
+            for column, kind in zip(columns, ("png", "svg", "pdf", "html", "csv"), strict=False):
+                column.download_button(
+                    kind.upper(),
+                    data=lambda kind=kind: render(make(), kind, width=size[0], height=size[1]),
+                    file_name=f"{name}.{kind}",
+                    key=f"take-{key}-{kind}",
+                    width="stretch",
+                    on_click="ignore",
+                )
+        if files:
+            for column, (label, (file_name, data)) in zip(st.columns(len(files)), files.items(), strict=True):
+                column.download_button(
+                    label, data=data, file_name=file_name, key=f"take-{file_name}", width="stretch", on_click="ignore"
+                )
         st.code(command, language="bash")
 
 
