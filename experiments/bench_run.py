@@ -49,9 +49,10 @@ class Bench:
         spec = load_bench(source)
         if (folder / BENCH_FILE).is_file():
             before = cls(folder).spec
-            labels = {"seeds": before.seeds, "title": before.title, "description": before.description}
             arms = {name: arm for name, arm in spec.arms.items() if name in before.arms}
-            same = dataclasses.replace(spec, arms=arms, **labels)
+            same = dataclasses.replace(
+                spec, arms=arms, seeds=before.seeds, title=before.title, description=before.description
+            )
             if same != before or not set(before.seeds) <= set(spec.seeds):
                 raise ExperimentError(
                     f"{folder} already holds another benchmark of that name; choose another --out or delete the folder."
