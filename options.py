@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import click
@@ -74,3 +75,11 @@ def terminal_progress() -> Iterator[Any]:
         yield Several(bar, file) if file else bar
     finally:
         bar.close()
+
+
+def open_for_writing(exp: str) -> Any:
+    """The experiment at a path as it is; by name, one of the gallery becomes the user's own copy first."""
+    from experiments import SPEC_FILE, find_experiment, writable
+
+    experiment = find_experiment(exp)
+    return experiment if (Path(exp) / SPEC_FILE).is_file() else writable(experiment)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from pathlib import Path
 from typing import Any
 
 import click
 
-from options import json_option, sal_options, terminal_progress, where_options
+from options import json_option, open_for_writing, sal_options, terminal_progress, where_options
 
 
 @click.command()
@@ -38,12 +37,12 @@ def sensitivity(
 
     Example: unlearnscape sensitivity digits-random --vary epsilon=0.01,0.05,0.1 --vary every=1,2,5
     """
-    from experiments import SPEC_FILE, Where, find_experiment, writable
+    from experiments import Where, find_experiment
     from experiments.sensitivity_step import compute_sensitivity
 
     experiment = find_experiment(exp)
-    if not measured_only and experiment.finished_runs() and not (Path(exp) / SPEC_FILE).is_file():
-        experiment = writable(experiment)
+    if not measured_only and experiment.finished_runs():
+        experiment = open_for_writing(exp)
     options = dataclasses.replace(experiment.spec.sal, **{k: v for k, v in given.items() if v is not None})
     with terminal_progress() as progress:
         report = compute_sensitivity(

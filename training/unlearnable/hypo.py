@@ -57,14 +57,14 @@ def perturb(
     check_step("hypo", step)
     task = make_task(dataset, seed=seed, strength=strength, surrogate=surrogate, device=device)
     chunks = task.chunks(BATCH)
-    tick = Ticker(epochs + len(chunks), progress)
+    tick = Ticker((epochs + steps) * len(chunks), progress)
     (model,) = train_clean(task, epochs=epochs, lr=lr, batch_size=BATCH, tick=tick)
     delta = torch.zeros_like(task.inputs)
     with frozen(model):
         for chunk in chunks:
             loss = cross_entropy(model, task.targets[chunk])
             delta[chunk] = descend(task, task.inputs[chunk], delta[chunk], loss, steps=steps, step=step)
-            tick()
+            tick(steps)
     return Perturbation(
         on_cpu(delta), f"hypocritical perturbations (surrogate {task.surrogate})", task.budget, task.strength
     )

@@ -48,6 +48,8 @@ class Setting:
         adversary_steps, adversary_step: Steps of the adversary, and their length as a share of its radius.
         adversary: The adversary's radius as a share of ε.
         transform: Whether images are cropped at random, and colour ones flipped.
+        clean_epochs: Training on clean data beforehand. Without it a LeNet-5 never leaves the loss of guessing, since
+            noise around a network that knows nothing holds nothing to learn.
         iterations: SGD steps of the surrogate; None goes by ``epochs``.
     """
 
@@ -60,6 +62,7 @@ class Setting:
     adversary_step: float
     adversary: float = SHARE
     transform: bool = True
+    clean_epochs: int = 0
     iterations: int | None = None
 
     def sgd_steps(self, n: int) -> int:
@@ -86,21 +89,26 @@ def craft_robust(
     task = make_task(dataset, seed=seed, strength=strength, surrogate=surrogate, device=device)
     chunks = task.chunks(BATCH)
     total = setting.sgd_steps(len(task.targets))
-    tick = Ticker(total + len(chunks), progress)
+    tick = Ticker((setting.clean_epochs + 1) * len(chunks) + total, progress)
     model = build(task)
     descent = Descent(model, lr=setting.lr, seed=seed)
-    rng = np.random.default_rng([seed, START])
-    epoch = 0
-    while descent.taken < total:
+    for epoch in range(setting.clean_epochs):
         for chosen in orders(task, epoch, BATCH):
-            if descent.taken == total:
+            descent.step(task.inputs[chosen], task.targets[chosen])
+            tick()
+    rng = np.random.default_rng([seed, START])
+    epoch, taken = setting.clean_epochs, 0
+    while taken < total:
+        for chosen in orders(task, epoch, BATCH):
+            if taken == total:
                 break
             inputs, targets = task.inputs[chosen], task.targets[chosen]
             with frozen(model):
                 delta = craft(task, model, inputs, targets, setting, rng, random_adversary=random_adversary)
                 seen = transformed(task, task.inside(inputs + delta), setting, rng)
                 seen = attacked(task, model, seen, targets, setting, rng)
-            descent.step(seen, targets, share=0.1 ** (5 * descent.taken // total // 2))
+            descent.step(seen, targets, share=0.1 ** (5 * taken // total // 2))
+            taken += 1
             tick()
         epoch += 1
     delta = torch.zeros_like(task.inputs)

@@ -65,16 +65,16 @@ def perturb(
         raise ValueError(f"sep keeps one checkpoint per epoch; {epochs} epochs cannot give {checkpoints}.")
     task = make_task(dataset, seed=seed, strength=strength, surrogate=surrogate, device=device)
     chunks = task.chunks(BATCH)
-    tick = Ticker(epochs + len(chunks), progress)
-    run = train_clean(task, epochs=epochs, lr=lr, batch_size=BATCH, tick=tick, keep=True)
-    models = [run[i] for i in evenly_spaced(epochs, checkpoints)]
+    tick = Ticker((epochs + checkpoints * steps) * len(chunks), progress)
+    kept = evenly_spaced(epochs, checkpoints)
+    models = train_clean(task, epochs=epochs, lr=lr, batch_size=BATCH, tick=tick, keep=kept)
     delta = torch.zeros_like(task.inputs)
     with frozen(*models):
         for chunk in chunks:
             wrong = (task.targets[chunk] + task.n_classes // 2) % task.n_classes
             loss = ensemble_loss(models, wrong)
             delta[chunk] = descend(task, task.inputs[chunk], delta[chunk], loss, steps=steps, step=step)
-            tick()
+            tick(checkpoints * steps)
     method = f"self-ensemble protection ({checkpoints} checkpoints of {task.surrogate})"
     return Perturbation(on_cpu(delta), method, task.budget, task.strength)
 

@@ -7,7 +7,7 @@ elsewhere. On the CPU the same seed gives the same bytes; on a GPU sums may be o
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -167,16 +167,16 @@ def orders(task: Task, epoch: int, batch_size: int) -> Iterator[Tensor]:
 
 
 def train_clean(
-    task: Task, *, epochs: int, lr: float, batch_size: int, tick: Callable[[], None], keep: bool = False
+    task: Task, *, epochs: int, lr: float, batch_size: int, tick: Callable[[], None], keep: Sequence[int] = ()
 ) -> list[nn.Module]:
     """Train a fresh surrogate on the clean data, the learning rate falling to 0 along a half cosine.
 
     Args:
-        tick: Called after every epoch.
-        keep: Whether the network after every epoch is wanted, and not the last one alone.
+        tick: Called after every batch.
+        keep: Epochs, counted from 0, whose networks are wanted, and not the last one alone.
 
     Returns:
-        The trained networks, latest last.
+        The networks asked for, or else the trained one; latest last.
     """
     model = build(task)
     descent = Descent(model, lr=lr, seed=task.seed)
@@ -186,9 +186,9 @@ def train_clean(
         for chosen in orders(task, epoch, batch_size):
             share = 0.5 * (1 + float(np.cos(np.pi * descent.taken / steps)))
             descent.step(task.inputs[chosen], task.targets[chosen], share=share)
-        if keep:
+            tick()
+        if epoch in keep:
             kept.append(copy.deepcopy(model))
-        tick()
     return kept or [model]
 
 
@@ -266,14 +266,14 @@ def chance(seed: int, number: int, device: torch.device) -> Iterator[None]:
 
 
 class Ticker:
-    """Counts finished pieces of work and reports them."""
+    """Counts finished work, in gradients of a batch or so, and reports it."""
 
     def __init__(self, total: int, report: Report | None) -> None:
         self.total, self.report, self.done = total, report, 0
 
-    def __call__(self) -> None:
-        """One piece is done."""
-        self.done += 1
+    def __call__(self, amount: int = 1) -> None:
+        """So much more is done."""
+        self.done += amount
         if self.report is not None:
             self.report(min(self.done, self.total), self.total)
 

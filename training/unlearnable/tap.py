@@ -73,7 +73,7 @@ def perturb(
     if shift and (dataset.kind != "image" or not 0 < shift < min(dataset.input_shape[1:])):
         raise ValueError(f"A shift of {shift} pixels does not fit samples of shape {list(dataset.input_shape)}; use 0.")
     chunks = task.chunks(BATCH)
-    tick = Ticker(epochs + restarts * len(chunks), progress)
+    tick = Ticker((epochs + restarts * steps) * len(chunks), progress)
     (model,) = train_clean(task, epochs=epochs, lr=lr, batch_size=BATCH, tick=tick)
     best, least = torch.zeros_like(task.inputs), float("inf")
     with frozen(model):
@@ -86,7 +86,7 @@ def perturb(
                 delta[chunk] = descend(task, x, delta[chunk], seen, steps=steps, step=step)
                 with torch.inference_mode():
                     total += float(loss(task.inside(x + delta[chunk])))
-                tick()
+                tick(steps)
             if restart == 0 or total < least:
                 best, least = delta, total
     kind = "untargeted" if untargeted else "targeted"

@@ -113,7 +113,7 @@ def test_the_full_setting_is_the_authors():
     assert (full.steps, full.samples, full.adversary_steps) == (10, 5, 10)
     assert full.step * 8 == pytest.approx(1.6)
     assert full.adversary * full.adversary_step * 8 == pytest.approx(0.8)
-    assert robust.chosen_setting("sem", "reduced", sem.REDUCED).sgd_steps(300) == 5 * 3
+    assert robust.chosen_setting("sem", "reduced", sem.REDUCED).sgd_steps(300) == 4 * 3
 
 
 @pytest.mark.parametrize("name", ["rem", "sem"])

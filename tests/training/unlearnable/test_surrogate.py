@@ -55,8 +55,10 @@ def test_training_learns_and_leaves_the_global_random_state():
     assert torch.equal(before, torch.get_rng_state())
 
 
-def test_networks_of_every_epoch_are_kept_apart():
-    kept = surrogate.train_clean(task_of(vectors()), epochs=3, lr=0.05, batch_size=16, tick=lambda: None, keep=True)
+def test_networks_of_several_epochs_are_kept_apart():
+    kept = surrogate.train_clean(
+        task_of(vectors()), epochs=4, lr=0.05, batch_size=16, tick=lambda: None, keep=[0, 2, 3]
+    )
     weights = [model.state_dict()["0.weight"] for model in kept]
     assert len(weights) == 3
     assert not torch.equal(weights[0], weights[1])

@@ -1,0 +1,83 @@
+"""``train`` and ``run``: from a preset or spec to trained runs, or to everything."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from options import download_option, json_option, terminal_progress, where_options
+
+
+@click.command()
+@click.argument("source", metavar="PRESET|SPEC.toml|EXP")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder of the experiment [default: by name].")
+@click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Override, as training.lr=0.05.")
+@click.option("--live", is_flag=True, help="Keep a snapshot for the Live page while training.")
+@download_option
+def train(source: str, out: Path | None, assignments: tuple[str, ...], live: bool, download: bool) -> None:
+    """Train all runs of a preset or spec, clean and poisoned side by side.
+
+    \b
+    Presets: toy-ops toy-random digits-ops digits-random mnist-ops mnist-random
+    Example: unlearnscape train toy-ops --out my-toy --set training.epochs=20 --set "seeds=[0,1,2]"
+    """
+    experiment = _create(source, out, assignments)
+    with terminal_progress() as progress:
+        _train(experiment, progress, live, download)
+    click.echo(f"{experiment.path}: {len(experiment.finished_runs())} runs are trained.")
+
+
+@click.command()
+@click.argument("source", metavar="PRESET|SPEC.toml|EXP")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder of the experiment [default: by name].")
+@click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Override, as training.lr=0.05.")
+@click.option("--live", is_flag=True, help="Keep a snapshot for the Live page while training.")
+@where_options
+@download_option
+@json_option
+def run(
+    source: str,
+    out: Path | None,
+    assignments: tuple[str, ...],
+    live: bool,
+    jobs: int | None,
+    cluster: str | None,
+    download: bool,
+    as_json: bool,
+) -> None:
+    """Everything from nothing: train, SAL, the loss surface, and UD."""
+    from experiments import Where, compute_surface, compute_ud
+
+    experiment, where = _create(source, out, assignments), Where(jobs, cluster)
+    with terminal_progress() as progress:
+        _train(experiment, progress, live, download)
+        report = compute_ud(experiment, progress=progress, download=download, where=where)
+        compute_surface(experiment, progress=progress, download=download, where=where)
+    click.echo(json.dumps(report.as_json(), indent=2) if as_json else report.as_text())
+
+
+def _create(source: str, out: Path | None, assignments: tuple[str, ...]) -> Any:
+    from experiments import SPEC_FILE, Experiment, home, load_preset_or_file, override
+
+    if (Path(source) / SPEC_FILE).is_file():
+        if out is not None or assignments:
+            raise click.ClickException(f"{source} is an experiment already; --out and --set are for new ones.")
+        return Experiment.open(source)
+    spec = load_preset_or_file(source)
+    if out is not None:
+        spec = dataclasses.replace(spec, name=out.name) if out.name else spec
+    spec = override(spec, assignments)
+    return Experiment.create(spec, out or home() / spec.name)
+
+
+def _train(experiment: Any, progress: Any, live: bool, download: bool) -> None:
+    from experiments import LiveObserver, train_experiment
+
+    observer = LiveObserver(experiment) if live else None
+    train_experiment(experiment, progress=progress, download=download, observe=observer)
+    if observer is not None:
+        observer.write(finished=True)
