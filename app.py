@@ -12,7 +12,7 @@ PAGES = [
     st.Page("pages/sharpness.py", title="Sharpness", icon=":material/show_chart:", url_path="sharpness"),
     st.Page("pages/distance.py", title="Unlearnable Distance", icon=":material/straighten:", url_path="distance"),
     st.Page("pages/benchmark.py", title="Benchmark", icon=":material/leaderboard:", url_path="benchmark"),
-    st.Page("pages/poison_lab.py", title="Poison lab", icon=":material/science:", url_path="poison-lab"),
+    st.Page("pages/poison_lab.py", title="Poison lab", icon=":material/science:", url_path="poison_lab"),
     st.Page("pages/live.py", title="Live", icon=":material/play_circle:", url_path="live"),
 ]
 

@@ -26,7 +26,7 @@ CSS = """
 .strips .label { font-size: 0.85rem; margin: 0.35rem 0 0.1rem; }
 </style>
 """
-SYMBOLS = ("circle", "diamond", "square", "cross", "star", "x", "triangle-up", "hexagon", "pentagon", "bowtie")
+SYMBOLS = ("circle", "diamond", "square", "cross", "star", "x")
 PALETTE = (CLEAN, POISONED, *FURTHER, "#E69F00", "#8C564B", "#B8A800", "#7F3C8D", CONTROL)
 BINS = 40
 
@@ -122,8 +122,13 @@ def vector_panels(
         figure.add_trace(
             go.Heatmap(
                 z=values.astype(np.float32),
+                x=np.arange(values.shape[1]),
                 y=[str(row) for row in rows],
-                coloraxis="coloraxis",
+                colorscale=DIVERGING_SCALE,
+                zmin=-limit,
+                zmax=limit,
+                showscale=number == len(panels) - 1,
+                colorbar={"title": {"text": unit, "side": "right"}, "thickness": 12, "outlinewidth": 0},
                 hovertemplate=f"{title}, class %{{y}}, feature %{{x}}: %{{z:.3g}}<extra></extra>",
             ),
             row=number // wide + 1,
@@ -139,15 +144,7 @@ def vector_panels(
         dark=dark,
         height=150 + 250 * high,
     )
-    figure.update_layout(
-        coloraxis={
-            "colorscale": DIVERGING_SCALE,
-            "cmin": -limit,
-            "cmax": limit,
-            "colorbar": {"title": {"text": unit, "side": "right"}, "thickness": 12},
-        },
-        margin={"t": 96},
-    )
+    figure.update_layout(margin={"t": 96})
     figure.update_xaxes(title_text="feature", row=high)
     figure.update_xaxes(showgrid=False, zeroline=False)
     figure.update_yaxes(title_text="class", col=1)
@@ -182,12 +179,12 @@ def norm_histogram(
     figure.add_vline(x=mean, line={"color": ink(dark=dark), "width": 1.2, "dash": "dot"})
     figure.update_xaxes(title_text=f"{norm} ({unit})")
     figure.update_yaxes(title_text="samples")
-    words = f"mean {mean:.3g}, from {values.min():.3g} to {values.max():.3g} {unit}"
+    words = f"mean {mean:.3g}, {values.min():.3g} to {values.max():.3g}"
     return arrange(
         figure,
         title=f"{norm} of the perturbation",
         subtitle=" · ".join(part for part in (words, "dotted: mean", subtitle) if part),
-        alt=f"Histogram of the {norm} norm over {len(values)} samples: {words}.",
+        alt=f"Histogram of the {norm} norm over {len(values)} samples: {words} {unit}.",
         dark=dark,
         height=320,
     ).update_layout(showlegend=False)
@@ -233,9 +230,9 @@ def perturbation_map(
     name = {"pca": "PC", "t-sne": "t-SNE"}.get(method, method)
     figure.update_xaxes(title_text=f"{name} 1", zeroline=False)
     figure.update_yaxes(title_text=f"{name} 2", zeroline=False)
-    words = "distances between clumps mean little" if method == "t-sne" else ""
+    words = "distances mean little" if method == "t-sne" else ""
     if explained is not None:
-        words = f"the two axes hold {100 * explained:.0f} % of the variance"
+        words = f"axes hold {100 * explained:.0f} % of the variance"
     return arrange(
         figure,
         title="Map of the perturbations",

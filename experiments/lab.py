@@ -131,10 +131,14 @@ def method_options(method: str) -> list[Option]:
     return found
 
 
+def works_long(method: str) -> bool:
+    """Whether a method trains a network or searches long: those report their progress, as reading a file does."""
+    return "progress" in inspect.signature(UNLEARNABLE[method]).parameters and method != "file"
+
+
 def is_quick(method: str, dataset: Dataset) -> bool:
-    """Whether a method takes about a second here; those that report progress train networks or search long."""
-    watched = "progress" in inspect.signature(UNLEARNABLE[method]).parameters and method != "file"
-    return not watched and dataset.x_train.size <= QUICK_VALUES
+    """Whether a method takes about a second on a data set."""
+    return not works_long(method) and dataset.x_train.size <= QUICK_VALUES
 
 
 def make_now(recipe: Recipe, dataset: Dataset) -> Made:

@@ -73,9 +73,9 @@ def main() -> None:
         if not figures:
             _empty_picture(found, chosen)
         else:
-            parts.plot(figures["ud-against-accuracy"], key="scatter")
+            parts.plot(_leftmost(figures["ud-against-accuracy"]), key="scatter")
     if figures:
-        parts.plot(figures["ud"], key="intervals")
+        parts.plot(_leftmost(figures["ud"]), key="intervals")
     lines = [line for line in found.lines if (line.experiment, line.sal) == (part, sal)]
     if lines:
         _numbers(bench, found, part, sal, chosen)
@@ -161,6 +161,11 @@ def _correlation(path: str, stamp: tuple[int, ...], part: str, sal: str, arms: t
 # What one sees --------------------------------------------------------------------------------------------
 
 
+def _leftmost(figure: go.Figure) -> go.Figure:
+    """The title above the methods' names as well, so that more of it fits a narrow screen."""
+    return figure.update_layout(title={"xref": "container", "x": 0.01})
+
+
 def _progress(bench: Bench) -> None:
     """Progress of a running benchmark, or the offer to go on with one that was stopped."""
     if any(job.running for job in jobs.list_jobs(bench.name)):
@@ -244,9 +249,12 @@ def _table(lines: list[MethodLine], bench: Bench, part: str) -> None:
     st.subheader("Every method")
     rows = [_row(line) for line in sorted(lines, key=lambda one: -1.0 if one.ud is None else one.ud.mean)]
     number = st.column_config.NumberColumn
+    if {row["defence"] for row in rows} == {"–"}:
+        rows = [{key: value for key, value in row.items() if key != "defence"} for row in rows]
     st.dataframe(
         rows,
         hide_index=True,
+        placeholder="–",
         column_config={
             "UD": number(format="%.2f", help=parts.UD_HELP),
             "± UD": number(format="%.2f", help="Standard deviation over seeds."),
@@ -272,6 +280,7 @@ def _row(line: MethodLine) -> dict[str, Any]:
         "UD": None if ud is None else ud.mean,
         "± UD": None if ud is None else ud.std,
         "95 % interval": interval,
+        "what UD says": line.verdict,
         "UD by parameters": line.ud_by_parameters,
         "test (%)": None if test is None else 100 * test.mean,
         "± test": None if test is None or test.std is None else 100 * test.std,
@@ -279,7 +288,6 @@ def _row(line: MethodLine) -> dict[str, Any]:
         "train (%)": None if train is None else 100 * train.mean,
         "seeds": len(line.seeds),
         "seconds a run": line.seconds,
-        "what UD says": line.verdict,
     }
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import plotly.graph_objects as go
 import streamlit as st
 
 from analysis import figures_poison
@@ -55,6 +56,7 @@ def main() -> None:
     _distributions(recipe, made, found, dataset)
     _next(recipe, made, dataset)
     _explain()
+    _take(recipe, made, found, dataset)
     parts.share_hint()
 
 
@@ -104,7 +106,14 @@ def _recipe_controls(data: str, data_options: tuple[tuple[str, Any], ...], datas
     )
     left, right = st.columns(2)
     ratio = left.number_input(
-        "Share poisoned", 0.0, 1.0, 1.0, 0.1, key="ratio", bind="query-params", help="Of the training samples."
+        "Share",
+        0.0,
+        1.0,
+        1.0,
+        0.1,
+        key="ratio",
+        bind="query-params",
+        help="Share of the training samples that is poisoned.",
     )
     seed = right.number_input("Seed", 0, 9999, 0, key="seed", bind="query-params")
     if len(options) > FIRST_OPTIONS:
@@ -151,11 +160,10 @@ def _made(recipe: Recipe, dataset: Dataset) -> Made | None:
         parts.job_panel(recipe.name)
         return None
     arguments = recipe.command(recipe.file, "npz")
-    st.info(
-        f"{recipe.method} optimises its change or trains a network for it, which takes from seconds to many minutes. "
-        "It is made in a process of its own, and kept.",
-        icon=":material/hourglass_empty:",
-    )
+    why = f"{dataset.name} is large, so {recipe.method} takes more than a moment."
+    if lab.works_long(recipe.method):
+        why = f"{recipe.method} optimises its change, with or without a network: seconds to many minutes."
+    st.info(f"{why} It is made in a process of its own, and kept.", icon=":material/hourglass_empty:")
     if st.button("Make this poison", key="make", type="primary", icon=":material/play_arrow:"):
         _start(arguments, recipe.name)
     st.code(parts.command_of(arguments), language="bash")
@@ -208,7 +216,7 @@ def _picture(made: Made, found: Look, dataset: Dataset) -> None:
         found.class_means[classes],
     )
     if dataset.kind == "features":
-        panels = [("clean sample", clean), ("change", delta), ("poisoned sample", poisoned), ("mean change", means)]
+        panels = [("clean", clean), ("change", delta), ("poisoned", poisoned), ("class mean", means)]
         figure = figures_poison.vector_panels(
             panels,
             names,
@@ -263,14 +271,14 @@ def _numbers(found: Look, dataset: Dataset) -> None:
         help=f"{what.capitalize()} that change at all, of {total}.",
     )
     columns[3].metric(
-        "Carried by class means",
+        "In class means",
         parts.percent(found.class_share),
         help="Share of the perturbations' energy that is common to a class: near 100 % for class-wise methods.",
     )
     columns[4].metric(
         "Told apart, held out",
         "–" if separable is None else parts.percent(separable.held_out),
-        None if separable is None else f"{100 * (separable.held_out - separable.chance):+.1f} points to chance",
+        None if separable is None else f"{100 * (separable.held_out - separable.chance):+.1f} pts over chance",
         delta_color="off",
         help="Accuracy of a linear model that sees the perturbations alone, on samples it was not fitted to. Near "
         "100 % the poison is a linear shortcut.",
@@ -387,6 +395,23 @@ def _train(recipe: Recipe, dataset: Dataset) -> None:
         parts.job_panel(name)
     query = {"watch": name, "exp": name}
     st.page_link("pages/live.py", label=f"Watch {name}", icon=":material/play_circle:", query_params=query)
+
+
+def _take(recipe: Recipe, made: Made, found: Look, dataset: Dataset) -> None:
+    embedding = _embedding(recipe, "pca", made, dataset) if found.norms.linf.any() else ""
+
+    def map_figure() -> go.Figure:
+        assert not isinstance(embedding, str)
+        return figures_poison.perturbation_map(
+            embedding.points, dataset.y_train[embedding.rows], method="pca", explained=embedding.explained
+        )
+
+    parts.take_with_you(
+        None if isinstance(embedding, str) else map_figure,
+        name=f"{recipe.name}-map",
+        command=parts.command_of(recipe.command(Path(f"{recipe.name}.npz"), "npz")),
+        key="poison",
+    )
 
 
 def _explain() -> None:

@@ -9,7 +9,8 @@ from PIL import Image
 from playwright.sync_api import Page
 
 PAGES = {"Home": "/", "Compare paths": "/compare", "Sharpness": "/sharpness"}
-PAGES |= {"Unlearnable Distance": "/distance", "Live": "/live"}
+PAGES |= {"Unlearnable Distance": "/distance", "Benchmark": "/benchmark"}
+PAGES |= {"Poison lab": "/poison_lab", "Live": "/live"}
 
 
 def settle(page: Page, *, timeout: float = 45) -> None:

@@ -178,7 +178,7 @@ def test_memory_stays_flat_over_fifty_page_changes(server: Server, page: Page):
 
     def visit(rounds: int) -> None:
         for i in range(rounds):
-            links.nth(i % 5).click()
+            links.nth(i % len(PAGES)).click()
             settle(page)
 
     open_page(page, server.url)
