@@ -6,9 +6,10 @@ radius is half of ε.
 ``full`` is the authors' setting but for the network, a ResNet-18: 5000 SGD steps of batch 128, learning rate 0.1 and a
 tenth of it after every 2000, noise by 10 steps of ε/5 from a random start, each of them summed over 5 random
 crops and flips and against an adversary of 10 steps of a fifth of its radius: 561 gradients for each SGD step.
-``reduced``, the default, suits small networks and a CPU: 2 epochs on clean data, then 3 of the method at 0.05, noise
-by 3 steps of ε/2, each over one crop against an adversary of a single step of its whole radius: 8 gradients for each
-SGD step. Noise is fitted to all samples at the end; the authors drop the last incomplete batch.
+``reduced``, the default, suits small networks, data that are not augmented and a CPU: an epoch on clean data, then 3 of
+the method at 0.05, noise by 3 steps of ε/2 that start from the sample's last noise, without crops and flips, against
+an adversary of a single step of its whole radius: 8 gradients for each SGD step. Noise is fitted to all samples at
+the end; the authors drop the last incomplete batch.
 """
 
 from __future__ import annotations
@@ -19,7 +20,16 @@ from training.unlearnable.robust import Setting, chosen_setting, craft_robust
 from training.unlearnable.surrogate import Report
 
 REDUCED = Setting(
-    clean_epochs=2, epochs=3, lr=0.05, steps=3, step=0.5, samples=1, adversary_steps=1, adversary_step=1.0
+    clean_epochs=1,
+    epochs=3,
+    lr=0.05,
+    steps=3,
+    step=0.5,
+    samples=1,
+    adversary_steps=1,
+    adversary_step=1.0,
+    transform=False,
+    carried=True,
 )
 
 

@@ -50,6 +50,8 @@ class Setting:
         transform: Whether images are cropped at random, and colour ones flipped.
         clean_epochs: Training on clean data beforehand. Without it a LeNet-5 never leaves the loss of guessing, since
             noise around a network that knows nothing holds nothing to learn.
+        carried: Whether a sample's noise starts from what was last crafted for it (at first 0), as in EM, instead of at
+            random. The surrogate then gets to know the noise in far fewer steps.
         iterations: SGD steps of the surrogate; None goes by ``epochs``.
     """
 
@@ -63,6 +65,7 @@ class Setting:
     adversary: float = SHARE
     transform: bool = True
     clean_epochs: int = 0
+    carried: bool = False
     iterations: int | None = None
 
     def sgd_steps(self, n: int) -> int:
@@ -97,6 +100,7 @@ def craft_robust(
             descent.step(task.inputs[chosen], task.targets[chosen])
             tick()
     rng = np.random.default_rng([seed, START])
+    noise = torch.zeros_like(task.inputs)
     epoch, taken = setting.clean_epochs, 0
     while taken < total:
         for chosen in orders(task, epoch, BATCH):
@@ -104,20 +108,26 @@ def craft_robust(
                 break
             inputs, targets = task.inputs[chosen], task.targets[chosen]
             with frozen(model):
-                delta = craft(task, model, inputs, targets, setting, rng, random_adversary=random_adversary)
+                start = noise[chosen] if setting.carried else None
+                delta = craft(
+                    task, model, inputs, targets, setting, rng, random_adversary=random_adversary, start=start
+                )
+                noise[chosen] = delta
                 seen = transformed(task, task.inside(inputs + delta), setting, rng)
                 seen = attacked(task, model, seen, targets, setting, rng)
             descent.step(seen, targets, share=0.1 ** (5 * taken // total // 2))
             taken += 1
             tick()
         epoch += 1
-    delta = torch.zeros_like(task.inputs)
     with frozen(model):
         for chunk in chunks:
             inputs, targets = task.inputs[chunk], task.targets[chunk]
-            delta[chunk] = craft(task, model, inputs, targets, setting, rng, random_adversary=random_adversary)
+            start = noise[chunk] if setting.carried else None
+            noise[chunk] = craft(
+                task, model, inputs, targets, setting, rng, random_adversary=random_adversary, start=start
+            )
             tick()
-    return Perturbation(on_cpu(delta), f"{name} (surrogate {task.surrogate})", task.budget, task.strength)
+    return Perturbation(on_cpu(noise), f"{name} (surrogate {task.surrogate})", task.budget, task.strength)
 
 
 def craft(

@@ -5,8 +5,9 @@ still trained against the adversary, whose radius is half of ε. The objective i
 
 ``full`` is the authors' setting but for the network, a ResNet-18: as in ``rem.py`` 5000 SGD steps of batch 128, 10
 steps of ε/5 over 5 random crops and flips, an adversary of 10 steps in training: 61 gradients for each SGD step.
-``reduced``, the default, suits small networks and a CPU: 2 epochs on clean data, then 4 of the method at 0.05, noise
-by 4 steps of 2ε/5, each over one crop, an adversary of a single step: 6 gradients for each SGD step.
+``reduced``, the default, suits small networks, data that are not augmented and a CPU: an epoch on clean data, then 4 of
+the method at 0.05, noise by 4 steps of 2ε/5 that start from the sample's last noise, without crops and flips, an
+adversary of a single step: 6 gradients for each SGD step.
 """
 
 from __future__ import annotations
@@ -17,7 +18,16 @@ from training.unlearnable.robust import Setting, chosen_setting, craft_robust
 from training.unlearnable.surrogate import Report
 
 REDUCED = Setting(
-    clean_epochs=2, epochs=4, lr=0.05, steps=4, step=0.4, samples=1, adversary_steps=1, adversary_step=1.0
+    clean_epochs=1,
+    epochs=4,
+    lr=0.05,
+    steps=4,
+    step=0.4,
+    samples=1,
+    adversary_steps=1,
+    adversary_step=1.0,
+    transform=False,
+    carried=True,
 )
 
 

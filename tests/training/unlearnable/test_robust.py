@@ -107,10 +107,28 @@ def test_transformations_are_crops_and_flips_for_colour_alone():
             assert straight or (shape[0] == 3 and any(torch.equal(place.flip(2), found) for place in places))
 
 
+def test_carried_noise_starts_from_the_samples_last(monkeypatch):
+    starts = []
+    craft = robust.craft
+
+    def noted(task, model, inputs, targets, setting, rng, *, random_adversary, start):
+        made = craft(task, model, inputs, targets, setting, rng, random_adversary=random_adversary, start=start)
+        starts.append((start, made))
+        return made
+
+    monkeypatch.setattr(robust, "craft", noted)
+    poison("sem", images(n=40, shape=(1, 8, 8)), seed=0)  # one batch an epoch, in another order each time
+    assert not starts[0][0].any()
+    for (_, made), (start, _) in zip(starts[:-1], starts[1:], strict=True):
+        rows = {row.numpy().tobytes() for row in made}
+        assert rows == {row.numpy().tobytes() for row in start}
+
+
 def test_the_full_setting_is_the_authors():
     full = robust.chosen_setting("rem", "full", rem.REDUCED)
     assert full.sgd_steps(50_000) == full.sgd_steps(10) == 5000
     assert (full.steps, full.samples, full.adversary_steps) == (10, 5, 10)
+    assert (full.transform, full.carried, full.clean_epochs) == (True, False, 0)
     assert full.step * 8 == pytest.approx(1.6)
     assert full.adversary * full.adversary_step * 8 == pytest.approx(0.8)
     assert robust.chosen_setting("sem", "reduced", sem.REDUCED).sgd_steps(300) == 4 * 3
