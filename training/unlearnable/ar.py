@@ -3,7 +3,8 @@
 Sandoval-Segura, Singla, Geiping, Goldblum, Goldstein and Jacobs, *Autoregressive Perturbations for Data Poisoning*
 (NeurIPS 2022). A pixel is a fixed linear combination of the eight others in
 the 3×3 window that ends in it; the first rows and columns are Gaussian, and fresh for every image, so that the process
-is class-wise and the noise is not. One filter per class gives exactly zero on its own noise. Needs no network.
+is class-wise and the noise is not. One filter per class gives exactly zero on its own noise. Needs no network. The
+noise is as fine as a pixel, so that a network that pools early, as LeNet-5 does, learns on undisturbed.
 
 For feature vectors the window holds three features in their order, and the process is the oscillation
 δ_j = 2 cos θ_k · δ_{j−1} − δ_{j−2}, of one frequency for each class.
@@ -82,8 +83,8 @@ def generate(
 def responses(delta: NDArray[np.float64], windows: NDArray[np.float64]) -> NDArray[np.float64]:
     """Sum over the image of what each process's filter leaves above zero, channels added: [n, K].
 
-    The filter is the window with −1 for the new value, so that a process's own filter gives 0:
-    the least response names the class.
+    The filter is the window with −1 for the new value, so that a process's own filter gives 0: the least response
+    names the class.
 
     Args:
         delta: [n, C, H, W], or [n, features].
