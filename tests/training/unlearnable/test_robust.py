@@ -1,5 +1,6 @@
 """Robust and stable error-minimising noise."""
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -119,7 +120,7 @@ def test_carried_noise_starts_from_the_samples_last(monkeypatch):
     monkeypatch.setattr(robust, "craft", noted)
     poison("sem", images(n=40, shape=(1, 8, 8)), seed=0)  # one batch an epoch, in another order each time
     assert not starts[0][0].any()
-    for (_, made), (start, _) in zip(starts[:-1], starts[1:], strict=True):
+    for (_, made), (start, _) in itertools.pairwise(starts):
         rows = {row.numpy().tobytes() for row in made}
         assert rows == {row.numpy().tobytes() for row in start}
 
