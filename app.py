@@ -18,5 +18,5 @@ PAGES = [
 
 page = st.navigation(PAGES)
 parts.prepare()
-parts.experiment_picker()
+parts.experiment_picker(page.url_path)
 page.run()

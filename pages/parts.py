@@ -74,12 +74,18 @@ def is_dark() -> bool:
 # Experiments ----------------------------------------------------------------------------------------------
 
 
-def experiment_picker() -> None:
-    """The sidebar: which experiment all pages show. Its name is in the address."""
+def experiment_picker(page: str) -> None:
+    """The sidebar: which experiment all pages show. Its name is in the address.
+
+    A link to another page (its path is ``page``) wins over what was chosen before, which Streamlit would keep.
+    """
     names = [experiment.name for experiment in list_experiments()]
     if not names:
         return
     asked = st.query_params.get("exp")
+    if st.session_state.get("last-page", page) != page and asked in names:
+        st.session_state["exp"] = asked
+    st.session_state["last-page"] = page
     if asked is not None and asked not in names:
         st.toast(f"There is no experiment “{asked}” here; showing {DEMO if DEMO in names else names[0]} instead.")
     with st.sidebar:

@@ -278,8 +278,9 @@ def _numbers(found: Look, dataset: Dataset) -> None:
     columns[4].metric(
         "Told apart, held out",
         "–" if separable is None else parts.percent(separable.held_out),
-        None if separable is None else f"{100 * (separable.held_out - separable.chance):+.1f} pts over chance",
+        None if separable is None else f"chance {parts.percent(separable.chance)}",
         delta_color="off",
+        delta_arrow="off",
         help="Accuracy of a linear model that sees the perturbations alone, on samples it was not fitted to. Near "
         "100 % the poison is a linear shortcut.",
     )
