@@ -26,6 +26,9 @@ PLAIN = Strategy()
 CHECKED_SAMPLES = 47
 RESULT_BYTES = 4 << 20  # of the widest result of many points at once
 NARROW = 16  # units of a layer up to which twice as many points go at once
+LARGE = 1_000_000  # parameters from which a convolutional network's own weights fill the cache
+TRIAL_SECONDS = 8.0  # at most, and at most TRIAL_SHARE of the whole work
+TRIAL_SHARE = 0.02
 # Rounding that rewriting a network may cause, relative to its largest output.
 TOLERANCES = {torch.float64: 1e-10, torch.float32: 3e-5, torch.float16: 2e-2, torch.bfloat16: 1e-1}
 Point = tuple[float, float]
@@ -110,7 +113,7 @@ class PlaneEvaluator:
         work = self.seconds * points
         candidates = self._candidates(program)
         if work > 0.5:
-            candidates = self._fastest_first(program, candidates, budget=min(3.0, 0.02 * work))
+            candidates = self._fastest_first(program, candidates, budget=min(TRIAL_SECONDS, TRIAL_SHARE * work))
         for strategy in candidates:
             if self._agrees(program, strategy, checks, expected, samples):
                 self.strategy, self._kernel = strategy, self._make(program, strategy)
@@ -185,7 +188,10 @@ class PlaneEvaluator:
         batched = [Strategy("batched", min(n, c), False, p, True) for c, p in (self._fitting(), (4096, 16)) if small]
         if not program.convolves:
             return [*batched, Strategy("steps", min(n, 4096), False, 1, True), Strategy("steps", 256, False, 1, True)]
-        orders = [(128, False), (128, True), (256, True), (64, True), (32, True), (64, False)]
+        if self.evaluator.layout.size > LARGE:  # wide layers: few samples already fill the cache
+            orders = [(16, False), (32, False), (16, True), (32, True), (64, False), (8, False)]
+        else:
+            orders = [(128, False), (128, True), (256, True), (64, True), (32, True), (64, False)]
         return [*[Strategy("steps", min(n, c), last, 1, True) for c, last in orders], *batched[:1]]
 
     def _fitting(self) -> tuple[int, int]:
@@ -197,11 +203,13 @@ class PlaneEvaluator:
 
     def _fastest_first(self, program: Program, candidates: Sequence[Strategy], budget: float) -> list[Strategy]:
         """Try each on some of the data until the budget (in seconds) is spent; those not tried come last."""
-        samples = min(self.evaluator.samples, 1024 if budget > 0.3 else 256)
+        samples = self._trial_samples(candidates, budget)
         end = time.perf_counter() + budget
         tried: list[tuple[float, int]] = []
         for number, strategy in enumerate(candidates):
-            count = max(2, strategy.points)
+            count = strategy.points if strategy.points > 1 else 1 + (samples >= 256)
+            if strategy.chunk > max(samples, candidates[0].chunk):
+                continue  # on so few samples it is the same as one with smaller pieces
             if tried and 2 * count * min(tried)[0] > end - time.perf_counter():
                 continue  # even if it were the fastest, trying it would take too long
             a, b = np.linspace(-0.1, 0.1, count), np.linspace(0.1, -0.1, count)
@@ -214,6 +222,11 @@ class PlaneEvaluator:
         order = [number for _, number in sorted(tried)]
         self.seconds = min(tried)[0] * self.evaluator.samples / samples if tried else self.seconds
         return [candidates[k] for k in [*order, *(k for k in range(len(candidates)) if k not in order)]]
+
+    def _trial_samples(self, candidates: Sequence[Strategy], budget: float) -> int:
+        """Samples on which every candidate can be run twice within the budget, as far as the plain way tells."""
+        affordable = budget * self.evaluator.samples / max(1e-9, 2 * len(candidates) * self.seconds)
+        return min(self.evaluator.samples, int(np.clip(affordable, 64, 1024 if budget > 0.3 else 256)))
 
 
 def _first(batches: Sequence[tuple[Tensor, Tensor]], samples: int) -> list[tuple[Tensor, Tensor]]:
