@@ -7,6 +7,7 @@ from analysis import unlearnable_distance
 from experiments import ExperimentError, Where, compute_sal, read_sal
 from experiments.bench_run import Bench, run_bench
 from experiments.sensitivity_step import compute_sensitivity
+from experiments.ud_step import stored_sal
 from tests.experiments.test_bench import SPEC
 
 
@@ -42,8 +43,8 @@ def test_each_setting_is_varied_alone_and_agrees_with_ud_of_its_own_tables(exper
 
 def test_a_sparser_schedule_keeps_the_last_checkpoint(experiment):
     report = compute_sensitivity(experiment, vary={"every": (1, 2)}, measure=False)
-    series = {p.name.rsplit("-", 1)[0]: read_sal(p).sal for p in experiment.result_files("sal")}
-    few = {run: table[[0, 2]] for run, table in series.items()}  # of three checkpoints
+    series = stored_sal(experiment)[experiment.spec.sal]
+    few = {run: found.sal[[0, 2]] for run, found in series.items()}  # of three checkpoints
     wanted = np.mean([unlearnable_distance(few[f"clean-s{s}"], few[f"lsp-s{s}"]).value for s in (0, 1)])
     sparse = next(one for one in report.settings["every"].settings if one.setting == "every = 2")
     assert sparse.summaries["lsp"].mean == pytest.approx(wanted)
