@@ -27,6 +27,7 @@ from analysis import sharpness_aware_learnability
 from benchmarks import cases, others, plain
 from landscape import evaluate_surface, model_blocks, random_plane
 from landscape.evaluation import Evaluator
+from landscape.kernel import Strategy
 from landscape.strategy import PlaneEvaluator
 
 LONG = 10.0  # seconds of the other way from which on it is measured once
@@ -153,31 +154,30 @@ def surfaces(bench: Bench) -> None:
 
 
 def resnet18(bench: Bench) -> None:
-    """Big network, few points: what a point costs."""
+    """Big network: what a point of a surface costs once the way is chosen by the trial of a 25 × 25 surface."""
     x, y = (t.to(bench.device) for t in cases.data("resnet18", 256))
-    model = cases.network("resnet18", x.cpu(), y.cpu(), steps=4).to(bench.device)
-    plane, a, b = random_plane(model, seed=0), np.linspace(-0.5, 0.5, 3), np.linspace(-0.5, 0.5, 2)
-    work = flops_of(model, x) * 6
-    chunks = {n: [(x[i : i + n], y[i : i + n]) for i in range(0, 256, n)] for n in (256, 64, 16)}
-    plains = {
-        n: bench.time(evaluate_surface, model, plane, data, a, b, strategy="plain", repeats=1)
-        for n, data in chunks.items()
+    model = cases.network("resnet18", x.cpu(), y.cpu(), steps=4).to(bench.device).eval()
+    plane, a, b = random_plane(model, seed=0), np.array([-0.5, 0.25]), np.array([0.5, -0.25])
+    corners = [(a[0], b[0]), (a[1], b[1])]
+    work = flops_of(model, x) * len(a)
+    moved = copy.deepcopy(model)
+    ways = {
+        size: PlaneEvaluator.with_strategy(
+            Evaluator(moved, [(x[i : i + size], y[i : i + size]) for i in range(0, 256, size)], None), plane, Strategy()
+        )
+        for size in (256, 64, 16)
     }
-    best = min(plains, key=lambda n: plains[n][0])
+    best = min(ways, key=lambda size: bench.time(ways[size].measure, a, b, repeats=1)[0])
     for kind in (torch.float32, torch.bfloat16):
-        cast, data = copy.deepcopy(model).to(kind), [(x.to(kind), y)]
-        # The way that a whole surface of 25 × 25 points chooses by its trial.
+        cast = copy.deepcopy(model).to(kind)
         begin = time.perf_counter()
-        way = PlaneEvaluator(Evaluator(cast, data), plane, [(a[0], b[-1]), (a[-1], b[0])], 25 * 25).strategy
+        ours = PlaneEvaluator(Evaluator(cast, [(x.to(kind), y)], None), plane, corners, 25 * 25)
         trial = time.perf_counter() - begin
         for size in dict.fromkeys((best, 256)):
-            seconds, found, other, wanted = bench.both(
-                partial(evaluate_surface, cast, plane, data, a, b, strategy=way),
-                partial(evaluate_surface, model, plane, chunks[size], a, b, strategy="plain"),
-            )
-            off = _off(found.loss, wanted.loss, float(np.ptp(wanted.loss)))
-            what = f"surface resnet18 {str(kind).removeprefix('torch.')}, 6 points, 256 samples"
-            limit = f"{found.strategy} (chosen in {trial:.0f} s for 625 points); {bench.share(work, seconds)}"
+            seconds, found, other, wanted = bench.both(partial(ours.measure, a, b), partial(ways[size].measure, a, b))
+            off = _off(found[:, 0], wanted[:, 0], float(np.ptp(wanted[:, 0])))
+            what = f"surface resnet18 {str(kind).removeprefix('torch.')}, per {len(a)} points, 256 samples"
+            limit = f"{ours.strategy} (chosen in {trial:.0f} s); {bench.share(work, seconds)}"
             against = "plain, one batch" if size == 256 else f"plain, batches of {size}"
             bench.add(what, against, seconds, other, off, limit)
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 PLAIN = Strategy()
 CHECKED_SAMPLES = 47
+CHECKED_SAMPLES_LARGE = 15  # of large networks, where checking would take seconds
 RESULT_BYTES = 4 << 20  # of the widest result of many points at once
 NARROW = 16  # units of a layer up to which twice as many points go at once
 LARGE = 1_000_000  # parameters from which a convolutional network's own weights fill the cache
@@ -121,7 +122,8 @@ class PlaneEvaluator:
 
     def _first_samples(self) -> int:
         """Samples of the first batch that are looked at to check and to time."""
-        return min(CHECKED_SAMPLES, len(self.evaluator.batches[0][1]))
+        checked = CHECKED_SAMPLES_LARGE if self.evaluator.layout.size > LARGE else CHECKED_SAMPLES
+        return min(checked, len(self.evaluator.batches[0][1]))
 
     def _can_be_cut(self) -> bool:
         """Whether data are tensors with one target each, and the first batch shows whether samples stay apart."""
