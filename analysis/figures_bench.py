@@ -57,7 +57,7 @@ def ud_against_accuracy(
     means = np.array([[100 * np.mean(row.accuracy), np.mean(row.ud)] for row in rows])
     stds = np.array([[100 * _std(row.accuracy), _std(row.ud)] for row in rows])
     x_range = _range(means[:, 0], stds[:, 0])
-    held = [1.0] if floor is None else [1.0, floor.low, floor.high]
+    held = [1.0] if floor is None else [1.0, *floor.span]
     y_range = _range(np.append(means[:, 1], held), np.append(stds[:, 1], np.zeros(len(held))), lowest=0.0)
     _reference(figure, floor, vertical=False, dark=dark)
     for role, word in ROLES.items():
@@ -146,7 +146,7 @@ def ud_intervals(
                     name=word + ", one seed" * hollow,
                 )
             )
-    top = max([1.0, *(one.high or one.mean for one in summaries.values()), floor.high if floor else 1.0])
+    top = max([1.0, *(one.high or one.mean for one in summaries.values()), floor.span[1] if floor else 1.0])
     figure.update_xaxes(title_text="UD", range=[0, 1.06 * top])
     figure.update_yaxes(tickvals=list(range(len(order))), ticktext=order, range=[-0.6, len(order) - 0.4])
     note = [subtitle, _seeds_words([one.n for one in summaries.values()]), "95 % intervals", _floor_words(floor)]
@@ -170,7 +170,7 @@ def _reference(figure: go.Figure, floor: Floor | None, *, vertical: bool, dark: 
     draw_band, draw_line = (figure.add_vrect, figure.add_vline) if vertical else (figure.add_hrect, figure.add_hline)
     letter = "x" if vertical else "y"
     if floor is not None:
-        ends = {f"{letter}0": floor.low, f"{letter}1": floor.high}
+        ends = {f"{letter}0": floor.span[0], f"{letter}1": floor.span[1]}
         draw_band(**ends, fillcolor=faint(dark=dark), line={"width": 0}, layer="below")
     draw_line(**{letter: 1.0}, line={"color": ink(dark=dark), "width": 1.2})
 
@@ -191,7 +191,7 @@ def _correlation(rows: Sequence[BenchRow], seed: int) -> str:
 def _floor_words(floor: Floor | None) -> str:
     if floor is None:
         return ""
-    return f"band: clean against clean, {floor.low:.2f} to {floor.high:.2f} ({floor.n} seeds)"
+    return f"band: clean against clean, {floor.span[0]:.2f} to {floor.span[1]:.2f} ({floor.n} seeds)"
 
 
 def _seeds_words(counts: Sequence[int]) -> str:

@@ -37,6 +37,11 @@ class Floor:
     log_std: float
     n: int
 
+    @property
+    def span(self) -> tuple[float, float]:
+        """Lowest and highest of the values."""
+        return min(self.values), max(self.values)
+
 
 def floor(clean: Sequence[ArrayLike], *, estimator: str = "authors") -> Floor:
     """Apply an estimator to every ordered pair of clean runs with different seeds, one in the poisoned one's place.

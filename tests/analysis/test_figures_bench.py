@@ -60,7 +60,7 @@ def test_scatter_bars_labels_band_and_correlation():
     assert [note.text for note in figure.layout.annotations] == [row.name for row in ROWS]
     low = floor(CLEAN)
     band, line = figure.layout.shapes
-    assert (band.y0, band.y1, line.y0) == (low.low, low.high, 1)
+    assert (band.y0, band.y1, line.y0) == (*low.span, 1)
     assert "Spearman 0.00 (95 % interval −" in figure.layout.title.subtitle.text
     assert "1 to 3 seeds" in figure.layout.title.subtitle.text
     assert "EM: UD 0.14 ± 0.05 at 22.3 ± 2.5 %" in figure.layout.meta["alt"]
