@@ -3,8 +3,9 @@
 The random class-wise noise of Huang, Ma, Erfani, Bailey and Wang, *Unlearnable Examples* (ICLR 2021): the cheapest
 effective shortcut. In squares of several pixels it is the kind of pattern that Sandoval-Segura, Singla, Geiping,
 Goldblum, Goldstein and Jacobs, *Autoregressive Perturbations for Data Poisoning* (NeurIPS 2022), use as a control; a
-network that pools, as LeNet-5 does, is hurt less by finer ones (docs/results). The L2 form, a Gaussian direction per class, is the
-class-wise random noise of Tao, Feng, Yi, Huang and Chen, *Better Safe Than Sorry* (NeurIPS 2021). Needs no network.
+network that pools, as LeNet-5 does, is hurt less by finer ones (docs/results). The L2 form, a Gaussian direction per
+class, is the class-wise random noise of Tao, Feng, Yi, Huang and Chen, *Better Safe Than Sorry* (NeurIPS 2021). Needs
+no network.
 """
 
 from __future__ import annotations
