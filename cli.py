@@ -14,6 +14,7 @@ from commands.look import export, import_, show
 from commands.measure import curvature, sal, surface, ud
 from commands.poison import poison
 from commands.sensitivity import sensitivity
+from commands.standby import stand_by
 from commands.train import run, train
 from version import __version__
 
@@ -97,7 +98,22 @@ def _stop(number: int, frame: Any) -> None:
     raise Stopped
 
 
-for _command in (run, train, surface, sal, ud, curvature, bench, sensitivity, poison, show, export, import_, app):
+for _command in (
+    run,
+    train,
+    surface,
+    sal,
+    ud,
+    curvature,
+    bench,
+    sensitivity,
+    poison,
+    show,
+    export,
+    import_,
+    app,
+    stand_by,
+):
     main.add_command(_command)
 
 
