@@ -40,11 +40,11 @@ def _warm_up() -> None:
     import torch
 
     from analysis import sharpness_aware_learnability
-    from experiments import Experiment
-    from experiments.live import LiveObserver
+    from experiments import compute_surface, train_experiment
     from landscape import evaluate_surface, pca_plane
 
-    assert Experiment and LiveObserver
+    assert callable(train_experiment)
+    assert callable(compute_surface)
     model = torch.nn.Linear(4, 3)
     batches = [(torch.zeros(8, 4), torch.zeros(8, dtype=torch.int64))]
     torch.nn.functional.cross_entropy(model(batches[0][0]), batches[0][1]).backward()

@@ -18,8 +18,9 @@ import psutil
 
 CLI = Path(__file__).parent.parent / "cli.py"
 STAND_BY = "stand-by"  # the command of a spare process
+SPARE_VARIABLE = "UNLEARNSCAPE_SPARE"  # set where a spare process may stand by, as in a server
 _guard = threading.Lock()
-_spare: subprocess.Popen[bytes] | None = None
+_spares: list[subprocess.Popen[bytes]] = []  # at most one
 
 
 def launch(arguments: Sequence[str], log: Path, environment: Mapping[str, str]) -> int:
@@ -46,25 +47,31 @@ def launch(arguments: Sequence[str], log: Path, environment: Mapping[str, str]) 
 
 
 def stand_by() -> None:
-    """Keep one spare process ready. It ends by itself with this one, and when it is not needed for long."""
-    global _spare
+    """Keep one spare process ready, where that is allowed.
+
+    It ends by itself with this process, and when it is not needed for long.
+    """
+    if os.environ.get(SPARE_VARIABLE) != "1":
+        return
     with _guard:
-        if _spare is not None and _spare.poll() is None:
+        if _spares and _spares[0].poll() is None:
             return
+        _spares.clear()
         with contextlib.suppress(OSError):
-            _spare = subprocess.Popen(
-                [sys.executable, str(CLI), STAND_BY],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                env=_environment(),
-                start_new_session=True,
+            _spares.append(
+                subprocess.Popen(
+                    [sys.executable, str(CLI), STAND_BY],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    env=_environment(),
+                    start_new_session=True,
+                )
             )
 
 
 def _hand_over(arguments: Sequence[str], log: Path, environment: Mapping[str, str]) -> int | None:
-    global _spare
-    spare, _spare = _spare, None
+    spare = _spares.pop() if _spares else None
     if spare is None or spare.poll() is not None or spare.stdin is None:
         return None
     order = {

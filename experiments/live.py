@@ -2,7 +2,8 @@
 
 The snapshot holds each run's path on the joint PCA plane of what exists so far, a coarse loss surface of that plane
 on a small sample, the training curves, SAL by one gradient at every checkpoint with the UD that follows from it, and
-the same by the search at whole epochs, as far as there is time. It is a preview: sizes are chosen so that it costs a fraction of the training, and it says which.
+the same by the search at whole epochs, as far as there is time. It is a preview: sizes are chosen so that it costs a
+fraction of the training, and it says which.
 """
 
 from __future__ import annotations
