@@ -30,7 +30,7 @@ def launch(arguments: Sequence[str], log: Path, environment: Mapping[str, str]) 
     """
     with log.open("wb"):
         pass
-    everything = _environment() | environment
+    everything = {**_environment(), **environment}
     with _guard:
         pid = _hand_over(arguments, log, everything)
     if pid is not None:
