@@ -59,7 +59,7 @@ class LiveSettings:
         tags = [] if self.arms == base.poisoned_arms else ["-".join(self.arms)]
         tags += [] if self.ratio == 1 else [f"ratio{self.ratio:g}"]
         tags += [] if self.strength == 1 else [f"strength{self.strength:g}"]
-        tags += [c.split(".")[-1].replace("=", "").replace("[", "").replace("]", "") for c in self._training(base)]
+        tags += [c.removeprefix("training.").translate(str.maketrans("", "", "=[]")) for c in self._training(base)]
         name = "-".join([self.preset, *tags])
         return name if len(name) <= LONGEST else f"{name[: LONGEST - 7]}-{content_key({'name': name})[:6]}"
 

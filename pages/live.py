@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from experiments import SPEC_FILE, Experiment, home, jobs
 from experiments.launch import stand_by
@@ -16,7 +17,8 @@ WAITING = 1.5  # seconds between looks while one waits for its turn
 def main() -> None:
     """Lay out the page from top to bottom."""
     parts.enter()
-    stand_by()
+    if not any(job.working for job in jobs.list_jobs()):  # importing would take time from those that train
+        stand_by()
     st.title("Live")
     st.markdown(
         "All runs start from the same weights and take the same batches in the same order; only the data differ. "
@@ -72,7 +74,7 @@ def _panel(name: str | None, pace: float | None) -> None:
             live_controls.progress(job)
         elif job is not None:
             live_controls.ended(job)
-        _picture(name, job, below)
+        _picture(preset, name, job, below)
     with below:
         live_controls.describe(spec, settings)
         live_controls.queue(name)
@@ -81,9 +83,9 @@ def _panel(name: str | None, pace: float | None) -> None:
         st.rerun()
 
 
-def _picture(name: str | None, job: jobs.Job | None, below: st.delta_generator.DeltaGenerator) -> None:
+def _picture(preset: str, name: str | None, job: jobs.Job | None, below: DeltaGenerator) -> None:
     if name is None:
-        live_view.nothing_yet("Press Start: the paths appear within seconds.")
+        live_view.finished_before(preset)
         return
     if not (home() / name / SPEC_FILE).is_file():
         live_view.nothing_yet(f"There is no experiment “{name}” any more; press Start to train one.")
@@ -92,6 +94,7 @@ def _picture(name: str | None, job: jobs.Job | None, below: st.delta_generator.D
     snapshot = live_view.read(experiment)
     if snapshot is None:
         live_view.nothing_yet("The first checkpoints are on their way." if job else "Nothing was trained here yet.")
+        live_view.finished_before(preset, offer=False)
         return
     moment = live_view.scrub(snapshot)
     live_view.numbers(moment)

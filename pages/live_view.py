@@ -14,8 +14,9 @@ from streamlit.delta_generator import DeltaGenerator
 from analysis import figures as analysis_figures
 from analysis.figures_live import DistanceSoFar, learnable_and_distance, mark_epoch
 from checkpoints import CheckpointError, Result, read_result
-from experiments import Experiment, learnable_counts, snapshot_path
+from experiments import Experiment, find_experiment, learnable_counts, snapshot_path
 from experiments.live import KIND
+from experiments.pictures import SURFACE_KIND, surface_picture
 from landscape import figures, figures_lines
 from landscape.figures import PathData, RunCurves, SurfaceData
 from landscape.style import format_ud
@@ -257,4 +258,15 @@ def nothing_yet(words: str) -> None:
     st.info(words, icon=":material/hourglass_empty:")
 
 
-__all__ = ["Moment", "curves", "landscape", "nothing_yet", "numbers", "read", "sal", "scrub"]
+def finished_before(preset: str, *, offer: bool = True) -> None:
+    """A finished training of the preset, where one is at hand, until there is something of one's own to see."""
+    if offer:
+        st.markdown("Press **Start**: the paths appear within seconds, and every slider then starts them anew.")
+    try:
+        experiment = find_experiment(preset)
+        picture = surface_picture(experiment, parts.read(experiment.result_files("surfaces")[-1], SURFACE_KIND))
+    except (ValueError, OSError, LookupError):
+        return
+    figure = figures.surface_3d([picture.surface], [picture.paths], dark=parts.is_dark())
+    view3d(figure, key="live3d", height=520, alt=parts.alternative(figure))
+    st.caption(f"A finished training of {preset}, as it will look.")

@@ -10,7 +10,9 @@ from experiments.live_settings import LiveSettings, begin, own_strength, racers,
 def started(tmp_path, monkeypatch):
     monkeypatch.setenv("UNLEARNSCAPE_HOME", str(tmp_path))
     calls = []
-    monkeypatch.setattr("experiments.jobs.launch", lambda arguments, log, environment: calls.append(arguments) or 2**22)
+    monkeypatch.setattr(
+        "experiments.jobs.launch", lambda arguments, log, environment: calls.append(list(arguments)) or 2**22
+    )
     return calls
 
 
