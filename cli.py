@@ -89,7 +89,8 @@ def main() -> None:
     """
     signal.signal(signal.SIGTERM, _stop)
     if os.environ.get("UNLEARNSCAPE_PROGRESS") and hasattr(os, "nice"):
-        os.nice(10)  # a job in the background: whoever looks at the page comes first
+        # A job in the background: whoever looks at the page comes first.
+        os.nice(int(os.environ.get("UNLEARNSCAPE_NICE", "10")))
 
 
 def _stop(number: int, frame: Any) -> None:

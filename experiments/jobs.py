@@ -32,6 +32,7 @@ from experiments.launch import alive, birth, launch
 from experiments.progress import PROGRESS_VARIABLE
 
 JOBS_VARIABLE = "UNLEARNSCAPE_JOBS"
+NICE_VARIABLE = "UNLEARNSCAPE_NICE"  # by how much a job steps back for the server and other programs
 PATIENCE = 10.0  # seconds to wait for others who look at the jobs
 FULL = 1 << 20  # bytes left on a disk that count as none
 GRACE_SECONDS = 5.0  # between SIGTERM and SIGKILL
@@ -229,7 +230,10 @@ def _serve() -> None:
         if room <= 0:
             return
         try:
-            pid = launch(job.arguments, job.folder / "log.txt", {PROGRESS_VARIABLE: str(job.folder / "progress.json")})
+            # One that is watched must keep up with its viewer; others may take their time.
+            environment = {NICE_VARIABLE: "3" if "--live" in job.arguments else "10"}
+            environment[PROGRESS_VARIABLE] = str((job.folder / "progress.json").absolute())
+            pid = launch(job.arguments, job.folder / "log.txt", environment)
             record = json.loads((job.folder / "job.json").read_text())
             record |= {"pid": pid, "birth": birth(pid)}
             write_bytes(job.folder / "job.json", json.dumps(record).encode())
