@@ -47,7 +47,7 @@ def _warm_up() -> None:
     assert callable(compute_surface)
     model = torch.nn.Linear(4, 3)
     batches = [(torch.zeros(8, 4), torch.zeros(8, dtype=torch.int64))]
-    torch.nn.functional.cross_entropy(model(batches[0][0]), batches[0][1]).backward()
+    torch.autograd.backward(torch.nn.functional.cross_entropy(model(batches[0][0]), batches[0][1]))
     torch.optim.SGD(model.parameters(), lr=0.1).step()
     for method in ("gradient", "search"):
         sharpness_aware_learnability(model, batches, method=method, steps=1)

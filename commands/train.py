@@ -79,7 +79,7 @@ def _train(experiment: Any, progress: Any, live: bool, download: bool) -> None:
     from experiments import Gate, LiveObserver, train_experiment
 
     observer = LiveObserver(experiment) if live else None
-    gate = Gate(experiment, observer.catch_up) if observer is not None else None
+    gate = Gate(experiment, observer.catch_up, observer.idle) if observer is not None else None
     train_experiment(experiment, progress=progress, download=download, observe=observer, gate=gate)
     if observer is not None:
         observer.finish(progress)

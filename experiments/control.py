@@ -64,11 +64,17 @@ class Gate:
     """Stands in the way of a training as long as the viewer wants; changes no bit of it.
 
     A training that no page has started begins unpaused and at full speed, whatever was wanted of an earlier one.
-    ``before_waiting`` is called whenever it begins to wait, so that what exists by then can be shown.
+    ``before_waiting`` is called whenever it begins to wait, so that what exists by then can be shown; ``idle(seconds)``
+    passes the time of waiting, for about so long at a time.
     """
 
-    def __init__(self, experiment: Experiment, before_waiting: Callable[[], None] | None = None) -> None:
-        self.folder, self._before_waiting = experiment.path, before_waiting
+    def __init__(
+        self,
+        experiment: Experiment,
+        before_waiting: Callable[[], None] | None = None,
+        idle: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.folder, self._before_waiting, self._idle = experiment.path, before_waiting, idle
         if not os.environ.get(PROGRESS_VARIABLE) and _file(self.folder).is_file():
             write_control(self.folder, Control())
         _held(self.folder).unlink(missing_ok=True)
@@ -91,7 +97,7 @@ class Gate:
             if not waiting and self._before_waiting is not None:
                 self._before_waiting()
             waiting = True
-            time.sleep(min(POLL, left))
+            self._idle(min(POLL, left))
             self._wait()
         self._round = time.monotonic()
 
@@ -113,7 +119,7 @@ class Gate:
                         self._before_waiting()
                     with contextlib.suppress(OSError):
                         _held(self.folder).touch()
-                time.sleep(POLL)
+                self._idle(POLL)
         finally:
             if held:
                 with contextlib.suppress(OSError):

@@ -96,7 +96,7 @@ def cap() -> int:
     """How many jobs may work at a time. Raises :class:`ExperimentError` where the variable holds no such number."""
     text = os.environ.get(JOBS_VARIABLE)
     if not text:
-        return max(1, joblib.cpu_count())
+        return max(1, int(joblib.cpu_count()))
     if not text.isdecimal() or int(text) < 1:
         raise ExperimentError(f"{JOBS_VARIABLE} is {text!r}; it must be a whole number of at least 1.")
     return int(text)

@@ -33,7 +33,7 @@ SHARE = 2.0  # training gets at least this many times as long as the snapshots
 SURFACE_BUDGET = 0.15  # seconds for one coarse surface
 SAMPLES = 256  # for SAL and the coarse surface
 SEARCHED = 128  # samples for the search
-CATCH_UP = 20.0  # seconds after training for epochs that were not searched meanwhile
+CATCH_UP = 30.0  # seconds after training for epochs that were not searched meanwhile
 
 
 def snapshot_path(experiment: Experiment) -> Path:
@@ -87,6 +87,15 @@ class LiveObserver:
     def catch_up(self) -> None:
         """Write the snapshot now if it lacks checkpoints, as before training waits for its viewer."""
         if self._unseen:
+            self.write()
+
+    def idle(self, seconds: float) -> None:
+        """Pass the time while training waits: search a little, and show what was found; sleep when there is nothing."""
+        end, left = time.monotonic() + seconds, self._search.left
+        while time.monotonic() < end:
+            if not self._search.step(newest=True):
+                time.sleep(max(0.0, end - time.monotonic()))
+        if self._search.left < left:
             self.write()
 
     def finish(self, progress: Progress | None = None) -> None:

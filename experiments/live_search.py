@@ -135,7 +135,9 @@ class EpochSearch:
             return None
 
 
-def distance_so_far(clean: NDArray[np.float64], other: NDArray[np.float64], middles: Sequence[float]) -> float:
+def distance_so_far(
+    clean: NDArray[np.float64], other: NDArray[np.float64], middles: Sequence[float] | NDArray[np.float64]
+) -> float:
     """UD of SAL [T, L] against clean SAL [T, L] under the mean of β's midpoints [T]; NaN where it is undefined."""
     try:
         return unlearnable_distance(clean, other, threshold=float(np.mean(middles))).value

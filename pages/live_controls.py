@@ -123,41 +123,39 @@ def transport(job: jobs.Job | None) -> None:
     running = job is not None and job.state == "running"
     name = job.experiment if job is not None else ""
     paused = running and read_control(home() / name).paused
-    pause, step, stop, speed = st.columns([1, 1, 1, 3], vertical_alignment="bottom")
-    pause.button(
-        "Play" if paused else "Pause",
-        key="pause",
-        icon=":material/play_arrow:" if paused else ":material/pause:",
-        disabled=not running,
-        on_click=_wish,
-        args=(name, not paused, False),
-        width="stretch",
-    )
-    step.button(
-        "Step",
-        key="one",
-        icon=":material/skip_next:",
-        disabled=not running,
-        on_click=_wish,
-        args=(name, True, True),
-        width="stretch",
-        help="One checkpoint further for every run; pauses first.",
-    )
-    active = job is not None and job.running
-    if stop.button("Stop", key="stop", icon=":material/stop:", disabled=not active, width="stretch"):
-        assert job is not None
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        st.button(
+            "Play" if paused else "Pause",
+            key="pause",
+            icon=":material/play_arrow:" if paused else ":material/pause:",
+            disabled=not running,
+            on_click=_wish,
+            args=(name, not paused, False),
+        )
+        st.button(
+            "Step",
+            key="one",
+            icon=":material/skip_next:",
+            disabled=not running,
+            on_click=_wish,
+            args=(name, True, True),
+            help="One checkpoint further for every run; pauses first.",
+        )
+        active = job is not None and job.running
+        stop = st.button("Stop", key="stop", icon=":material/stop:", disabled=not active)
+        st.segmented_control(
+            "Speed (checkpoints a second)",
+            list(SPEEDS),
+            default="10",
+            required=True,
+            key="speed",
+            bind="query-params",
+            on_change=_set_speed,
+            args=(name,),
+        )
+    if stop and job is not None:
         jobs.stop(job)
         st.rerun()
-    speed.segmented_control(
-        "Speed (checkpoints a second)",
-        list(SPEEDS),
-        default="10",
-        required=True,
-        key="speed",
-        bind="query-params",
-        on_change=_set_speed,
-        args=(name,),
-    )
 
 
 def progress(job: jobs.Job) -> None:

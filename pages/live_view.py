@@ -232,7 +232,7 @@ def _surface(snapshot: Result) -> tuple[SurfaceData, tuple[PathData, ...]]:
         samples=int(arrays["surface_samples"][0]),
         axis_names=tuple(f"PC {k + 1} ({100 * r:.0f} %)" for k, r in enumerate(ratio)),
         evaluated_on="clean training data (preview)",
-        plane_name="joint PCA so far",
+        plane_name="joint PCA",
         explained=(float(ratio[0]), float(ratio[1])),
         standard_error=None,
         seeds=(int(snapshot.header["seed"]),),

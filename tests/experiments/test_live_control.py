@@ -5,7 +5,9 @@ import threading
 import time
 
 import pytest
+import torch
 
+from analysis import sharpness_aware_learnability
 from checkpoints import CheckpointError
 from experiments import (
     Control,
@@ -21,6 +23,7 @@ from experiments import (
     write_control,
 )
 from experiments.control import is_held
+from experiments.live_search import EpochSearch
 
 
 @pytest.fixture
@@ -108,12 +111,41 @@ def test_unreadable_or_impossible_wishes_do_not_hold_a_training(toy):
         Control(speed=float("nan"))
 
 
-def test_search_at_epochs_and_gradient_at_every_checkpoint_are_both_in_the_snapshot(toy):
+def test_search_at_epochs_and_gradient_at_every_checkpoint_are_both_in_the_snapshot(tmp_path):
+    changes = ["training.epochs=2", "sal.blocks=layer"]
+    toy = Experiment.create(override(load_preset_or_file("toy-ops"), changes), tmp_path / "toy")
+    search = EpochSearch(toy.spec.sal)
+    runs = {}
+
+    def observe(run):
+        runs[run.name] = run
+        inputs, targets = torch.from_numpy(run.inputs[:64]), torch.from_numpy(run.targets[:64])
+        search.add(run, len(run.recorder.steps) - 1, (inputs, targets))
+
+    train_experiment(toy, observe=observe)
+    assert search.left == 6, "three epochs, the start included, of two runs; nothing within an epoch"
+    assert search.step(newest=True)
+    assert search.step(newest=True)
+    assert search.measured("clean-s0")[0] == search.measured("ops-s0")[0] == [2], "the newest first, for all runs"
+    while search.step():
+        pass
+    assert search.left == 0
+    epochs, values = search.measured("ops-s0")
+    assert epochs == [0, 1, 2]
+    model = runs["ops-s0"].model
+    with toy.open_run("ops-s0") as stored:
+        model.load_state_dict(stored.state_dict(list(stored.epochs).index(1.0)))
+    batch = (torch.from_numpy(runs["ops-s0"].inputs[:64]), torch.from_numpy(runs["ops-s0"].targets[:64]))
+    (expected,) = sharpness_aware_learnability(model, [batch])
+    assert values[1, 0] == pytest.approx(expected.sal, rel=1e-6)
+
+
+def test_the_snapshot_holds_ud_of_every_checkpoint(toy, monkeypatch):
+    monkeypatch.setattr("experiments.live.CATCH_UP", 0.0)
     observer = LiveObserver(toy)
     train_experiment(toy, observe=observer)
     observer.finish()
     arrays = read_snapshot(toy).arrays
     assert len(arrays["run/ops-s0/ud"]) == len(toy.open_run("ops-s0"))
-    assert arrays["run/ops-s0/search_epochs"].tolist()[-1] == 2
     assert len(arrays["run/ops-s0/search_ud"]) == len(arrays["run/ops-s0/search_epochs"])
     assert read_snapshot(toy).header["finished"]

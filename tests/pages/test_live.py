@@ -67,6 +67,8 @@ def test_a_training_is_started_paused_stepped_restarted_and_cancelled(home, monk
     app = visit()
     app.button(key="start").click().run()
     assert not app.exception
+    assert not app.error, [error.value for error in app.error]
+    assert jobs.list_jobs("toy-ops"), [str(x.value) for x in (*app.info, *app.caption)]
     assert app.query_params["watch"] == ["toy-ops"]
     app.button(key="pause").click().run()
     assert read_control(home / "toy-ops").paused
