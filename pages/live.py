@@ -96,9 +96,11 @@ def _picture(preset: str, name: str | None, job: jobs.Job | None, below: DeltaGe
         live_view.nothing_yet("The first checkpoints are on their way." if job else "Nothing was trained here yet.")
         live_view.finished_before(preset, offer=False)
         return
+    canvas = st.container()
     moment = live_view.scrub(snapshot)
     live_view.numbers(moment)
-    live_view.landscape(moment)
+    with canvas:
+        live_view.landscape(moment)
     with below:
         columns = st.columns(2, gap="medium")
         live_view.curves(moment, columns[0], columns[1])
