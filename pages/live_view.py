@@ -264,9 +264,16 @@ def finished_before(preset: str, *, offer: bool = True) -> None:
         st.markdown("Press **Start**: the paths appear within seconds, and every slider then starts them anew.")
     try:
         experiment = find_experiment(preset)
-        picture = surface_picture(experiment, parts.read(experiment.result_files("surfaces")[-1], SURFACE_KIND))
-    except (ValueError, OSError, LookupError):
+        stored = [parts.read(path, SURFACE_KIND) for path in experiment.result_files("surfaces")]
+        picture = surface_picture(experiment, next(result for result in stored if _as_live(result)))
+    except (ValueError, OSError, LookupError, StopIteration):
         return
     figure = figures.surface_3d([picture.surface], [picture.paths], dark=parts.is_dark())
     view3d(figure, key="live3d", height=520, alt=parts.alternative(figure))
     st.caption(f"A finished training of {preset}, as it will look.")
+
+
+def _as_live(stored: Result) -> bool:
+    """Whether a surface lies on the plane that the page draws: joint PCA of all weights, loss on clean data."""
+    options = stored.header["options"]
+    return bool(options["plane"] == "pca" and options["on"] == "clean" and not options["block"])
