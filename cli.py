@@ -14,6 +14,7 @@ from commands.look import export, import_, show
 from commands.measure import curvature, sal, surface, ud
 from commands.poison import poison
 from commands.sensitivity import sensitivity
+from commands.standby import stand_by
 from commands.train import run, train
 from version import __version__
 
@@ -88,7 +89,8 @@ def main() -> None:
     """
     signal.signal(signal.SIGTERM, _stop)
     if os.environ.get("UNLEARNSCAPE_PROGRESS") and hasattr(os, "nice"):
-        os.nice(10)  # a job in the background: whoever looks at the page comes first
+        # A job in the background: whoever looks at the page comes first.
+        os.nice(int(os.environ.get("UNLEARNSCAPE_NICE", "10")))
 
 
 def _stop(number: int, frame: Any) -> None:
@@ -97,7 +99,22 @@ def _stop(number: int, frame: Any) -> None:
     raise Stopped
 
 
-for _command in (run, train, surface, sal, ud, curvature, bench, sensitivity, poison, show, export, import_, app):
+for _command in (
+    run,
+    train,
+    surface,
+    sal,
+    ud,
+    curvature,
+    bench,
+    sensitivity,
+    poison,
+    show,
+    export,
+    import_,
+    app,
+    stand_by,
+):
     main.add_command(_command)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import signal
 import socket
 from pathlib import Path
@@ -33,6 +34,8 @@ def app(port: int, address: str) -> None:
     # What every page needs is imported before the server answers, so that the first page opens at once.
     from streamlit.web.cli import main as streamlit
 
+    from experiments.launch import SPARE_VARIABLE
+
     for module in ("experiments", "analysis.figures", "landscape.static_export"):
         importlib.import_module(module)
     with socket.socket() as probe:
@@ -44,4 +47,5 @@ def app(port: int, address: str) -> None:
                 f"{address}:{port} cannot be used ({error.strerror}); try another --port."
             ) from None
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    os.environ[SPARE_VARIABLE] = "1"
     streamlit(["run", str(root / "app.py"), *flags], standalone_mode=False)

@@ -22,7 +22,8 @@ def train(source: str, out: Path | None, assignments: tuple[str, ...], live: boo
     """Train all runs of a preset or spec, clean and poisoned side by side.
 
     \b
-    Presets: toy-ops toy-random digits-ops digits-random mnist-ops mnist-random
+    Presets: toy-ops toy-random digits-ops digits-random digits-live
+    mnist-ops mnist-random
     Example: unlearnscape train toy-ops --out my-toy --set training.epochs=20 --set "seeds=[0,1,2]"
     """
     experiment = _create(source, out, assignments)
@@ -75,9 +76,10 @@ def _create(source: str, out: Path | None, assignments: tuple[str, ...]) -> Any:
 
 
 def _train(experiment: Any, progress: Any, live: bool, download: bool) -> None:
-    from experiments import LiveObserver, train_experiment
+    from experiments import Gate, LiveObserver, train_experiment
 
     observer = LiveObserver(experiment) if live else None
-    train_experiment(experiment, progress=progress, download=download, observe=observer)
+    gate = Gate(experiment, observer.catch_up, observer.idle) if observer is not None else None
+    train_experiment(experiment, progress=progress, download=download, observe=observer, gate=gate)
     if observer is not None:
-        observer.write(finished=True)
+        observer.finish(progress)

@@ -10,6 +10,7 @@ from experiments.catalogue import (
     preset_names,
     writable,
 )
+from experiments.control import Control, Gate, read_control, write_control
 from experiments.curvature_step import CurvatureOptions, compute_curvature, curvature_text, describe_curvature
 from experiments.engine import Where
 from experiments.experiment import SPEC_FILE, Experiment, ExperimentError
@@ -27,10 +28,12 @@ from experiments.ud_step import UdReport, compute_ud, report_ud, stored_sal
 
 __all__ = [
     "SPEC_FILE",
+    "Control",
     "CurvatureOptions",
     "Experiment",
     "ExperimentError",
     "ExperimentSpec",
+    "Gate",
     "LiveObserver",
     "Progress",
     "ProgressFile",
@@ -63,6 +66,7 @@ __all__ = [
     "load_spec",
     "override",
     "preset_names",
+    "read_control",
     "read_sal",
     "read_snapshot",
     "render",
@@ -74,4 +78,5 @@ __all__ = [
     "train_experiment",
     "writable",
     "write_bytes",
+    "write_control",
 ]

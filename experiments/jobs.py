@@ -2,6 +2,9 @@
 
 A job outlives the page that started it, and the server. Its folder ``<home>/jobs/<id>`` holds what was started
 (``job.json``), how far it is (``progress.json``, written by the job itself) and what it printed (``log.txt``).
+
+At most ``$UNLEARNSCAPE_JOBS`` of them work at a time (default: one per core); the others wait, and whichever process
+looks at the jobs next starts them in turn. One that its viewer has paused takes no turn.
 """
 
 from __future__ import annotations
@@ -10,30 +13,38 @@ import contextlib
 import json
 import os
 import secrets
+import shutil
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
+import joblib
 
-from checkpoints import write_bytes
+from checkpoints import CheckpointError, write_bytes
+from checkpoints.durable import Lock
 from experiments.catalogue import home
+from experiments.control import is_held
 from experiments.experiment import ExperimentError
+from experiments.launch import alive, birth, launch
 from experiments.progress import PROGRESS_VARIABLE
 
-CLI = Path(__file__).parent.parent / "cli.py"
+JOBS_VARIABLE = "UNLEARNSCAPE_JOBS"
+NICE_VARIABLE = "UNLEARNSCAPE_NICE"  # by how much a job steps back for the server and other programs
+PATIENCE = 10.0  # seconds to wait for others who look at the jobs
+FULL = 1 << 20  # bytes left on a disk that count as none
 GRACE_SECONDS = 5.0  # between SIGTERM and SIGKILL
 KEEP = 50  # folders of ended jobs
 
 
 @dataclass(frozen=True)
 class Job:
-    """One job as it stands now. ``state`` is running, done, stopped, failed or lost (died without a word)."""
+    """One job as it stands now.
+
+    ``state`` is waiting (for its turn), running, done, stopped, failed or lost (died without a word).
+    """
 
     id: str
     folder: Path
@@ -51,8 +62,23 @@ class Job:
 
     @property
     def running(self) -> bool:
-        """Whether the process is alive."""
-        return self.state == "running"
+        """Whether it has not ended: its process lives, or it waits for its turn."""
+        return self.state in ("running", "waiting")
+
+    @property
+    def waiting(self) -> bool:
+        """Whether it waits for its turn."""
+        return self.state == "waiting"
+
+    @property
+    def paused(self) -> bool:
+        """Whether its viewer holds it: it waits between two steps and takes no turn."""
+        return self.state == "running" and is_held(home() / self.experiment)
+
+    @property
+    def working(self) -> bool:
+        """Whether its process lives and is not paused."""
+        return self.state == "running" and not self.paused
 
     @property
     def fraction(self) -> float:
@@ -66,76 +92,79 @@ class Job:
         return self.seconds / made * (self.total - self.done) if made > 0 and self.total else None
 
 
+def cap() -> int:
+    """How many jobs may work at a time. Raises :class:`ExperimentError` where the variable holds no such number."""
+    text = os.environ.get(JOBS_VARIABLE)
+    if not text:
+        return max(1, int(joblib.cpu_count()))
+    if not text.isdecimal() or int(text) < 1:
+        raise ExperimentError(f"{JOBS_VARIABLE} is {text!r}; it must be a whole number of at least 1.")
+    return int(text)
+
+
 def start(arguments: Sequence[str], *, experiment: str) -> Job:
-    """Start ``cli.py`` with these arguments, or return the running job that does just that."""
-    for job in list_jobs(experiment):
-        if job.running and job.arguments == tuple(arguments):
-            return job
-    folder = _jobs() / f"{int(time.time() * 1000):013d}-{secrets.token_hex(3)}"
+    """Start ``cli.py`` with these arguments, or return the job that does just that.
+
+    Where as many jobs work as may, the new one waits for its turn.
+    """
+    cap()
     try:
-        folder.mkdir(parents=True)
-        log = (folder / "log.txt").open("wb")
+        _jobs().mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ExperimentError(f"No job can be started: {folder} cannot be written ({error.strerror}).") from None
-    environment = os.environ | {PROGRESS_VARIABLE: str(folder / "progress.json"), "PYTHONUNBUFFERED": "1"}
-    # Idle threads that spin would fight the server and the browser for the cores.
-    environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    with log:
-        process = subprocess.Popen(
-            [sys.executable, str(CLI), *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            env=environment,
-            start_new_session=True,
-        )
-    record = {
-        "arguments": list(arguments),
-        "experiment": experiment,
-        "pid": process.pid,
-        "created": _created(process.pid),
-        "started": time.time(),
-    }
-    write_bytes(folder / "job.json", json.dumps(record).encode())
-    _forget_old()
+        raise ExperimentError(f"No job can be started: {_jobs()} cannot be written ({error.strerror}).") from None
+    with _locked(PATIENCE):
+        for job in _read_all():
+            if job.running and job.experiment == experiment and job.arguments == tuple(arguments):
+                return job
+        folder = _jobs() / f"{_next_number():013d}-{secrets.token_hex(3)}"
+        record = {"arguments": list(arguments), "experiment": experiment, "pid": None, "started": time.time()}
+        try:
+            folder.mkdir()
+            write_bytes(folder / "job.json", json.dumps(record).encode())
+        except (OSError, CheckpointError) as error:
+            shutil.rmtree(folder, ignore_errors=True)
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise ExperimentError(f"No job can be started: {folder} cannot be written ({reason}).") from None
+        _serve()
+        _forget_old()
     return read_job(folder)
 
 
 def list_jobs(experiment: str | None = None) -> list[Job]:
-    """Jobs on record, newest first, of one experiment or of all."""
-    folders = sorted(_jobs().iterdir(), reverse=True) if _jobs().is_dir() else []
-    jobs = []
-    for folder in folders:
-        if (folder / "job.json").is_file():
-            with contextlib.suppress(OSError, ValueError, KeyError):
-                jobs.append(read_job(folder))
+    """Jobs on record, newest first, of one experiment or of all; starts those whose turn has come."""
+    jobs = _read_all()
+    if any(job.waiting for job in jobs):
+        with contextlib.suppress(ValueError, OSError), _locked(0.0):
+            _serve()
+        jobs = _read_all()
     return [job for job in jobs if experiment is None or job.experiment == experiment]
 
 
 def read_job(folder: Path) -> Job:
     """Read one job's folder and look whether its process lives."""
     record = json.loads((folder / "job.json").read_text())
-    status: dict[str, Any] = {}
-    with contextlib.suppress(OSError, ValueError):
-        status = json.loads((folder / "progress.json").read_text())
-    state = status.get("state", "running")
-    if state == "running" and not _alive(int(record["pid"]), record.get("created")):
-        # The last word may have been written between the two looks.
-        with contextlib.suppress(OSError, ValueError):
-            status = json.loads((folder / "progress.json").read_text())
+    status = _status(folder)
+    pid = record["pid"] or status.get("pid")  # who launched it may have been killed before noting the number
+    if pid is None:
+        state = status.get("state", "waiting")
+    else:
         state = status.get("state", "running")
-        state = "lost" if state == "running" else state
+        if state == "running" and not alive(int(pid), record.get("birth")):
+            # The last word may have been written between the two looks.
+            status = _status(folder)
+            state = status.get("state", "running")
+            state = "lost" if state == "running" else state
     message = status.get("message", "")
     if state == "lost":
-        message = message or "The process ended without a word; its finished checkpoints are kept."
+        message = message or _last_words(folder)
     return Job(
         id=folder.name,
         folder=folder,
         arguments=tuple(record["arguments"]),
         experiment=str(record["experiment"]),
-        pid=int(record["pid"]),
+        pid=int(pid or 0),
         state=state,
-        label=str(status.get("label", "starting")),
+        label="waiting for its turn" if state == "waiting" else str(status.get("label") or "starting"),
         done=int(status.get("done", 0)),
         total=int(status.get("total", 0)),
         first=int(status.get("first", 0)),
@@ -147,12 +176,17 @@ def read_job(folder: Path) -> Job:
 
 def stop(job: Job) -> Job:
     """Ask a job to stop, and end it if it does not within a few seconds. What it acknowledged is kept."""
-    if job.running:
+    if job.waiting:
+        with _locked(PATIENCE):
+            job = read_job(job.folder)
+            if job.waiting:
+                _end_unstarted(job.folder, "stopped", "")
+    if job.running and job.pid:
         _signal(job, signal.SIGTERM)
         deadline = time.monotonic() + GRACE_SECONDS
         while time.monotonic() < deadline:
             job = read_job(job.folder)
-            if not job.running and not _alive(job.pid, None):
+            if not job.running and not alive(job.pid, None):
                 return job
             time.sleep(0.05)
         _signal(job, signal.SIGKILL)
@@ -178,27 +212,82 @@ def _signal(job: Job, number: signal.Signals) -> None:
         os.killpg(job.pid, number)
 
 
-def _created(pid: int) -> float | None:
-    try:
-        return float(psutil.Process(pid).create_time())
-    except psutil.Error:
-        return None
+def _read_all() -> list[Job]:
+    folders = sorted(_jobs().iterdir(), reverse=True) if _jobs().is_dir() else []
+    found = []
+    for folder in folders:
+        if (folder / "job.json").is_file():
+            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+                found.append(read_job(folder))
+    return found
 
 
-def _alive(pid: int, created: float | None) -> bool:
-    """Whether this very process lives: a number may have been given to another one since."""
-    with contextlib.suppress(ChildProcessError):
-        os.waitpid(pid, os.WNOHANG)
+def _serve() -> None:
+    """Start waiting jobs, the oldest first, as long as there is room. Only under the lock."""
+    jobs = _read_all()
+    room = cap() - sum(job.working for job in jobs)
+    for job in reversed([job for job in jobs if job.waiting]):
+        if room <= 0:
+            return
+        try:
+            # One that is watched must keep up with its viewer; others may take their time.
+            environment = {NICE_VARIABLE: "3" if "--live" in job.arguments else "10"}
+            environment[PROGRESS_VARIABLE] = str((job.folder / "progress.json").absolute())
+            pid = launch(job.arguments, job.folder / "log.txt", environment)
+            record = json.loads((job.folder / "job.json").read_text())
+            record |= {"pid": pid, "birth": birth(pid)}
+            write_bytes(job.folder / "job.json", json.dumps(record).encode())
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            with contextlib.suppress(OSError, ValueError):
+                _end_unstarted(job.folder, "failed", f"The job could not be started ({reason}).")
+        room -= 1
+
+
+def _end_unstarted(folder: Path, state: str, message: str) -> None:
+    write_bytes(folder / "progress.json", json.dumps({"state": state, "message": message}).encode())
+
+
+@contextlib.contextmanager
+def _locked(patience: float) -> Iterator[None]:
+    """One process or thread at a time decides who is next. Raises ValueError when others take longer than that."""
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            lock = Lock(_jobs() / "lock")
+            break
+        except CheckpointError:
+            if time.monotonic() >= deadline:
+                raise ExperimentError("Other jobs are being started just now; try again in a moment.") from None
+            time.sleep(0.02)
     try:
-        process = psutil.Process(pid)
-        same = created is None or abs(process.create_time() - created) < 2.0
-        return same and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.Error:
-        return False
+        yield
+    finally:
+        lock.release()
+
+
+def _next_number() -> int:
+    """Milliseconds, but always more than any job before has, even if the clock was set back."""
+    numbers = [int(name[0]) for folder in _jobs().iterdir() if (name := folder.name.split("-"))[0].isdecimal()]
+    return max(int(time.time() * 1000), max(numbers, default=0) + 1)
+
+
+def _status(folder: Path) -> dict[str, Any]:
+    with contextlib.suppress(OSError, ValueError):
+        status = json.loads((folder / "progress.json").read_text())
+        return status if isinstance(status, dict) else {}
+    return {}
+
+
+def _last_words(folder: Path) -> str:
+    with contextlib.suppress(OSError):
+        if shutil.disk_usage(folder).free < FULL:
+            return "The disk is full; free some space and go on. Finished checkpoints are kept."
+    return "The process ended without a word; its finished checkpoints are kept."
 
 
 def _forget_old() -> None:
-    for job in list_jobs()[KEEP:]:
+    for job in _read_all()[KEEP:]:
         if not job.running:
             for file in job.folder.iterdir():
                 file.unlink(missing_ok=True)

@@ -1,8 +1,9 @@
 """What one sees while runs train: a snapshot file, renewed about twice a second by the training process.
 
 The snapshot holds each run's path on the joint PCA plane of what exists so far, a coarse loss surface of that plane
-on a small sample, the training curves, and SAL by one gradient at every checkpoint with the UD that follows from it.
-It is a preview: sizes are chosen so that it costs a fraction of the training, and it says which.
+on a small sample, the training curves, SAL by one gradient at every checkpoint with the UD that follows from it, and
+the same by the search at whole epochs, as far as there is time. It is a preview: sizes are chosen so that it costs a
+fraction of the training, and it says which.
 """
 
 from __future__ import annotations
@@ -18,18 +19,21 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from analysis import sharpness_aware_learnability, threshold_midpoints, unlearnable_distance
+from analysis import sharpness_aware_learnability, threshold_midpoints
 from checkpoints import Result, open_run, read_result, write_result
 from experiments.experiment import Experiment
-from experiments.progress import Stopwatch
+from experiments.live_search import EpochSearch, distance_so_far
+from experiments.progress import Progress, Silent, Stopwatch
 from experiments.train_step import RunInTraining
 from landscape import ParameterLayout, Plane, evaluate_points, evaluate_surface, path_box, pca_plane
 
 KIND = "live-snapshot"
-INTERVAL = 0.4  # seconds between snapshots
+INTERVAL = 0.3  # seconds between snapshots
 SHARE = 2.0  # training gets at least this many times as long as the snapshots
 SURFACE_BUDGET = 0.15  # seconds for one coarse surface
 SAMPLES = 256  # for SAL and the coarse surface
+SEARCHED = 128  # samples for the search
+CATCH_UP = 30.0  # seconds after training for epochs that were not searched meanwhile
 
 
 def snapshot_path(experiment: Experiment) -> Path:
@@ -50,6 +54,7 @@ class _Series:
     vectors: list[NDArray[np.float32]] = field(default_factory=list)
     sal: list[NDArray[np.float64]] = field(default_factory=list)
     midpoints: list[float] = field(default_factory=list)
+    distance: list[float] = field(default_factory=list)  # UD of all checkpoints up to each
 
 
 class LiveObserver:
@@ -63,16 +68,48 @@ class LiveObserver:
         self._grid = 15
         self._number = 0
         self._cost = 0.0  # seconds the last snapshot took
+        self._search = EpochSearch(experiment.spec.sal)
+        self._unseen = False  # whether there are checkpoints that no snapshot holds
         self._per_point = float("inf")  # seconds; the best seen, since a busy machine only makes it longer
 
     def __call__(self, run: RunInTraining) -> None:
         """Take note of a new checkpoint; write the snapshot when it is time."""
         if run.seed != self._seed:
             self._seed, self._series = run.seed, {}
+            self._search = EpochSearch(self.experiment.spec.sal)
         series = self._series.setdefault(run.name, _Series(run))
-        self._catch_up(series)
+        self._take(series)
+        self._unseen = True
+        self._search.spend()
         if self._watch is None or self._watch.older_than(max(INTERVAL, SHARE * self._cost)):
             self.write()
+
+    def catch_up(self) -> None:
+        """Write the snapshot now if it lacks checkpoints, as before training waits for its viewer."""
+        if self._unseen:
+            self.write()
+
+    def idle(self, seconds: float) -> None:
+        """Pass the time while training waits: search a little, and show what was found; sleep when there is nothing."""
+        end, left = time.monotonic() + seconds, self._search.left
+        while time.monotonic() < end:
+            if not self._search.step(newest=True):
+                time.sleep(max(0.0, end - time.monotonic()))
+        if self._search.left < left:
+            self.write()
+
+    def finish(self, progress: Progress | None = None) -> None:
+        """Search epochs that were left out, for some seconds at most, and write the last snapshot."""
+        progress, deadline = progress or Silent(), time.monotonic() + CATCH_UP
+        left = self._search.left
+        if left:
+            progress.start(f"searching sharpness of {self.experiment.name} at epochs", left)
+        while time.monotonic() < deadline and self._search.step():
+            progress.advance(left - self._search.left)
+            left = self._search.left
+            if self._watch is None or self._watch.older_than(max(2 * INTERVAL, SHARE * self._cost)):
+                self.write()
+        self.write(finished=True)
 
     def write(self, *, finished: bool = False) -> None:
         """Write the snapshot now."""
@@ -92,14 +129,15 @@ class LiveObserver:
             "runs": [self._describe(s, arrays) for s in started],
         }
         header |= self._plane_and_surface(started, arrays)
-        header["ud"] = self._distances(started)
+        header["ud"] = self._distances(started, arrays)
         target = snapshot_path(self.experiment)
         target.parent.mkdir(exist_ok=True)
         write_result(target, kind=KIND, header=header, arrays=arrays)
         self._cost = time.monotonic() - begun
         self._watch = Stopwatch()
+        self._unseen = False
 
-    def _catch_up(self, series: _Series) -> None:
+    def _take(self, series: _Series) -> None:
         recorder, layout = series.run.recorder, ParameterLayout.from_model(series.run.model)
         missing = len(recorder.steps) - len(series.vectors)
         if missing == 1:
@@ -125,6 +163,8 @@ class LiveObserver:
             method="gradient",
         )
         series.sal.append(np.array([block.sal for block in blocks]))
+        few = _sample(series.run.inputs, series.run.targets, SEARCHED)
+        self._search.add(series.run, len(series.sal) - 1, few)
         if self.experiment.role_of(series.run.name) == "clean" and len(blocks) > 1:
             series.midpoints.append(float(threshold_midpoints(series.sal[-1][None])[0]))
 
@@ -181,20 +221,24 @@ class LiveObserver:
         arrays |= {"alphas": alphas, "betas": betas, "loss": surface.loss}
         arrays["surface_samples"] = np.array([surface.samples])
 
-    def _distances(self, started: list[_Series]) -> dict[str, Any]:
+    def _distances(self, started: list[_Series], arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
         clean = next((s for s in started if self.experiment.role_of(s.run.name) == "clean"), None)
         if clean is None or not clean.midpoints:
             return {}
-        threshold = float(np.mean(clean.midpoints))
-        distances: dict[str, Any] = {"threshold": threshold, "arms": {}}
+        distances: dict[str, Any] = {"threshold": float(np.mean(clean.midpoints)), "arms": {}, "searched": {}}
         for series in started:
             if series is clean:
                 continue
-            try:
-                distance = unlearnable_distance(np.stack(clean.sal), np.stack(series.sal), threshold=threshold)
-            except ValueError:  # no learnable block so far: UD is not defined yet
-                continue
-            distances["arms"][series.run.name] = distance.value
+            name = series.run.name
+            for t in range(len(series.distance) + 1, min(len(clean.sal), len(series.sal)) + 1):
+                found = distance_so_far(np.stack(clean.sal[:t]), np.stack(series.sal[:t]), clean.midpoints[:t])
+                series.distance.append(found)
+            arrays[f"run/{name}/ud"] = np.array(series.distance)
+            epochs, searched = self._search.distances(clean.run.name, name)
+            arrays[f"run/{name}/search_epochs"], arrays[f"run/{name}/search_ud"] = epochs, searched
+            for key, values in (("arms", series.distance), ("searched", searched)):
+                if len(values) and np.isfinite(values[-1]):
+                    distances[key][name] = float(values[-1])
         return distances
 
 
@@ -209,6 +253,8 @@ def learnable_counts(snapshot: Result) -> Mapping[str, NDArray[np.int64]]:
     }
 
 
-def _sample(inputs: NDArray[np.float32], targets: NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor]:
-    chosen = np.linspace(0, len(targets) - 1, min(SAMPLES, len(targets))).astype(np.int64)
+def _sample(
+    inputs: NDArray[np.float32], targets: NDArray[np.int64], count: int = SAMPLES
+) -> tuple[torch.Tensor, torch.Tensor]:
+    chosen = np.linspace(0, len(targets) - 1, min(count, len(targets))).astype(np.int64)
     return torch.from_numpy(inputs[chosen]), torch.from_numpy(targets[chosen])

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from checkpoints import Recorder
+from experiments.control import Gate
 from experiments.experiment import Experiment, versions
 from experiments.materials import MEASURE_BATCH, arm_inputs, build_defences, dataset_of, network
 from experiments.progress import Progress, Silent
@@ -45,13 +46,14 @@ def train_experiment(
     progress: Progress | None = None,
     download: bool = False,
     observe: Observer | None = None,
+    gate: Gate | None = None,
     only: Sequence[str] | None = None,
 ) -> list[str]:
     """Train every run of the spec that is not finished, or those named in ``only``; return the names of all runs.
 
     The runs of one seed advance in turn, checkpoint by checkpoint, so that they can be watched side by side; each
     has its own generators, so taking turns changes no bit. A stop (any exception) leaves every acknowledged
-    checkpoint in place, and the next call goes on from there.
+    checkpoint in place, and the next call goes on from there. A ``gate`` lets a viewer pause, step and pace it.
     """
     progress = progress or Silent()
     spec = experiment.spec
@@ -62,14 +64,14 @@ def train_experiment(
         if not arms:
             continue
         with ExitStack() as stack:
-            runs = [_prepare(experiment, dataset, arm, seed, stack, progress) for arm in arms]
+            runs = [_prepare(experiment, dataset, arm, seed, stack, progress, gate) for arm in arms]
             total = sum(run.trainer.total_checkpoints for run in runs)
             progress.start(_label(experiment, seed), total, sum(len(run.recorder.steps) for run in runs))
             if observe:
                 for run in runs:
                     if run.recorder.steps:
                         observe(run)
-            for run in _in_turn(runs):
+            for run in _in_turn(runs, gate):
                 if observe:
                     observe(run)
                 progress.advance()
@@ -81,7 +83,13 @@ def _label(experiment: Experiment, seed: int) -> str:
 
 
 def _prepare(
-    experiment: Experiment, dataset: Dataset, arm: str, seed: int, stack: ExitStack, progress: Progress
+    experiment: Experiment,
+    dataset: Dataset,
+    arm: str,
+    seed: int,
+    stack: ExitStack,
+    progress: Progress,
+    gate: Gate | None,
 ) -> RunInTraining:
     spec, schedule = experiment.spec, experiment.spec.training
     data = arm_inputs(experiment, dataset, arm, seed, progress=progress)
@@ -124,6 +132,7 @@ def _prepare(
             "train": _batches(data.inputs, data.targets),
             "test": _batches(dataset.x_test, dataset.y_test),
         },
+        before_step=None if gate is None else gate.before_step,
     )
     return RunInTraining(run_name(arm, seed), arm, seed, model, data.inputs, data.targets, dataset, recorder, trainer)
 
@@ -133,10 +142,12 @@ def _batches(inputs: NDArray[np.float32], targets: NDArray[np.int64]) -> list[tu
     return [(x[i : i + MEASURE_BATCH], y[i : i + MEASURE_BATCH]) for i in range(0, len(y), MEASURE_BATCH)]
 
 
-def _in_turn(runs: list[RunInTraining]) -> Iterator[RunInTraining]:
+def _in_turn(runs: list[RunInTraining], gate: Gate | None) -> Iterator[RunInTraining]:
     """Advance the runs round-robin by one checkpoint each until all are finished."""
     active = [(run, iter(run.trainer.steps())) for run in runs]
     while active:
+        if gate is not None:
+            gate.before_round()
         still = []
         for run, steps in active:
             if next(steps, None) is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -60,6 +60,7 @@ class Trainer:
         seed: Decides everything random.
         recorder: Where checkpoints go. A recording with checkpoints is resumed.
         evaluation: Named batches, as ``train`` and ``test``; their loss and accuracy are recorded, in full passes.
+        before_step: Called before every optimiser step; it may wait, or raise to end the training.
 
     Raises:
         ValueError: A setting that makes no training; one sentence.
@@ -84,13 +85,14 @@ class Trainer:
         seed: int,
         recorder: RecorderLike,
         evaluation: Mapping[str, Sequence[tuple[Tensor, Tensor]]],
+        before_step: Callable[[], None] | None = None,
     ) -> None:
         _check(inputs, targets, epochs, batch_size, lr, checkpoint_every, augmentation, seed)
         self.model, self.inputs, self.targets = model, inputs, targets
         self.epochs, self.batch_size, self.lr = epochs, batch_size, lr
         self.lr_milestones, self.lr_decay = tuple(lr_milestones), lr_decay
         self.augmentation, self.defences, self.seed = augmentation, tuple(defences), seed
-        self.recorder, self.evaluation = recorder, evaluation
+        self.recorder, self.evaluation, self.before_step = recorder, evaluation, before_step
         self.steps_per_epoch = -(-len(targets) // batch_size)
         self.total_steps = epochs * self.steps_per_epoch
         self.checkpoint_every = checkpoint_every or self.steps_per_epoch
@@ -122,6 +124,8 @@ class Trainer:
             yield 0
         order: np.ndarray | None = None
         while done < self.total_steps:
+            if self.before_step is not None:
+                self.before_step()
             epoch, position = divmod(done, self.steps_per_epoch)
             if order is None or position == 0:
                 order = np.random.default_rng([self.seed, epoch]).permutation(len(self.targets))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 
 import psutil
@@ -154,10 +155,10 @@ def test_a_live_run_moves_survives_a_reload_stops_and_leaves_a_valid_store(serve
 def children(server: Server) -> list[psutil.Process]:
     """Processes that run this project's jobs for the server under test."""
     found = []
-    for process in psutil.process_iter(["cmdline", "status"]):
-        line = " ".join(process.info["cmdline"] or [])
-        if str(server.home) in line and "--live" in line and process.info["status"] != psutil.STATUS_ZOMBIE:
-            found.append(process)
+    for record in (server.home / "jobs").glob("*/job.json"):
+        pid = json.loads(record.read_text())["pid"]
+        if pid and psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+            found.append(psutil.Process(pid))
     return found
 
 

@@ -1,0 +1,117 @@
+"""Figures of a training that is under way: learnable blocks beside UD so far, and the mark of the moment shown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import plotly.graph_objects as go
+from numpy.typing import NDArray
+from plotly.subplots import make_subplots
+
+from landscape.style import DASHES, MARKERS, arrange, colours, format_ud, ink
+
+
+@dataclass(frozen=True, eq=False)
+class DistanceSoFar:
+    """UD of all checkpoints up to each, by gradient at every checkpoint [T] and by search at whole epochs [E]."""
+
+    epochs: NDArray[np.float64]
+    gradient: NDArray[np.float64]
+    search_epochs: NDArray[np.int64]
+    search: NDArray[np.float64]
+
+
+def learnable_and_distance(
+    counts: Mapping[str, tuple[NDArray[np.float64], NDArray[np.int64]]],
+    distances: Mapping[str, DistanceSoFar],
+    roles: Mapping[str, str],
+    *,
+    dark: bool = False,
+) -> go.Figure:
+    """Learnable blocks (#LP) of every run over epochs, beside UD so far of every run but the clean one.
+
+    Args:
+        counts: {run: (epochs [T], counts [T])}.
+        distances: {run: UD so far}; gradient is a line, search is large hollow markers joined by dots.
+        roles: {run: role}.
+    """
+    figure = make_subplots(rows=1, cols=2, subplot_titles=["#LP", "UD so far"], horizontal_spacing=0.12)
+    words = []
+    for name, tint in zip(counts, colours([roles[name] for name in counts], dark=dark), strict=True):
+        role, (epochs, values) = roles[name], counts[name]
+        line = {"color": tint, "width": 2.5, "dash": DASHES[role]}
+        figure.add_trace(
+            go.Scatter(
+                x=_f32(epochs),
+                y=_f32(values),
+                mode="lines",
+                line=line,
+                name=name,
+                legendgroup=name,
+                hovertemplate=f"{name}: %{{y:.0f}} learnable at epoch %{{x:.3g}}<extra></extra>",
+            ),
+            row=1,
+            col=1,
+        )
+        words.append(f"{name} has {int(values[-1])} learnable blocks")
+        distance = distances.get(name)
+        if distance is None:
+            continue
+        figure.add_trace(
+            go.Scatter(
+                x=_f32(distance.epochs[: len(distance.gradient)]),
+                y=_f32(distance.gradient),
+                mode="lines",
+                line=line,
+                name=name,
+                legendgroup=name,
+                showlegend=False,
+                hovertemplate=f"{name}: UD %{{y:.2f}} by gradient up to epoch %{{x:.3g}}<extra></extra>",
+            ),
+            row=1,
+            col=2,
+        )
+        figure.add_trace(
+            go.Scatter(
+                x=_f32(distance.search_epochs),
+                y=_f32(distance.search),
+                mode="lines+markers",
+                line={"color": tint, "width": 1.2, "dash": "dot"},
+                marker={"symbol": f"{MARKERS[role]}-open", "size": 11, "color": tint, "line": {"width": 2.5}},
+                name=f"{name}, search",
+                legendgroup=name,
+                showlegend=False,
+                hovertemplate=f"{name}: UD %{{y:.2f}} by search up to epoch %{{x:.3g}}<extra></extra>",
+            ),
+            row=1,
+            col=2,
+        )
+        words += [
+            f"UD of {name} is {format_ud(float(values[-1]))} by {way}"
+            for way, values in (("gradient", distance.gradient), ("search", distance.search))
+            if len(values) and np.isfinite(values[-1])
+        ]
+    figure.add_hline(y=1.0, line={"color": ink(dark=dark), "width": 1, "dash": "dot"}, row=1, col=2)
+    figure.update_xaxes(title_text="epoch")
+    figure.update_yaxes(rangemode="tozero")
+    return arrange(
+        figure,
+        title="Learnable blocks and UD",
+        subtitle="UD: line by gradient at every checkpoint · hollow markers by search at epochs",
+        alt="; ".join(words) + ".",
+        dark=dark,
+        height=340,
+    ).update_layout(margin={"t": 88, "b": 92})
+
+
+def mark_epoch(figure: go.Figure, epoch: float, *, dark: bool = False) -> go.Figure:
+    """Draw a thin upright line at an epoch through every panel of a figure over epochs; returns the figure."""
+    return figure.add_vline(
+        x=float(epoch), line={"color": ink(dark=dark), "width": 1, "dash": "dash"}, row="all", col="all"
+    )
+
+
+def _f32(values: NDArray[np.generic]) -> NDArray[np.float32]:
+    return np.ascontiguousarray(values, dtype=np.float32)

@@ -1,0 +1,237 @@
+"""The Live page's controls: what to train, the transport, and the queue of jobs."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import streamlit as st
+
+from experiments import (
+    ExperimentSpec,
+    home,
+    jobs,
+    load_preset_or_file,
+    preset_names,
+    read_control,
+    write_control,
+)
+from experiments.live_settings import MOST, LiveSettings, begin, go_on, racers
+from pages import parts
+
+NEEDS_DOWNLOAD = ("mnist", "fashion-mnist")
+SPEEDS = {"1": 1.0, "2": 2.0, "5": 5.0, "10": 10.0, "20": 20.0, "full": 0.0}
+MINE = "live-mine"  # the experiment that this session started
+AGAIN = "live-again"  # set by a control whose change restarts
+
+
+def choose_what() -> tuple[str, ExperimentSpec, tuple[str, ...], bool]:
+    """Preset and racing poisons, in one row with the start button, whose press is the last value."""
+    names = preset_names()
+    preset_column, poison_column, button = st.columns([2, 2.4, 1], vertical_alignment="bottom")
+    preset = preset_column.selectbox(
+        "Preset", names, index=names.index("toy-ops"), key="preset", bind="query-params", on_change=_restart
+    )
+    spec = load_preset_or_file(preset)
+    poisons = poison_column.multiselect(
+        "Poisons that race against clean",
+        racers(preset),
+        default=list(spec.poisoned_arms)[:MOST],
+        max_selections=MOST,
+        key=f"race-{preset}",
+        bind="query-params",
+        on_change=_restart,
+        help="Each poison trains a run of its own; all start from the same weights and take the same batches.",
+    )
+    pressed = button.button("Start", type="primary", icon=":material/play_arrow:", width="stretch", key="start")
+    return preset, spec, tuple(poisons), pressed
+
+
+def choose_how(preset: str, spec: ExperimentSpec, poisons: tuple[str, ...]) -> LiveSettings:
+    """The sliders beside the picture. Once this session trains, a change starts anew in the same place."""
+    ratio = st.slider(
+        "Poisoned share of the data (%)", 0, 100, 100, 5, key="poisoned", bind="query-params", on_change=_restart
+    )
+    strength = st.slider(
+        "Poison strength (% of the method's own)",
+        10,
+        100,
+        100,
+        5,
+        key="force",
+        bind="query-params",
+        on_change=_restart,
+    )
+    left, right = st.columns(2)
+    lr = left.number_input(
+        "Learning rate",
+        1e-5,
+        10.0,
+        spec.training.lr,
+        format="%g",
+        step=spec.training.lr / 2,
+        key=f"lr-{preset}",
+        bind="query-params",
+        on_change=_restart,
+    )
+    seed = right.number_input(
+        "Seed", 0, 9999, spec.seeds[0], key=f"seed-{preset}", bind="query-params", on_change=_restart
+    )
+    epochs = left.number_input(
+        "Epochs", 1, 200, spec.training.epochs, key=f"epochs-{preset}", bind="query-params", on_change=_restart
+    )
+    download = False
+    if spec.data.name in NEEDS_DOWNLOAD:
+        download = st.checkbox(
+            f"Allow the download of {spec.data.name} (about 12 to 30 MB, once)", key="download", value=False
+        )
+    return LiveSettings(preset, poisons, ratio / 100, strength / 100, int(epochs), float(lr), int(seed), download)
+
+
+def describe(spec: ExperimentSpec, settings: LiveSettings) -> None:
+    """What would be trained, in words and as a command."""
+    try:
+        arguments = settings.arguments(str(home() / settings.name))
+    except ValueError as error:
+        parts.fail_softly(error)
+        return
+    st.caption(f"**{spec.title}.** {spec.description}  \n`{parts.command_of(arguments)}`")
+
+
+def start_if_asked(settings: LiveSettings, pressed: bool) -> None:
+    """Start on a press, or anew when a control changed while this session's training is shown."""
+    mine = st.session_state.get(MINE)
+    again = st.session_state.pop(AGAIN, False) and mine is not None and mine == st.query_params.get("watch")
+    if not (pressed or again):
+        return
+    try:
+        job = begin(settings, mine=mine, speed=chosen_speed())
+    except (ValueError, OSError) as error:
+        parts.fail_softly(error)
+        return
+    st.session_state[MINE] = job.experiment
+    st.query_params["watch"] = job.experiment
+    st.rerun()
+
+
+def chosen_speed() -> float:
+    """Checkpoints a second, as chosen; 0 is as fast as it goes."""
+    return SPEEDS[st.session_state.get("speed") or "10"]
+
+
+def transport(job: jobs.Job | None) -> None:
+    """Pause, step, stop and speed of the job that is shown; the same buttons, greyed out, where none runs."""
+    running = job is not None and job.state == "running"
+    name = job.experiment if job is not None else ""
+    paused = running and read_control(home() / name).paused
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        st.button(
+            "Play" if paused else "Pause",
+            key="pause",
+            icon=":material/play_arrow:" if paused else ":material/pause:",
+            disabled=not running,
+            on_click=_wish,
+            args=(name, not paused, False),
+        )
+        st.button(
+            "Step",
+            key="one",
+            icon=":material/skip_next:",
+            disabled=not running,
+            on_click=_wish,
+            args=(name, True, True),
+            help="One checkpoint further for every run; pauses first.",
+        )
+        active = job is not None and job.running
+        stop = st.button("Stop", key="stop", icon=":material/stop:", disabled=not active)
+        st.segmented_control(
+            "Speed (checkpoints a second)",
+            list(SPEEDS),
+            default="10",
+            required=True,
+            key="speed",
+            bind="query-params",
+            on_change=_set_speed,
+            args=(name,),
+        )
+    if stop and job is not None:
+        jobs.stop(job)
+        st.rerun()
+
+
+def progress(job: jobs.Job) -> None:
+    """How far the job is."""
+    if job.waiting:
+        at_most = _many(jobs.cap(), "job")
+        st.progress(0.0, text=f"Waiting for its turn; at most {at_most} may work at a time.")
+        return
+    left = None if job.paused else job.seconds_left
+    text = f"{job.label.capitalize()}: {job.done} of {job.total}" if job.total else "Starting…"
+    text += ", paused" if job.paused else "" if left is None else f", about {parts.duration(left)} left"
+    st.progress(job.fraction, text=text)
+
+
+def ended(job: jobs.Job) -> None:
+    """What became of a job that did not end by itself, and the way on."""
+    if job.state == "done":
+        return
+    if job.state == "stopped":
+        st.info("Stopped. Every checkpoint is kept, and training can go on from there.", icon=":material/pause:")
+    else:
+        st.error(job.message or "The training ended early.", icon=":material/error:")
+        with st.expander("What it printed"):
+            st.code(jobs.log_tail(job) or "Nothing.")
+    if job.state in ("stopped", "lost", "failed") and st.button("Go on", key="resume", icon=":material/play_arrow:"):
+        try:
+            go_on(job, speed=chosen_speed())
+        except (ValueError, OSError) as error:
+            parts.fail_softly(error)
+        else:
+            st.session_state[MINE] = job.experiment
+            st.rerun()
+
+
+def queue(shown: str | None) -> None:
+    """All jobs that work or wait, with a way to look at each, to read what it printed, and to cancel it."""
+    active = [job for job in jobs.list_jobs() if job.running]
+    works, waits = sum(not job.waiting for job in active), sum(job.waiting for job in active)
+    title = f"Jobs: {works} running, {waits} waiting" if active else "Jobs: none running"
+    with st.expander(title, icon=":material/list:", key="queue"):
+        if not active:
+            st.caption("What is started here or on another page is listed while it runs.")
+        for job in reversed(active):
+            words, log, cancel = st.columns([5, 1, 1], vertical_alignment="center")
+            state = "waiting" if job.waiting else "paused" if job.paused else f"{job.label}, {100 * job.fraction:.0f} %"
+            mark = " · shown here" if job.experiment == shown else ""
+            words.markdown(f"**{job.experiment}** · {state}{mark}")
+            with log.popover("Log", width="stretch"):
+                st.code(jobs.log_tail(job) or "Nothing printed yet.")
+            if cancel.button("Cancel", key=f"cancel-{job.id}", width="stretch"):
+                jobs.stop(job)
+                st.rerun()
+
+
+def _many(count: int, word: str) -> str:
+    return f"{count} {word}{'' if count == 1 else 's'}"
+
+
+def _restart() -> None:
+    st.session_state[AGAIN] = True
+
+
+def _wish(name: str, paused: bool, step: bool) -> None:
+    folder = home() / name
+    before = read_control(folder)
+    try:
+        write_control(folder, dataclasses.replace(before, paused=paused, steps=before.steps + step))
+    except (ValueError, OSError) as error:
+        st.toast(str(error), icon=":material/error:")
+
+
+def _set_speed(name: str) -> None:
+    folder = home() / name
+    if not name or not folder.is_dir():
+        return
+    try:
+        write_control(folder, dataclasses.replace(read_control(folder), speed=chosen_speed()))
+    except (ValueError, OSError) as error:
+        st.toast(str(error), icon=":material/error:")

@@ -1,0 +1,130 @@
+"""The Live page in a real browser: followed, paused, stepped, scrubbed, restarted by two sessions, cancelled."""
+
+from __future__ import annotations
+
+import json
+
+import psutil
+import pytest
+from playwright.sync_api import Browser, Page
+
+from benchmarks.serving import serve
+from checkpoints import open_run
+from tests.browser.conftest import Server
+from tests.browser.steps import open_page, wait_until
+
+EYE = "() => document.querySelector('.view3d')._fullLayout.scene.camera.eye.y"
+DRAWN = (
+    "() => { const el = document.querySelector('.view3d'); const t = el && el._fullData && "
+    "el._fullData.find(t => t.mode === 'lines+markers'); return t ? t.x.length : 0 }"
+)
+
+
+def start(page: Page, url: str, *, seed: int, epochs: int = 150) -> None:
+    open_page(page, f"{url}/live?seed-toy-ops={seed}&epochs-toy-ops={epochs}&speed=20")
+    page.get_by_role("button", name="Start", exact=True).click()
+    page.wait_for_function("() => location.search.includes('watch=')", timeout=60_000)
+
+
+def drawn(page: Page) -> int:
+    """Checkpoints on the clean path as it is drawn."""
+    return int(page.evaluate(DRAWN))
+
+
+def epoch(page: Page) -> str:
+    """The metric that says which moment is shown."""
+    return page.locator("[data-testid=stMetric]").filter(has_text="Epoch").first.inner_text()
+
+
+def job_processes(home) -> list[int]:
+    """Numbers of processes of jobs that still live."""
+    pids = [json.loads(record.read_text())["pid"] for record in (home / "jobs").glob("*/job.json")]
+    return [
+        pid for pid in pids if pid and psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    ]
+
+
+def press(page: Page, name: str) -> None:
+    page.get_by_role("button", name=name, exact=True).first.click()
+
+
+def moved(page: Page, before: int) -> None:
+    wait_until(lambda: drawn(page) > before, seconds=120, what="an update of the paths")
+
+
+def test_a_training_is_followed_paused_stepped_scrubbed_and_restarted(server: Server, page: Page, browser: Browser):
+    start(page, server.url, seed=11)
+    wait_until(lambda: drawn(page) > 3, seconds=120, what="the first movement")
+    page.evaluate(
+        "() => window.Plotly.relayout(document.querySelector('.view3d'), "
+        "{'scene.camera.eye': {x: 0.3, y: -2.1, z: 0.5}})"
+    )
+    for _ in range(20):
+        moved(page, drawn(page))
+    assert page.evaluate(EYE) == pytest.approx(-2.1, abs=1e-6), "the camera is kept over 20 updates"
+
+    press(page, "Pause")
+    page.get_by_text(", paused").first.wait_for(timeout=60_000)
+    page.wait_for_timeout(2500)
+    held = drawn(page)
+    page.wait_for_timeout(2500)
+    assert drawn(page) == held
+    press(page, "Step")
+    wait_until(lambda: drawn(page) == held + 1, seconds=60, what="one single step")
+    page.reload()
+    page.get_by_text(", paused").first.wait_for(timeout=60_000)
+    press(page, "Play")
+    wait_until(lambda: drawn(page) > held + 1, seconds=60, what="going on")
+
+    scrubber = page.locator("[data-testid=stSlider]").filter(has_text="Checkpoint shown").locator("input").first
+    scrubber.focus()
+    page.keyboard.press("Home")
+    wait_until(lambda: epoch(page).split()[1] == "0", seconds=60, what="going back to the start")
+    moved(page, drawn(page))
+    assert epoch(page).split()[1] == "0", "training goes on, what is shown stays"
+    assert "at-" in page.url
+    press(page, "Follow")
+    wait_until(lambda: epoch(page).split()[1] != "0", seconds=60, what="following again")
+
+    other = browser.new_page()
+    start(other, server.url, seed=12)
+    wait_until(lambda: drawn(other) > 1, seconds=120, what="the second session's training")
+    assert "watch=toy-ops-epochs150-seeds12" in other.url
+    assert "watch=toy-ops-epochs150-seeds11" in page.url
+    moved(page, drawn(page))
+    before = other.url
+    share = other.locator("[data-testid=stSlider]").filter(has_text="Poisoned share").locator("input").first
+    share.focus()
+    other.keyboard.press("ArrowLeft")
+    other.wait_for_function("url => location.href !== url && location.search.includes('ratio0.95')", arg=before)
+    wait_until(lambda: drawn(other) > 1, seconds=120, what="the restart in place")
+    assert len(job_processes(server.home)) == 2, "the restarted training took the place of the one before"
+
+    for one in (other, page):
+        press(one, "Stop")
+        one.get_by_text("Stopped. Every checkpoint is kept").first.wait_for(timeout=60_000)
+    other.close()
+    wait_until(lambda: not job_processes(server.home), seconds=30, what="the end of the jobs' processes")
+    run = open_run(server.home / "toy-ops-epochs150-seeds11" / "runs" / "clean-s11.h5")
+    assert run.is_live
+    assert run.vector(len(run) - 1).shape == (120,)
+
+
+def test_a_training_survives_its_tab_and_its_server(tmp_path, browser: Browser):
+    with serve(tmp_path) as first:
+        page = browser.new_page()
+        start(page, first.url, seed=3)
+        wait_until(lambda: drawn(page) > 1, seconds=120, what="the first movement")
+        page.close()
+        first.process.kill()
+        first.process.wait()
+    assert job_processes(tmp_path), "the job outlives its server"
+    with serve(tmp_path) as second:
+        page = browser.new_page()
+        page.goto(second.url + "/live?watch=toy-ops-epochs150-seeds3")
+        wait_until(lambda: drawn(page) > 3, seconds=120, what="the picture after the restart")
+        moved(page, drawn(page))
+        press(page, "Stop")
+        page.get_by_text("Stopped. Every checkpoint is kept").first.wait_for(timeout=60_000)
+        page.close()
+    assert not job_processes(tmp_path)

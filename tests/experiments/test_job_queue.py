@@ -1,0 +1,104 @@
+"""The queue of jobs: turns, cancelling, a clock that is set back, and what is said when a job is gone."""
+
+import json
+import os
+import sys
+import time
+from collections import namedtuple
+
+import pytest
+
+from experiments import ExperimentError, jobs
+from experiments.launch import alive, birth
+
+
+@pytest.fixture
+def living(tmp_path, monkeypatch):
+    """Numbers of processes that pretend to live."""
+    monkeypatch.setenv("UNLEARNSCAPE_HOME", str(tmp_path))
+    monkeypatch.setenv("UNLEARNSCAPE_JOBS", "1")
+    pids = set()
+
+    def launch(arguments, log, environment):
+        pids.add(2**22 + len(list((tmp_path / "jobs").iterdir())))
+        return max(pids)
+
+    monkeypatch.setattr("experiments.jobs.launch", launch)
+    monkeypatch.setattr("experiments.jobs.alive", lambda pid, born: pid in pids)
+    return pids
+
+
+def start(name):
+    return jobs.start(["train", name], experiment=name)
+
+
+def test_jobs_work_in_the_order_they_were_asked_for(living):
+    asked = [start(name) for name in ("a", "b", "c")]
+    assert [job.state for job in asked] == ["running", "waiting", "waiting"]
+    assert asked[1].running
+    assert asked[1].pid == 0
+    assert start("b").id == asked[1].id, "a waiting job is not asked for twice"
+    living.clear()
+    assert [job.state for job in reversed(jobs.list_jobs())] == ["lost", "running", "waiting"]
+    assert len(living) == 1
+    jobs.stop(jobs.read_job(asked[2].folder))
+    assert [job.state for job in reversed(jobs.list_jobs())] == ["lost", "running", "stopped"]
+
+
+def test_a_paused_training_gives_its_turn_to_others(living, tmp_path):
+    first = jobs.start(["run", "a", "--live"], experiment="a")
+    (tmp_path / "a" / "live").mkdir(parents=True)
+    (tmp_path / "a" / "live" / "control.json").write_text('{"paused": true, "steps": 0, "speed": 0}')
+    (tmp_path / "a" / "live" / "held").touch()
+    assert jobs.read_job(first.folder).paused
+    assert start("b").state == "running"
+    assert start("c").state == "waiting"
+
+
+def test_a_clock_set_back_neither_loses_jobs_nor_changes_their_order(living, monkeypatch):
+    first = start("a")
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now - 86400)
+    second = start("b")
+    assert second.id > first.id
+    assert [job.id for job in jobs.list_jobs()] == [second.id, first.id]
+    assert (first.state, second.state) == ("running", "waiting")
+
+
+def test_a_process_is_told_by_its_birth_not_by_the_clock(monkeypatch):
+    mine = birth(os.getpid())
+    monkeypatch.setattr(time, "time", lambda: 0.0)
+    assert alive(os.getpid(), mine)
+    assert not alive(os.getpid(), "another")
+    assert birth(2**22) is None or sys.platform != "linux"
+    assert not alive(2**22, None)
+
+
+@pytest.mark.parametrize("wrong", ["0", "-1", "many", "1.5"])
+def test_a_wrong_cap_is_one_sentence(living, monkeypatch, wrong):
+    monkeypatch.setenv("UNLEARNSCAPE_JOBS", wrong)
+    with pytest.raises(ExperimentError, match="whole number of at least 1"):
+        start("a")
+    assert jobs.list_jobs() == []
+
+
+def test_a_full_disk_is_named_and_a_launcher_that_died_starts_nothing_twice(living, monkeypatch):
+    job = start("a")
+    record = json.loads((job.folder / "job.json").read_text())
+    (job.folder / "job.json").write_text(json.dumps(record | {"pid": None}))
+    (job.folder / "progress.json").write_text(json.dumps({"state": "running", "pid": job.pid}))
+    assert jobs.read_job(job.folder).state == "running"
+    living.clear()
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr("shutil.disk_usage", lambda path: usage(10, 10, 0))
+    assert jobs.read_job(job.folder).message.startswith("The disk is full")
+
+
+def test_what_cannot_be_launched_says_why_and_does_not_block_the_others(living, monkeypatch):
+    def refuse(arguments, log, environment):
+        raise OSError(12, "Cannot allocate memory")
+
+    monkeypatch.setattr("experiments.jobs.launch", refuse)
+    job = start("a")
+    assert job.state == "failed"
+    assert "Cannot allocate memory" in job.message

@@ -1,0 +1,106 @@
+"""The Live page without a browser: every state of a training has its words, and every control its effect."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from experiments import Experiment, LiveObserver, jobs, load_preset_or_file, override, read_control, train_experiment
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("UNLEARNSCAPE_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(ROOT)
+    return tmp_path / "home"
+
+
+def visit(**query):
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=120)
+    for name, value in query.items():
+        app.query_params[name] = value
+    app.run()
+    app.switch_page("pages/live.py").run()
+    assert not app.exception, app.exception
+    return app
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    spec = override(load_preset_or_file("toy-ops"), ["training.epochs=2"])
+    experiment = Experiment.create(replace(spec, name="watched"), tmp_path_factory.mktemp("live") / "watched")
+    observer = LiveObserver(experiment)
+    train_experiment(experiment, observe=observer)
+    observer.finish()
+    return experiment
+
+
+def test_scrubbing_moves_marker_curves_sal_and_numbers_together(home, trained):
+    home.mkdir()
+    (home / "watched").symlink_to(trained.path)
+    app = visit(watch="watched")
+    shown = {metric.label: metric for metric in app.metric}
+    assert shown["Epoch"].value == "2"
+    assert shown["UD so far"].delta.startswith("by search ")
+    assert not any(slider.label.startswith("Checkpoint") and slider.value != slider.max for slider in app.slider)
+    scrubber = next(slider for slider in app.slider if slider.label.startswith("Checkpoint"))
+    scrubber.set_value(3).run()
+    assert not app.exception
+    shown = {metric.label: metric for metric in app.metric}
+    assert shown["Epoch"].delta == "step 15"
+    titles = " ".join(str(json.loads(chart.proto.spec)["layout"]["title"]) for chart in app.get("plotly_chart"))
+    assert "checkpoint at step 15" in titles
+    lines = json.loads(app.get("plotly_chart")[0].proto.spec)["layout"]["shapes"]
+    assert all(line["x0"] == pytest.approx(15 / 32, abs=0.01) for line in lines)
+    app.button(key="follow").click().run()
+    assert {metric.label: metric for metric in app.metric}["Epoch"].value == "2"
+
+
+def test_a_training_is_started_paused_stepped_restarted_and_cancelled(home, monkeypatch):
+    monkeypatch.setattr("experiments.jobs.launch", lambda arguments, log, environment: 2**22)
+    monkeypatch.setattr("experiments.jobs.alive", lambda pid, born: True)
+    monkeypatch.setattr("experiments.jobs.GRACE_SECONDS", 0.0)
+    app = visit()
+    app.button(key="start").click().run()
+    assert not app.exception
+    assert not app.error, [error.value for error in app.error]
+    assert jobs.list_jobs("toy-ops"), [str(x.value) for x in (*app.info, *app.caption)]
+    assert app.query_params["watch"] == ["toy-ops"]
+    app.button(key="pause").click().run()
+    assert read_control(home / "toy-ops").paused
+    app.button(key="one").click().run()
+    assert read_control(home / "toy-ops").steps == 1
+    app.segmented_control(key="speed").set_value("full").run()
+    assert read_control(home / "toy-ops").speed == 0
+    monkeypatch.setattr("experiments.jobs.alive", lambda pid, born: False)
+    next(slider for slider in app.slider if slider.label.startswith("Poisoned share")).set_value(50).run()
+    assert not app.exception
+    assert app.query_params["watch"] == ["toy-ops-ratio0.5"]
+    assert Experiment.open(home / "toy-ops-ratio0.5").spec.arms["ops"].ratio == 0.5
+    assert {job.experiment for job in jobs.list_jobs()} == {"toy-ops", "toy-ops-ratio0.5"}
+
+
+def test_a_waiting_job_says_so_and_leaves_the_queue_when_cancelled(home, monkeypatch):
+    monkeypatch.setenv("UNLEARNSCAPE_JOBS", "1")
+    monkeypatch.setattr("experiments.jobs.launch", lambda arguments, log, environment: 2**22)
+    monkeypatch.setattr("experiments.jobs.alive", lambda pid, born: True)
+    other = jobs.start(["train", "toy-random"], experiment="other")
+    app = visit()
+    app.button(key="start").click().run()
+    assert not app.exception
+    assert any("1 running, 1 waiting" in expander.label for expander in app.expander)
+    mine = jobs.list_jobs("toy-ops")[0]
+    assert mine.waiting
+    app.button(key=f"cancel-{mine.id}").click().run()
+    assert jobs.read_job(mine.folder).state == "stopped"
+    assert jobs.read_job(other.folder).running
+
+
+def test_an_experiment_deleted_while_open_is_one_sentence(home):
+    app = visit(watch="gone")
+    assert any("no experiment “gone” any more" in info.value for info in app.info)
+    assert not app.error
