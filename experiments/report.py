@@ -22,7 +22,9 @@ from experiments.ud_step import ArmUd, UdReport, stored_sal
 from landscape.static_inline import inline_svg
 from landscape.style import format_accuracy, format_ud
 
-SIZE = (600, 430)  # of a figure, in pixels at 100 per inch
+WIDTH, HEIGHT = 600, 430  # of a figure, in pixels at 100 per inch
+PANEL = 130  # height of one of several panels, one above the other
+SURFACE_OPTIONS = ("plane", "on", "grid", "samples", "block")
 SAL_FIGURES = (
     ("learnable-blocks", "Learnable blocks over training"),
     ("sal-heatmap", "SAL of every block over training"),
@@ -105,7 +107,7 @@ def _figures(experiment: Experiment, report: UdReport | None) -> str:
     blocks = [
         figure_block(
             f"Figure {n}. {one.title}",
-            inline_svg(one.figure, prefix=f"f{n}", width=SIZE[0], height=SIZE[1]),
+            inline_svg(one.figure, prefix=f"f{n}", width=WIDTH, height=_height(one.figure)),
             str((one.figure.layout.meta or {}).get("alt", "")),
             command(*one.arguments),
         )
@@ -117,6 +119,12 @@ def _figures(experiment: Experiment, report: UdReport | None) -> str:
     if report is None:
         lacking.append(hint("No SAL yet, so nothing of sharpness to draw:", command("sal", experiment.name)))
     return f'<div class="figures">{"".join(blocks)}</div>' + "".join(lacking)
+
+
+def _height(figure: go.Figure) -> int:
+    """Room for panels that stand one above the other."""
+    rows = len({tuple(axis.domain) for axis in figure.select_yaxes() if axis.domain})
+    return max(HEIGHT, 100 + PANEL * rows)
 
 
 def _surface_figures(experiment: Experiment) -> Iterator[Shown]:
@@ -204,10 +212,10 @@ def _runs(summary: Summary) -> str:
 
 def _settings(experiment: Experiment, report: UdReport | None) -> str:
     spec = experiment.spec
-    rows = [["seeds", ", ".join(map(str, spec.seeds))], ["data", _words({"name": spec.data.name, **spec.data.options})]]
-    rows.append(["network", _words({"name": spec.model.name})])
+    data = " · ".join(part for part in (spec.data.name, _words(dict(spec.data.options))) if part)
+    rows = [["seeds", ", ".join(map(str, spec.seeds))], ["data", data], ["network", spec.model.name or "not known"]]
     rows.append(["training", _words(asdict(spec.training))])
-    rows += [[f"arm {name}", _words(asdict(arm)) or "clean data"] for name, arm in spec.arms.items()]
+    rows += [[f"arm {name}", "clean data" if arm.is_clean else _words(asdict(arm))] for name, arm in spec.arms.items()]
     rows.append(["surface", _words(asdict(spec.surface))])
     rows.append(["SAL", _words(asdict(report.options if report else spec.sal))])
     toml = spec_to_toml(spec)
@@ -274,7 +282,7 @@ def _again(experiment: Experiment) -> str:
     lines = [command("run", "experiment.toml", "--out", name)]
     try:
         for options in (stored.header["options"] for stored in sorted(find_surfaces(experiment), key=_on)):
-            given = [f"--{key} {options[key]}" for key in ("plane", "on", "grid", "samples", "block") if options[key]]
+            given = [f"--{key} {options[key]}" for key in SURFACE_OPTIONS if options[key] != ""]
             lines.append(command("surface", name, *" ".join(given).split()))
     except ValueError:
         pass
@@ -285,7 +293,11 @@ def _again(experiment: Experiment) -> str:
 
 
 def _missing(summary: Summary, experiment: Experiment) -> str:
-    lines = [hint(f"{what[0].upper()}{what[1:]}:", _public(text, experiment)) for what, text in summary.missing]
+    lines = []
+    for what, text in summary.missing:
+        typed, _, where = text.partition("  ")  # some commands are followed by a word in brackets
+        said = " ".join(part for part in (f"{what[0].upper()}{what[1:]}", where.strip()) if part)
+        lines.append(hint(f"{said}:", _public(typed, experiment)))
     return "".join(lines) + "".join(paragraph(_public(note, experiment)) for note in summary.notes)
 
 

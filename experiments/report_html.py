@@ -32,10 +32,13 @@ figcaption { font-size: .9rem; }
 figcaption b { display: block; font-size: 1rem; }
 .scroll { overflow-x: auto; margin: .6rem 0 1.2rem; }
 table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
-th, td { padding: .35rem .7rem; border-bottom: 1px solid var(--line); text-align: right; vertical-align: top; }
+th, td { padding: .35rem .7rem; border-bottom: 1px solid var(--line); text-align: left; vertical-align: top; }
 th { font-weight: 600; background: var(--soft); }
-th:first-child, td:first-child, .words th, .words td, td:last-child { text-align: left; }
-.words td { overflow-wrap: anywhere; }
+.n { text-align: right; white-space: nowrap; }
+td:first-child { white-space: nowrap; }
+td { min-width: 4.5rem; }
+.words td { min-width: 8rem; }
+.words td:nth-child(2) { min-width: 13rem; }
 summary { cursor: pointer; }
 @media print {
   body { font-size: 10.5pt; max-width: none; padding: 0; }
@@ -96,14 +99,24 @@ def figure_block(title: str, drawing: str, alt: str, command: str) -> str:
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]], *, words: bool = False) -> str:
-    """A table that scrolls by itself on a narrow screen; ``words`` aligns all of it to the left."""
-    head = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in heads)
-    body = "\n".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    """A table that scrolls by itself on a narrow screen; columns of numbers stand to the right unless it is of words."""
+    right = [not words and all(_is_number(row[i]) for row in rows) for i in range(len(heads))]
+    head = "".join(f'<th scope="col"{_side(side)}>{escape(cell)}</th>' for cell, side in zip(heads, right, strict=True))
+    lines = ["".join(f"<td{_side(n)}>{escape(c)}</td>" for c, n in zip(row, right, strict=True)) for row in rows]
+    body = "\n".join(f"<tr>{line}</tr>" for line in lines)
     kind = ' class="words"' if words else ""
     return (
         f'<div class="scroll" tabindex="0">\n<table{kind}>\n<thead><tr>{head}</tr></thead>\n'
         f"<tbody>\n{body}\n</tbody>\n</table>\n</div>\n"
     )
+
+
+def _is_number(cell: str) -> bool:
+    return cell == "–" or cell[:1].isdigit() or cell[:1] in "+-−"
+
+
+def _side(right: bool) -> str:
+    return ' class="n"' if right else ""
 
 
 def number(value: float | None) -> str:

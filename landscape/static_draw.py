@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -89,7 +90,7 @@ def _columns(canvas: Canvas, names: list[str]) -> int:
 def _margins(canvas: Canvas, figure: go.Figure) -> tuple[float, float]:
     """Room at the left for named ticks and at the bottom for the legend's lines, as shares of the canvas."""
     names = [plain(text) for axis in figure.select_yaxes() for text in axis.ticktext or ()]
-    names += [str(name) for trace in figure.data if trace.type == "heatmap" for name in trace.y]
+    names += [str(name) for trace in figure.data if _named(trace) for name in trace.y]
     longest = max(map(len, names), default=0)
     entries = [plain(trace.name) for trace in figure.data if trace.name and trace.showlegend is not False]
     unique = list(dict.fromkeys(entries))
@@ -98,6 +99,11 @@ def _margins(canvas: Canvas, figure: go.Figure) -> tuple[float, float]:
     least = 0.62 * zoom() / canvas.get_figwidth()  # numbers and the axis title
     bottom = (0.55 + 0.2 * lines) * zoom() / canvas.get_figheight()
     return max(0.09, least, min(left, 0.4)), max(0.1, min(bottom, 0.5))
+
+
+def _named(trace: Any) -> bool:
+    """Whether the vertical axis of a trace holds names."""
+    return bool(trace.type == "heatmap" or (trace.type == "bar" and trace.orientation == "h"))
 
 
 def _panel(trace: Any) -> str:
@@ -241,7 +247,7 @@ def _contour(canvas: Canvas, axes: Any, trace: Any, dark: bool) -> None:
     masked = np.ma.masked_invalid(z)
     drawn = axes.contourf(x, y, masked, levels=levels, cmap=COLOURMAP, extend="both")
     axes.contour(x, y, masked, levels=levels[::2], colors="black", linewidths=0.35, alpha=0.5)
-    _colour_bar(canvas, axes, drawn, trace, dark)
+    _colour_bar(canvas, axes, drawn, trace, dark, pad=0.03, fraction=0.06)
 
 
 def _heatmap(canvas: Canvas, axes: Any, trace: Any, dark: bool) -> None:
@@ -253,15 +259,17 @@ def _heatmap(canvas: Canvas, axes: Any, trace: Any, dark: bool) -> None:
         z, cmap=COLOURMAP, norm=Normalize(trace.zmin, trace.zmax), aspect="auto", extent=extent, interpolation="nearest"
     )
     axes.grid(False)
-    every = max(1, len(z) // 24)
+    tall = axes.get_position().height * canvas.get_figheight() * 72  # points
+    every = max(1, math.ceil(len(z) * 11 * zoom() / tall))  # names that would overlap are left out
     axes.set_yticks(range(0, len(z), every), [str(name) for name in list(trace.y)[::every]])
-    _colour_bar(canvas, axes, drawn, trace, dark)
+    _colour_bar(canvas, axes, drawn, trace, dark, pad=0.03, fraction=0.06)
 
 
 def _colour_bar(canvas: Canvas, axes: Any, drawn: Any, trace: Any, dark: bool, **place: Any) -> None:
     if trace.showscale is False:
         return
-    bar = canvas.colorbar(drawn, ax=axes, **place)
+    flat = not isinstance(axes, Axes3D)  # one bar beside all flat panels, so that they stay of one size
+    bar = canvas.colorbar(drawn, ax=list(canvas.axes) if flat else axes, **place)
     bar.outline.set_visible(False)
     ticks = trace.colorbar.tickvals
     if ticks is not None:
