@@ -135,8 +135,8 @@ def _titles(canvas: Canvas, figure: go.Figure, dark: bool) -> float:
     title, colour, scale = figure.layout.title, ink(dark=dark), zoom()
     room = 0.95 * canvas.get_figwidth() * 72  # points
     subtitle = plain((title.subtitle.text or "").replace("<br>", " · "))
-    heads = _wrapped(plain(title.text or ""), room / (12 * scale), " ")
-    lines = _wrapped(subtitle, room / (8.5 * scale), " · ")
+    heads = wrapped(plain(title.text or ""), room / (12 * scale), " ")
+    lines = wrapped(subtitle, room / (8.5 * scale), " · ")
     inch = canvas.get_figheight() / scale
     style = {"va": "top", "color": colour}
     for i, line in enumerate(heads):
@@ -147,7 +147,7 @@ def _titles(canvas: Canvas, figure: go.Figure, dark: bool) -> float:
     return 1 - (under + 0.16 * len(lines) + _above(figure)) / inch
 
 
-def _wrapped(text: str, width: float, separator: str) -> list[str]:
+def wrapped(text: str, width: float, separator: str) -> list[str]:
     """Break text at separators into lines of at most ``width`` font sizes, as far as its parts allow."""
     lines: list[str] = []
     for part in text.split(separator) if text else []:
