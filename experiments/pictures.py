@@ -204,13 +204,16 @@ def sal_subtitle(options: SalSpec, samples: int, extra: str = "") -> str:
     return " · ".join([*parts, *([extra] if extra else [])])
 
 
-def render(figure: go.Figure, kind: str, *, width: int = 1000, height: int = 640) -> bytes:
-    """Turn a figure into the bytes of an html, png, svg, pdf or csv file, without a browser."""
+def render(figure: go.Figure, kind: str, *, width: int = 1000, height: int = 640, **style: Any) -> bytes:
+    """Turn a figure into the bytes of an html, png, svg, pdf or csv file, without a browser.
+
+    ``style`` goes to :func:`landscape.static_export.save_static`: font, font_size, title.
+    """
     if kind == "html":
         return figure_html(figure).encode()
     if kind == "csv":
         return figure_csv(figure).encode()
-    return save_static(figure, kind, width=width, height=height)
+    return save_static(figure, kind, width=width, height=height, **style)
 
 
 __all__: Sequence[str] = [

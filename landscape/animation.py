@@ -98,10 +98,9 @@ def build_stage(
         heights = choose_heights([surface.loss], "loss", "auto")
         under = subtitle([surface], heights)
         top = _title(canvas, under, dark) if title else 0.97
-        bottom = 0.19 if title else 0.11
-        left, right = canvas.subplots(
-            1, 2, width_ratios=[1.45, 1], gridspec_kw={"left": 0.07, "right": 0.98, "bottom": bottom, "top": top}
-        )
+        bottom = (0.55 + 0.17 * len(paths) * title) * DPI / size[1]  # a line of legend for each run
+        place = {"left": 0.07, "right": 0.98, "bottom": bottom, "top": top, "wspace": 0.36}
+        left, right = canvas.subplots(1, 2, width_ratios=[1.5, 1], gridspec_kw=place)
         _surface(canvas, left, surface, heights, dark)
         metric, axis, factor = _metric(curves)
         values = [factor * _values(curves, path.name, metric, len(path.steps)) for path in paths]
