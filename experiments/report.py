@@ -144,12 +144,12 @@ def _surface_figures(experiment: Experiment) -> Iterator[Shown]:
         chosen = ("--plane", plane, "--on", _on(stored))
         yield Shown(
             f"Paths on the loss of {stored.header['measured_on']}",
-            draw(experiment, "compare", plane=plane, on=_on(stored)),
+            draw(experiment, "compare", stored=stored),
             ("export", experiment.name, "--figure", "compare", *chosen, "--format", "svg"),
         )
     yield Shown(
         "Training curves",
-        draw(experiment, "curves", plane=plane, on=_on(own)),
+        draw(experiment, "curves", stored=own),
         ("export", experiment.name, "--figure", "curves", "--plane", plane, "--on", _on(own), "--format", "svg"),
     )
 
@@ -161,7 +161,7 @@ def _on(stored: Result) -> str:
 def _sal_figures(experiment: Experiment, report: UdReport | None) -> Iterator[Shown]:
     for name, title in SAL_FIGURES if report else ():
         arguments = ("export", experiment.name, "--figure", name, "--format", "svg")
-        yield Shown(title, draw(experiment, name), arguments)
+        yield Shown(title, draw(experiment, name, report=report), arguments)
 
 
 def _distances(experiment: Experiment, report: UdReport | None) -> str:

@@ -38,7 +38,7 @@ def draw_panels(canvas: Canvas, figure: go.Figure, *, dark: bool, title: bool = 
     top = _titles(canvas, figure, dark) if title else 1 - _above(figure) * zoom() / canvas.get_figheight()
     handles: dict[str, Any] = {}
     left, bottom = _margins(canvas, figure)
-    grid = canvas.add_gridspec(rows, columns, left=left, right=0.95, bottom=bottom, top=top, wspace=0.22, hspace=0.3)
+    grid = canvas.add_gridspec(rows, columns, left=left, right=_right(canvas, figure), bottom=bottom, top=top, wspace=0.22, hspace=0.3)
     for number, key in enumerate(keys):
         three = key.startswith("scene")
         row, column = cells[number]
@@ -99,6 +99,12 @@ def _margins(canvas: Canvas, figure: go.Figure) -> tuple[float, float]:
     least = 0.62 * zoom() / canvas.get_figwidth()  # numbers and the axis title
     bottom = (0.55 + 0.2 * lines) * zoom() / canvas.get_figheight()
     return max(0.09, least, min(left, 0.4)), max(0.1, min(bottom, 0.5))
+
+
+def _right(canvas: Canvas, figure: go.Figure) -> float:
+    """Where panels end: a colour bar's numbers and title stand right of it."""
+    bar = any(trace.type in ("contour", "heatmap") and trace.showscale is not False for trace in figure.data)
+    return min(0.95, 1 - 0.72 * zoom() / canvas.get_figwidth()) if bar else 0.95
 
 
 def _named(trace: Any) -> bool:
