@@ -13,6 +13,7 @@ from commands.bench import bench
 from commands.look import export, import_, show
 from commands.measure import curvature, sal, surface, ud
 from commands.poison import poison
+from commands.report import report
 from commands.sensitivity import sensitivity
 from commands.standby import stand_by
 from commands.train import run, train
@@ -99,22 +100,8 @@ def _stop(number: int, frame: Any) -> None:
     raise Stopped
 
 
-for _command in (
-    run,
-    train,
-    surface,
-    sal,
-    ud,
-    curvature,
-    bench,
-    sensitivity,
-    poison,
-    show,
-    export,
-    import_,
-    app,
-    stand_by,
-):
+COMMANDS = (run, train, surface, sal, ud, curvature, bench, sensitivity, poison, show, export, report, import_, app)
+for _command in (*COMMANDS, stand_by):
     main.add_command(_command)
 
 

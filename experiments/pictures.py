@@ -130,18 +130,28 @@ def choose_surface(experiment: Experiment, plane: str | None = None, on: str | N
 
 
 def draw(
-    experiment: Experiment, figure: str, *, plane: str | None = None, on: str | None = None, dark: bool = False
+    experiment: Experiment,
+    figure: str,
+    *,
+    plane: str | None = None,
+    on: str | None = None,
+    dark: bool = False,
+    stored: Result | None = None,
+    report: UdReport | None = None,
 ) -> go.Figure:
-    """Draw one named figure from what the experiment holds. Raises :class:`ExperimentError` when it is missing."""
+    """Draw one named figure from what the experiment holds. Raises :class:`ExperimentError` when it is missing.
+
+    Who has the surface file or the UD report already gives it, which saves reading it again.
+    """
     if figure in ("compare", "compare-3d", "curves"):
-        stored = choose_surface(experiment, plane, on)
+        stored = stored or choose_surface(experiment, plane, on)
         picture = surface_picture(experiment, stored)
         if figure == "curves":
             return figures_lines.training_curves(curves(experiment, stored), dark=dark)
         if figure == "compare":
             return landscape_figures.contour_2d([picture.surface], [picture.paths], dark=dark)
         return landscape_figures.surface_3d([picture.surface], [picture.paths], dark=dark)
-    report = newest_report(experiment)
+    report = report or newest_report(experiment)
     stored_series = stored_sal(experiment)[report.options]
     pair = main_pair(report)
     clean = stored_series[f"{experiment.spec.clean_arm}-s{pair.seed}"]
@@ -204,13 +214,16 @@ def sal_subtitle(options: SalSpec, samples: int, extra: str = "") -> str:
     return " · ".join([*parts, *([extra] if extra else [])])
 
 
-def render(figure: go.Figure, kind: str, *, width: int = 1000, height: int = 640) -> bytes:
-    """Turn a figure into the bytes of an html, png, svg, pdf or csv file, without a browser."""
+def render(figure: go.Figure, kind: str, *, width: int = 1000, height: int = 640, **style: Any) -> bytes:
+    """Turn a figure into the bytes of an html, png, svg, pdf or csv file, without a browser.
+
+    ``style`` goes to :func:`landscape.static_export.save_static`: font, font_size, title.
+    """
     if kind == "html":
         return figure_html(figure).encode()
     if kind == "csv":
         return figure_csv(figure).encode()
-    return save_static(figure, kind, width=width, height=height)
+    return save_static(figure, kind, width=width, height=height, **style)
 
 
 __all__: Sequence[str] = [

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
+from matplotlib import rcParams
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure as Canvas
 from matplotlib.lines import Line2D
@@ -17,19 +19,26 @@ from landscape.static_marks import DASH, error_bars, plain, point_labels, refere
 from landscape.style import ink
 
 COLOURMAP = "cividis"
-LEGEND_COLUMNS = 4
+BASE = 9.5  # points of the text that all sizes here are meant for; another font size scales them
+LETTER = 0.56  # mean width of a letter, in font sizes
+HANDLE = 3.6  # width of a legend's line and the gaps around it, in font sizes
 MARKER = {"circle": "o", "diamond": "D", "square": "s", "cross": "P", "star": "*", "x": "X"}
 
 
-def draw_panels(canvas: Canvas, figure: go.Figure, *, dark: bool) -> None:
-    """Draw every panel of a figure, its titles and one legend."""
+def zoom() -> float:
+    """How much larger than usual text is drawn: sizes in points and inches here are multiplied by it."""
+    return float(rcParams["font.size"]) / BASE
+
+
+def draw_panels(canvas: Canvas, figure: go.Figure, *, dark: bool, title: bool = True) -> None:
+    """Draw every panel of a figure, its titles (unless ``title`` is off) and one legend."""
     keys = list(dict.fromkeys(_panel(trace) for trace in figure.data))
     titles = [a.text for a in figure.layout.annotations if a.font is None or a.font.size in (None, 16)]
     rows, columns, cells = _grid(figure, keys)
-    top = _titles(canvas, figure, dark)
+    top = _titles(canvas, figure, dark) if title else 1 - _above(figure) * zoom() / canvas.get_figheight()
     handles: dict[str, Any] = {}
     left, bottom = _margins(canvas, figure)
-    grid = canvas.add_gridspec(rows, columns, left=left, right=0.95, bottom=bottom, top=top, wspace=0.22, hspace=0.3)
+    grid = canvas.add_gridspec(rows, columns, left=left, right=_right(canvas, figure), bottom=bottom, top=top, wspace=0.22, hspace=0.3)
     for number, key in enumerate(keys):
         three = key.startswith("scene")
         row, column = cells[number]
@@ -47,14 +56,16 @@ def draw_panels(canvas: Canvas, figure: go.Figure, *, dark: bool) -> None:
             reference_shapes(axes, figure, traces[0])
             point_labels(axes, figure, traces[0])
         if len(titles) == len(keys) > 1:
-            axes.set_title(plain(titles[number]), fontsize=10, color=ink(dark=dark))
+            axes.set_title(plain(titles[number]), fontsize=10 * zoom(), color=ink(dark=dark))
     if handles:
         canvas.legend(
             handles.values(),
             handles.keys(),
             loc="lower left",
-            bbox_to_anchor=(0.06, 0.0),
-            ncols=min(LEGEND_COLUMNS, len(handles)),
+            bbox_to_anchor=(0.02, 0.0),
+            ncols=_columns(canvas, list(handles)),
+            handlelength=2.2,
+            columnspacing=1.2,
             frameon=False,
             labelcolor=ink(dark=dark),
         )
@@ -63,15 +74,42 @@ def draw_panels(canvas: Canvas, figure: go.Figure, *, dark: bool) -> None:
             canvas.text(0.95, top + 0.005, note.text, ha="right", va="bottom", color=ink(dark=dark))
 
 
+def _above(figure: go.Figure) -> float:
+    """Inches above the panels where no title is drawn: room for panel titles and the name of a threshold."""
+    named = any(note.text and note.showarrow is False for note in figure.layout.annotations)
+    return 0.3 if named else 0.14
+
+
+def _columns(canvas: Canvas, names: list[str]) -> int:
+    """Columns of a legend that fit the canvas."""
+    size = float(rcParams["legend.fontsize"] if isinstance(rcParams["legend.fontsize"], float) else BASE * zoom()) / 72
+    widest = (max(map(len, names)) * LETTER + HANDLE) * size
+    return max(1, min(len(names), int(0.96 * canvas.get_figwidth() / widest)))
+
+
 def _margins(canvas: Canvas, figure: go.Figure) -> tuple[float, float]:
     """Room at the left for named ticks and at the bottom for the legend's lines, as shares of the canvas."""
     names = [plain(text) for axis in figure.select_yaxes() for text in axis.ticktext or ()]
+    names += [str(name) for trace in figure.data if _named(trace) for name in trace.y]
     longest = max(map(len, names), default=0)
-    entries = {trace.name for trace in figure.data if trace.name and trace.showlegend is not False}
-    lines = -(-len(entries) // LEGEND_COLUMNS)
-    left = (0.35 + 0.066 * longest) / canvas.get_figwidth()
-    bottom = (0.55 + 0.2 * lines) / canvas.get_figheight()
-    return max(0.09, min(left, 0.4)), max(0.17, min(bottom, 0.4))
+    entries = [plain(trace.name) for trace in figure.data if trace.name and trace.showlegend is not False]
+    unique = list(dict.fromkeys(entries))
+    lines = -(-len(unique) // _columns(canvas, unique)) if unique else 0
+    left = (0.35 + 0.066 * longest) * zoom() / canvas.get_figwidth()
+    least = 0.62 * zoom() / canvas.get_figwidth()  # numbers and the axis title
+    bottom = (0.55 + 0.2 * lines) * zoom() / canvas.get_figheight()
+    return max(0.09, least, min(left, 0.4)), max(0.1, min(bottom, 0.5))
+
+
+def _right(canvas: Canvas, figure: go.Figure) -> float:
+    """Where panels end: a colour bar's numbers and title stand right of it."""
+    bar = any(trace.type in ("contour", "heatmap") and trace.showscale is not False for trace in figure.data)
+    return min(0.95, 1 - 0.72 * zoom() / canvas.get_figwidth()) if bar else 0.95
+
+
+def _named(trace: Any) -> bool:
+    """Whether the vertical axis of a trace holds names."""
+    return bool(trace.type == "heatmap" or (trace.type == "bar" and trace.orientation == "h"))
 
 
 def _panel(trace: Any) -> str:
@@ -99,22 +137,38 @@ def _axis_name(reference: str, letter: str) -> str:
 
 
 def _titles(canvas: Canvas, figure: go.Figure, dark: bool) -> float:
-    """Title and subtitle at the top left; returns the height left for the panels."""
-    title = figure.layout.title
-    subtitle = title.subtitle.text or ""
-    lines = subtitle.split("<br>") if subtitle else []
-    inch = canvas.get_figheight()
-    canvas.text(0.03, 1 - 0.12 / inch, plain(title.text or ""), va="top", weight="bold", size=12, color=ink(dark=dark))
+    """Title and subtitle at the top left, wrapped to the canvas; returns the height left for the panels."""
+    title, colour, scale = figure.layout.title, ink(dark=dark), zoom()
+    room = 0.95 * canvas.get_figwidth() * 72  # points
+    subtitle = plain((title.subtitle.text or "").replace("<br>", " · "))
+    heads = wrapped(plain(title.text or ""), room / (12 * scale), " ")
+    lines = wrapped(subtitle, room / (8.5 * scale), " · ")
+    inch = canvas.get_figheight() / scale
+    style = {"va": "top", "color": colour}
+    for i, line in enumerate(heads):
+        canvas.text(0.02, 1 - (0.1 + 0.21 * i) / inch, line, weight="bold", size=12 * scale, **style)
+    under = 0.13 + 0.21 * len(heads)
     for i, line in enumerate(lines):
-        place = 1 - (0.36 + 0.17 * i) / inch
-        canvas.text(0.03, place, plain(line), va="top", size=8.5, color=ink(dark=dark))
-    return 1 - (0.62 + 0.17 * len(lines)) / inch
+        canvas.text(0.02, 1 - (under + 0.16 * i) / inch, line, size=8.5 * scale, **style)
+    return 1 - (under + 0.16 * len(lines) + _above(figure)) / inch
+
+
+def wrapped(text: str, width: float, separator: str) -> list[str]:
+    """Break text at separators into lines of at most ``width`` font sizes, as far as its parts allow."""
+    lines: list[str] = []
+    for part in text.split(separator) if text else []:
+        joined = f"{lines[-1]}{separator}{part}" if lines else part
+        if lines and len(joined) * LETTER <= width:
+            lines[-1] = joined
+        else:
+            lines.append(part)
+    return lines
 
 
 def _ground(axes: Any, dark: bool, three: bool) -> None:
     colour = ink(dark=dark)
     axes.set_facecolor("none")
-    axes.tick_params(colors=colour, labelsize=8)
+    axes.tick_params(colors=colour, labelsize=8 * zoom())
     names = ("xaxis", "yaxis", "zaxis") if three else ("xaxis", "yaxis")
     for name in names:
         axis = getattr(axes, name)
@@ -199,7 +253,7 @@ def _contour(canvas: Canvas, axes: Any, trace: Any, dark: bool) -> None:
     masked = np.ma.masked_invalid(z)
     drawn = axes.contourf(x, y, masked, levels=levels, cmap=COLOURMAP, extend="both")
     axes.contour(x, y, masked, levels=levels[::2], colors="black", linewidths=0.35, alpha=0.5)
-    _colour_bar(canvas, axes, drawn, trace, dark)
+    _colour_bar(canvas, axes, drawn, trace, dark, pad=0.03, fraction=0.06)
 
 
 def _heatmap(canvas: Canvas, axes: Any, trace: Any, dark: bool) -> None:
@@ -211,15 +265,17 @@ def _heatmap(canvas: Canvas, axes: Any, trace: Any, dark: bool) -> None:
         z, cmap=COLOURMAP, norm=Normalize(trace.zmin, trace.zmax), aspect="auto", extent=extent, interpolation="nearest"
     )
     axes.grid(False)
-    every = max(1, len(z) // 24)
+    tall = axes.get_position().height * canvas.get_figheight() * 72  # points
+    every = max(1, math.ceil(len(z) * 11 * zoom() / tall))  # names that would overlap are left out
     axes.set_yticks(range(0, len(z), every), [str(name) for name in list(trace.y)[::every]])
-    _colour_bar(canvas, axes, drawn, trace, dark)
+    _colour_bar(canvas, axes, drawn, trace, dark, pad=0.03, fraction=0.06)
 
 
 def _colour_bar(canvas: Canvas, axes: Any, drawn: Any, trace: Any, dark: bool, **place: Any) -> None:
     if trace.showscale is False:
         return
-    bar = canvas.colorbar(drawn, ax=axes, **place)
+    flat = not isinstance(axes, Axes3D)  # one bar beside all flat panels, so that they stay of one size
+    bar = canvas.colorbar(drawn, ax=list(canvas.axes) if flat else axes, **place)
     bar.outline.set_visible(False)
     ticks = trace.colorbar.tickvals
     if ticks is not None:
@@ -227,7 +283,7 @@ def _colour_bar(canvas: Canvas, axes: Any, drawn: Any, trace: Any, dark: bool, *
         bar.ax.yaxis.set_minor_locator(NullLocator())
         labels = dict(zip([round(float(t), 9) for t in ticks], trace.colorbar.ticktext, strict=True))
         bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda v, _: labels.get(round(v, 9), "")))
-    bar.ax.tick_params(colors=ink(dark=dark), labelsize=8)
+    bar.ax.tick_params(colors=ink(dark=dark), labelsize=8 * zoom())
     bar.set_label(plain(trace.colorbar.title.text or ""), color=ink(dark=dark))
 
 
@@ -299,7 +355,7 @@ def _point_handle(trace: Any) -> Line2D:
 def _scene(axes: Axes3D, scene: Any, dark: bool) -> None:
     for letter in "xyz":
         axis = scene[f"{letter}axis"]
-        getattr(axes, f"set_{letter}label")(plain(axis.title.text or ""), fontsize=8.5)
+        getattr(axes, f"set_{letter}label")(plain(axis.title.text or ""), fontsize=8.5 * zoom())
         if axis.range is not None:
             getattr(axes, f"set_{letter}lim")(*axis.range)
     axes.set_zticks([float(t) for t in scene.zaxis.tickvals], list(scene.zaxis.ticktext))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import difflib
 import io
 import re
 from typing import Any
@@ -12,32 +13,48 @@ import numpy as np
 import plotly.graph_objects as go
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as Canvas
+from matplotlib.font_manager import findfont, get_font_names
 
-from landscape.static_draw import draw_panels
+from landscape.static_draw import BASE, draw_panels
 from landscape.style import PLOTLY_CONFIG
 
 FORMATS = ("png", "svg", "pdf")
 DPI = 100  # figure sizes are in pixels of this density; PNGs have twice as many
 
 
-def save_static(figure: go.Figure, kind: str, *, width: int = 1000, height: int = 640) -> bytes:
-    """Draw a figure with matplotlib.
+def save_static(
+    figure: go.Figure,
+    kind: str,
+    *,
+    width: int = 1000,
+    height: int = 640,
+    font: str = "",
+    font_size: float = BASE,
+    title: bool = True,
+) -> bytes:
+    """Draw a figure with matplotlib; text stays text in SVG and PDF.
 
     Args:
         figure: One of our own figures (surface, contour, scatter, bar, heat map).
         kind: ``"png"``, ``"svg"`` or ``"pdf"``.
         width, height: Pixels at 100 per inch; PNGs are drawn at 200 per inch.
+        font: A family installed here; empty takes matplotlib's own. font_size: Of plain text, in points.
+        title: Whether title and subtitle are drawn; papers have captions instead.
 
     Returns:
-        The file's bytes, the same for the same figure. Raises ValueError for another format or an unfit size.
+        The file's bytes, the same for the same figure. Raises ValueError for another format, an unfit size, or a font
+        that is not installed.
     """
     if kind not in FORMATS:
         raise ValueError(f"The format must be one of {', '.join(FORMATS)}, not {kind!r}.")
     if not (200 <= width <= 8000 and 150 <= height <= 8000):
         raise ValueError(f"A figure of {width}×{height} pixels cannot be drawn; choose 200 to 8000 a side.")
+    if not 4 <= font_size <= 40:
+        raise ValueError(f"A font size of {font_size:g} points cannot be read; choose 4 to 40.")
     dark = bool((figure.layout.meta or {}).get("dark"))
     settings: Any = {
-        "font.size": 9.5,
+        "font.size": font_size,
+        "font.family": [check_font(font)] if font else ["sans-serif"],
         "svg.hashsalt": "unlearnscape",
         "svg.fonttype": "none",
         "pdf.fonttype": 42,
@@ -47,13 +64,26 @@ def save_static(figure: go.Figure, kind: str, *, width: int = 1000, height: int 
     with mpl.rc_context(settings):
         canvas = Canvas(figsize=(width / DPI, height / DPI), dpi=DPI)
         FigureCanvasAgg(canvas)
-        draw_panels(canvas, figure, dark=dark)
+        draw_panels(canvas, figure, dark=dark, title=title)
         buffer = io.BytesIO()
         metadata: dict[str, Any] = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[
             kind
         ]
         canvas.savefig(buffer, format=kind, dpi=2 * DPI, metadata=metadata, facecolor="#0E1117" if dark else "white")
     return buffer.getvalue()
+
+
+def check_font(name: str) -> str:
+    """Return the name of an installed font family, or a generic one; raise ValueError naming close matches."""
+    if name in ("serif", "sans-serif", "monospace"):
+        return name
+    try:
+        findfont(name, fallback_to_default=False)
+    except ValueError:
+        known = get_font_names()
+        near = difflib.get_close_matches(name, known, n=3) or ["serif", "sans-serif", "monospace"]
+        raise ValueError(f"The font {name!r} is not installed here; try {' or '.join(near)}.") from None
+    return name
 
 
 def figure_html(figure: go.Figure) -> str:
@@ -72,6 +102,11 @@ def figure_csv(figure: go.Figure) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(["panel", "trace", "x", "y", "z", "value"])
+    for shape in figure.layout.shapes:
+        if shape.type == "line":
+            panel = str(shape.xref or "x").split(" ")[0]
+            upright = shape.x0 == shape.x1
+            writer.writerow([panel, "reference line", shape.x0 if upright else "", "" if upright else shape.y0, "", ""])
     for trace in figure.data:
         panel = getattr(trace, "scene", None) or getattr(trace, "xaxis", None) or "x"
         writer.writerows(_rows(trace, panel, plain(trace.name or trace.type)))

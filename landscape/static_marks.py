@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
+from matplotlib import rcParams
 
 DASH: dict[str | None, Any] = {"solid": "-", "dash": (0, (5, 2)), "dot": (0, (1, 1.5)), "dashdot": "-.", None: "-"}
 POINTS = 0.75  # per pixel
@@ -86,7 +87,7 @@ def point_labels(axes: Any, figure: go.Figure, trace: Any) -> None:
             textcoords="offset points",
             ha="center",
             va="center",
-            fontsize=POINTS * (note.font.size or 12),
+            fontsize=POINTS * (note.font.size or 12) * rcParams["font.size"] / 9.5,
             color=note.font.color,
             zorder=6,
             arrowprops={"arrowstyle": "-", "color": colour, "alpha": opacity, "linewidth": 0.7} if opacity else None,

@@ -384,6 +384,7 @@ it. The surface is the loss over a **two-dimensional slice** of that space, and 
         command=parts.command_of(["export", experiment.name, "--figure", "compare", "--format", "pdf"]),
         key="compare",
     )
+    parts.report_button(experiment, key="compare")
     parts.share_hint()
 
 

@@ -66,11 +66,13 @@ def _showcase(experiment: Experiment) -> None:
         " / ".join(f"{path.residual[-1]:.2g}" for path in picture.paths),
         help="Distance of each run's last checkpoint from the plane, in weight units.",
     )
-    links = st.columns([1, 1, 1, 3])
+    links = st.columns([1, 1, 1, 1, 2])
     query = {"exp": experiment.name}
     links[0].page_link("pages/compare.py", label="Compare the paths", icon=":material/landscape:", query_params=query)
     links[1].page_link("pages/sharpness.py", label="See sharpness", icon=":material/show_chart:", query_params=query)
     links[2].page_link("pages/live.py", label="Train it live", icon=":material/play_circle:")
+    with links[3]:
+        parts.report_button(experiment, key="home")
 
 
 def _default_view(path: Path, experiment: Experiment) -> bool:

@@ -31,6 +31,7 @@ from experiments import (
 )
 from experiments import stored_sal as read_stored_sal
 from experiments.pictures import SurfacePicture, newest_report
+from experiments.report import report_html
 from experiments.ud_step import ArmUd
 from landscape.figures import PathData
 from landscape.style import PLOTLY_CONFIG, format_ud
@@ -260,6 +261,20 @@ def take_with_you(
                     label, data=data, file_name=file_name, key=f"take-{file_name}", width="stretch", on_click="ignore"
                 )
         st.code(command, language="bash")
+
+
+def report_button(experiment: Experiment, *, key: str) -> None:
+    """A download of the experiment's report, made only when asked for."""
+    st.download_button(
+        "Report",
+        data=lambda: report_html(experiment).encode(),
+        file_name=f"{experiment.name}-report.html",
+        mime="text/html",
+        key=f"report-{key}",
+        icon=":material/description:",
+        on_click="ignore",
+        help="Figures, tables, settings and commands of this experiment on one page that opens without a network.",
+    )
 
 
 def share_hint() -> None:

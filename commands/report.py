@@ -1,0 +1,25 @@
+"""``report``: an experiment on one page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("exp")
+@click.option("--out", type=click.Path(path_type=Path), help="File [default: EXP-report.html here].")
+def report(exp: str, out: Path | None) -> None:
+    """Write what an experiment says on one page of HTML: figures, tables, settings, versions, commands.
+
+    The page needs no network and no other file, opens in any browser, prints well, and has the same bytes every time.
+    Example: unlearnscape report toy-ops
+    """
+    from experiments import find_experiment, write_bytes
+    from experiments.report import report_html
+
+    experiment = find_experiment(exp)
+    target = out or Path(f"{experiment.name}-report.html")
+    write_bytes(target, report_html(experiment).encode())
+    click.echo(str(target))

@@ -1,0 +1,310 @@
+"""A report of an experiment on one page: what it says, drawn and in numbers, and the command behind each figure."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+
+import plotly.graph_objects as go
+
+from analysis import unlearnable_distance
+from checkpoints import CheckpointError, Result, read_result
+from experiments.experiment import Experiment, versions
+from experiments.pictures import choose_surface, draw, find_surfaces, newest_report
+from experiments.report_html import code, details, figure_block, hint, number, page, paragraph, section, table
+from experiments.sal_step import read_sal
+from experiments.spec import SalSpec
+from experiments.spec_toml import spec_to_toml
+from experiments.summary import Summary, summarise
+from experiments.surface_plan import KIND as SURFACE_KIND
+from experiments.ud_step import ArmUd, UdReport, stored_sal
+from landscape.static_inline import inline_svg
+from landscape.style import format_accuracy, format_ud
+
+WIDTH, HEIGHT = 600, 430  # of a figure, in pixels at 100 per inch
+PANEL = 130  # height of one of several panels, one above the other
+SURFACE_OPTIONS = ("plane", "on", "grid", "samples", "block")
+SAL_FIGURES = (
+    ("learnable-blocks", "Learnable blocks over training"),
+    ("sal-heatmap", "SAL of every block over training"),
+    ("sal", "SAL of every block at the last checkpoint"),
+    ("ud", "From learnable blocks to UD"),
+)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A figure of the report and the arguments of the command that draws it again."""
+
+    title: str
+    figure: go.Figure
+    arguments: tuple[str, ...]
+
+
+def report_html(experiment: Experiment) -> str:
+    """The whole report as one page of HTML that needs no network, no script and no other file.
+
+    The same experiment gives the same bytes. What is missing or damaged is said with the command that makes it; only a
+    folder that is no experiment raises :class:`ExperimentError`.
+    """
+    summary = summarise(experiment)
+    report = _report(experiment)
+    parts = [
+        section("What it says", _verdicts(report, experiment)),
+        section("Figures", _figures(experiment, report)),
+        section("Unlearnable Distance, seed by seed", _distances(experiment, report)),
+        section("Runs", _runs(summary)),
+        section("Settings", _settings(experiment, report)),
+        section("Where the numbers come from", _files(experiment, summary)),
+        section("Make it again", _again(experiment)),
+    ]
+    if summary.missing or summary.notes:
+        parts.insert(1, section("What is missing", _missing(summary, experiment)))
+    return page(summary.title or summary.name, experiment.spec.description, summary.name, parts)
+
+
+def command(*arguments: str) -> str:
+    """A command of the terminal door."""
+    return "python cli.py " + shlex.join(arguments)
+
+
+def _report(experiment: Experiment) -> UdReport | None:
+    try:
+        return newest_report(experiment)
+    except ValueError:
+        return None
+
+
+def _verdicts(report: UdReport | None, experiment: Experiment) -> str:
+    if report is None:
+        return hint("UD is not known yet; this measures what is missing:", command("ud", experiment.name))
+    return "".join(paragraph(_verdict(arm), strong=f"{arm.arm}: {arm.verdict}.") for arm in report.arms)
+
+
+def _verdict(arm: ArmUd) -> str:
+    """One arm in words, with its spread."""
+    summary = arm.summary
+    ud = format_ud(summary.mean)
+    if summary.std is None or summary.low is None or summary.high is None:
+        spread = f"UD is {ud}, from one run; its spread is not known."
+    else:
+        spread = (
+            f"UD is {ud} ± {summary.std:.2f} over {summary.n} seeds "
+            f"(95 % interval of the mean {format_ud(summary.low)} to {format_ud(summary.high)})."
+        )
+    clean, poisoned = arm.mean("test_accuracy_clean"), arm.mean("test_accuracy_poisoned")
+    return (
+        f"{spread} On average over checkpoints {arm.mean('learnable_poisoned'):.1f} blocks stay learnable, against "
+        f"{arm.mean('learnable_clean'):.1f} on clean data. Test accuracy ends at {format_accuracy(poisoned)}, against "
+        f"{format_accuracy(clean)} ({100 * (poisoned - clean):+.1f} points)."
+        + (" This arm is a control." if arm.control else "")
+    )
+
+
+def _figures(experiment: Experiment, report: UdReport | None) -> str:
+    shown = [*_surface_figures(experiment), *_sal_figures(experiment, report)]
+    blocks = [
+        figure_block(
+            f"Figure {n}. {one.title}",
+            inline_svg(one.figure, prefix=f"f{n}", width=WIDTH, height=_height(one.figure)),
+            str((one.figure.layout.meta or {}).get("alt", "")),
+            command(*one.arguments),
+        )
+        for n, one in enumerate(shown, start=1)
+    ]
+    lacking = []
+    if not any(one.arguments[3] == "compare" for one in shown):
+        lacking.append(hint("No loss surface yet, so no paths to draw:", command("surface", experiment.name)))
+    if report is None:
+        lacking.append(hint("No SAL yet, so nothing of sharpness to draw:", command("sal", experiment.name)))
+    return f'<div class="figures">{"".join(blocks)}</div>' + "".join(lacking)
+
+
+def _height(figure: go.Figure) -> int:
+    """Room for panels that stand one above the other."""
+    rows = len({tuple(axis.domain) for axis in figure.select_yaxes() if axis.domain})
+    return max(HEIGHT, 100 + PANEL * rows)
+
+
+def _surface_figures(experiment: Experiment) -> Iterator[Shown]:
+    """The paths on the experiment's own surface, then on the same plane under other data, then training curves."""
+    try:
+        surfaces = find_surfaces(experiment)
+        own = choose_surface(experiment)
+    except ValueError:
+        return
+    plane = own.header["options"]["plane"]
+    seen = set()
+    for stored in [own, *sorted(surfaces, key=_on)]:
+        options = stored.header["options"]
+        if options["plane"] != plane or options["block"] or _on(stored) in seen:
+            continue
+        seen.add(_on(stored))
+        chosen = ("--plane", plane, "--on", _on(stored))
+        yield Shown(
+            f"Paths on the loss of {stored.header['measured_on']}",
+            draw(experiment, "compare", stored=stored),
+            ("export", experiment.name, "--figure", "compare", *chosen, "--format", "svg"),
+        )
+    yield Shown(
+        "Training curves",
+        draw(experiment, "curves", stored=own),
+        ("export", experiment.name, "--figure", "curves", "--plane", plane, "--on", _on(own), "--format", "svg"),
+    )
+
+
+def _on(stored: Result) -> str:
+    return str(stored.header["options"]["on"])
+
+
+def _sal_figures(experiment: Experiment, report: UdReport | None) -> Iterator[Shown]:
+    for name, title in SAL_FIGURES if report else ():
+        arguments = ("export", experiment.name, "--figure", name, "--format", "svg")
+        yield Shown(title, draw(experiment, name, report=report), arguments)
+
+
+def _distances(experiment: Experiment, report: UdReport | None) -> str:
+    if report is None:
+        return hint("Nothing to compare yet:", command("ud", experiment.name))
+    series = stored_sal(experiment)[report.options]
+    heads = ["arm", "seed", "UD", "UD by parameters", "UD, exact split", "β (nats)", "learnable blocks"]
+    heads += ["clean learnable blocks", "test accuracy", "clean test accuracy", "verdict over seeds"]
+    rows = []
+    for arm in report.arms:
+        for pair in arm.pairs:
+            clean = series[f"{experiment.spec.clean_arm}-s{pair.seed}"]
+            poisoned = series[f"{arm.arm}-s{pair.seed}"]
+            d = pair.distance
+            rows.append(
+                [arm.arm + (" (control)" if arm.control else ""), str(pair.seed), f"{d.value:.3f}"]
+                + [number(d.value_by_parameters), number(_exact(clean.sal, poisoned.sal)), f"{d.threshold:.3g}"]
+                + [f"{d.learnable_poisoned:.2f}", f"{d.learnable_clean:.2f}"]
+                + [format_accuracy(pair.test_accuracy_poisoned), format_accuracy(pair.test_accuracy_clean)]
+                + [arm.verdict]
+            )
+    return table(heads, rows) + hint("The same numbers as JSON:", command(*_ud_arguments(experiment, report.options)))
+
+
+def _exact(clean: object, poisoned: object) -> float | None:
+    """UD under the best split into two groups, which the k-means of the paper can miss."""
+    try:
+        return float(unlearnable_distance(clean, poisoned, rule="two-means").value)
+    except ValueError:
+        return None
+
+
+def _ud_arguments(experiment: Experiment, options: SalSpec) -> tuple[str, ...]:
+    given = [part for key, value in asdict(options).items() for part in (f"--{key.replace('_', '-')}", f"{value}")]
+    return ("ud", experiment.name, *given, "--json")
+
+
+def _runs(summary: Summary) -> str:
+    if not summary.runs:
+        return hint("No run yet:", command("train", summary.name))
+    rows = [
+        [run.name, run.role, run.state, str(run.checkpoints)]
+        + ["–" if v is None else format_accuracy(v) for v in (run.train_accuracy, run.test_accuracy)]
+        for run in summary.runs
+    ]
+    return table(["run", "role", "state", "checkpoints", "training accuracy", "test accuracy"], rows)
+
+
+def _settings(experiment: Experiment, report: UdReport | None) -> str:
+    spec = experiment.spec
+    data = " · ".join(part for part in (spec.data.name, _words(dict(spec.data.options))) if part)
+    rows = [["seeds", ", ".join(map(str, spec.seeds))], ["data", data], ["network", spec.model.name or "not known"]]
+    rows.append(["training", _words(asdict(spec.training))])
+    rows += [[f"arm {name}", "clean data" if arm.is_clean else _words(asdict(arm))] for name, arm in spec.arms.items()]
+    rows.append(["surface", _words(asdict(spec.surface))])
+    rows.append(["SAL", _words(asdict(report.options if report else spec.sal))])
+    toml = spec_to_toml(spec)
+    return table(["part", "settings"], rows, words=True) + details("The whole spec as TOML", code(toml))
+
+
+def _words(settings: object) -> str:
+    """Settings that say something, as text."""
+    if not isinstance(settings, dict):
+        return str(settings)
+    kept = {key: value for key, value in settings.items() if value not in (None, "", (), {}, [], False)}
+    return " · ".join(
+        f"{key.replace('_', ' ')} {f'({_words(value)})' if isinstance(value, dict) else _value(value)}"
+        for key, value in kept.items()
+    )
+
+
+def _value(value: object) -> str:
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(str, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _files(experiment: Experiment, summary: Summary) -> str:
+    rows: list[list[str]] = []
+    made_with: dict[str, set[str]] = {}
+    for path in sorted(experiment.result_files("surfaces")):
+        try:
+            header = read_result(path, kind=SURFACE_KIND).header
+        except CheckpointError:
+            continue
+        what = f"{header['options']['plane']} plane, {header['measured_on']}, {header['samples']} samples"
+        rows.append([f"surfaces/{path.name}", what, str(header.get("data_fingerprint", "–"))[:16]])
+        _collect(made_with, header.get("versions", {}))
+    for path in sorted(experiment.result_files("sal")):
+        try:
+            header = read_sal(path).header
+        except (CheckpointError, KeyError):
+            continue
+        options = header["options"]
+        what = f"SAL of {header['run']} by {options['method']}, one block per {options['blocks']}"
+        rows.append([f"sal/{path.name}", what, str(header.get("fingerprint", "–"))[:16]])
+        _collect(made_with, header.get("versions", {}))
+    for run in summary.runs:
+        if run.state == "finished":
+            with experiment.open_run(run.name) as opened:
+                rows.append([f"runs/{run.name}.h5", f"{run.checkpoints} checkpoints", opened.fingerprint[:16]])
+    used = versions()
+    versions_rows = [
+        [name, ", ".join(sorted(made_with.get(name, set()))) or "–", used.get(name, "–")]
+        for name in sorted({*made_with, *used})
+    ]
+    files = table(["file", "what it holds", "fingerprint"], rows, words=True) if rows else paragraph("No file yet.")
+    return files + table(["library", "version of the results", "version of this report"], versions_rows, words=True)
+
+
+def _collect(found: dict[str, set[str]], made_with: dict[str, str]) -> None:
+    for name, version in made_with.items():
+        found.setdefault(name, set()).add(str(version))
+
+
+def _again(experiment: Experiment) -> str:
+    name = experiment.name
+    lines = [command("run", "experiment.toml", "--out", name)]
+    try:
+        for options in (stored.header["options"] for stored in sorted(find_surfaces(experiment), key=_on)):
+            given = [f"--{key} {options[key]}" for key in SURFACE_OPTIONS if options[key] != ""]
+            lines.append(command("surface", name, *" ".join(given).split()))
+    except ValueError:
+        pass
+    lines += [command(*_ud_arguments(experiment, options)) for options in stored_sal(experiment)]
+    lines.append(command("report", name))
+    words = "Save the spec above as experiment.toml; these commands then make every number and this page again."
+    return paragraph(words) + code("\n".join(lines))
+
+
+def _missing(summary: Summary, experiment: Experiment) -> str:
+    lines = []
+    for what, text in summary.missing:
+        typed, _, where = text.partition("  ")  # some commands are followed by a word in brackets
+        said = " ".join(part for part in (f"{what[0].upper()}{what[1:]}", where.strip()) if part)
+        lines.append(hint(f"{said}:", _public(typed, experiment)))
+    return "".join(lines) + "".join(paragraph(_public(note, experiment)) for note in summary.notes)
+
+
+def _public(text: str, experiment: Experiment) -> str:
+    """Text without the place of the folder on this machine, and commands as they are typed."""
+    words = text.replace(str(experiment.path), experiment.name)
+    return f"python cli.py {words}" if words.split(" ")[0] in ("train", "surface", "ud", "sal") else words
+
+
+__all__ = ["command", "report_html"]

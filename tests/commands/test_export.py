@@ -1,0 +1,72 @@
+"""``export`` and ``report`` from the terminal: lengths, fonts, refusals, and files that repeat."""
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from cli import main
+
+
+def call(*arguments: object) -> Result:
+    return CliRunner().invoke(main, [str(a) for a in arguments])
+
+
+@pytest.fixture(autouse=True)
+def _home(tmp_path, monkeypatch):
+    monkeypatch.setenv("UNLEARNSCAPE_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize(("width", "points"), [("3.3in", "237.6"), ("84mm", "238.32"), ("500", "360")])
+def test_a_paper_figure_has_the_width_and_font_that_were_asked_for(width, points):
+    for name in ("a.svg", "b.svg"):
+        given = ["--width", width, "--font", "DejaVu Serif", "--font-size", 7, "--no-title", "--output", name]
+        result = call("export", "toy-ops", "--figure", "compare", "--format", "svg", *given)
+        assert result.exit_code == 0, result.output
+    drawn = Path("a.svg").read_text()
+    assert f'width="{points}pt"' in drawn
+    assert "DejaVu Serif" in drawn
+    assert ">PC 1 (88 %)<" in drawn
+    assert "Loss contours" not in drawn
+    assert Path("b.svg").read_text() == drawn
+
+
+def test_text_stays_text_in_pdf_and_no_date_is_in_it():
+    assert call("export", "toy-ops", "--figure", "ud", "--format", "pdf", "--width", "84mm").exit_code == 0
+    data = Path("toy-ops-ud.pdf").read_bytes()
+    assert b"/CreationDate" not in data
+    assert b"/Subtype /Type3" not in data
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--figure", "ud", "--format", "pdf", "--font", "Dejavu Seriff"], "is not installed here; try DejaVu Serif"),
+        (["--figure", "ud", "--width", "3 inches"], "is no length such as 3.3in"),
+        (["--figure", "ud", "--format", "png", "--width", "1in"], "cannot be drawn"),
+        (["--figure", "ud", "--format", "png", "--font-size", "1"], "cannot be read"),
+        (["--figure", "ud", "--format", "gif"], "only --figure animation"),
+        (["--figure", "animation", "--format", "svg"], "gif, html, csv"),
+    ],
+)
+def test_refusals_are_one_sentence(arguments, words):
+    result = call("export", "toy-ops", *arguments)
+    assert result.exit_code not in (0, 130)
+    assert "Traceback" not in result.output
+    assert words in " ".join(result.output.split())
+    assert list(Path().iterdir()) == []
+
+
+def test_a_report_and_a_film_are_files():
+    assert call("report", "digits-random", "--out", "r.html").exit_code == 0
+    assert Path("r.html").read_text().startswith("<!doctype html>")
+    made = call("export", "digits-random", "--figure", "animation", "--format", "gif")
+    assert made.output.strip() == "digits-random-animation.gif"
+    assert Path("digits-random-animation.gif").read_bytes().startswith(b"GIF89a")
+
+
+def test_the_threshold_is_in_the_numbers():
+    assert call("export", "toy-ops", "--figure", "sal", "--format", "csv").exit_code == 0
+    rows = Path("toy-ops-sal.csv").read_text().splitlines()
+    assert any(row.startswith("x,reference line,0.00036") for row in rows)

@@ -1,0 +1,117 @@
+"""The report and the film: complete, the same twice, nothing fetched, and honest about what is missing."""
+
+import io
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from experiments import Experiment, ExperimentError, find_experiment
+from experiments.animation import animate
+from experiments.report import report_html
+
+GALLERY = Path(__file__).parents[2] / "experiments" / "gallery"
+
+
+class Reader(HTMLParser):
+    """Counts elements, collects ids, and what a page would fetch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: dict[str, int] = {}
+        self.ids: list[str] = []
+        self.fetched: list[str] = []
+        self.used: list[str] = []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags[tag] = self.tags.get(tag, 0) + 1
+        given = dict(attrs)
+        self.ids += [given["id"]] if "id" in given else []
+        for key in ("src", "href", "xlink:href"):
+            value = given.get(key) or ""
+            if value.startswith("#"):
+                self.used.append(value[1:])
+            elif value and not value.startswith("data:"):
+                self.fetched.append(value)
+
+
+def read(page: str) -> Reader:
+    reader = Reader()
+    reader.feed(page)
+    return reader
+
+
+@pytest.fixture(scope="module")
+def toy() -> str:
+    return report_html(find_experiment(str(GALLERY / "toy-ops")))
+
+
+def test_everything_is_in_the_report_and_nothing_is_fetched(toy):
+    page = read(toy)
+    assert page.tags["figure"] == page.tags["figcaption"] == 8
+    assert "script" not in page.tags
+    assert "link" not in page.tags
+    assert page.fetched == []
+    assert len(set(page.ids)) == len(page.ids)
+    assert set(page.used) <= set(page.ids)
+    assert re.findall(r"url\((?!#f\d)", toy) == []
+    for words in ("UD is 0.52, from one run", "one run, no spread known", "seed by seed", "fingerprint", "torch", "0.521"):
+        assert words in toy
+    captions = re.findall(r"<figcaption>.*?</figcaption>", toy, flags=re.DOTALL)
+    assert all("python cli.py export toy-ops --figure" in caption for caption in captions)
+    assert all(re.search(r'role="img" aria-label="[^"]{20,}"', one) for one in toy.split("<figure>")[1:])
+    assert str(GALLERY) not in toy
+    assert not re.search(r"#0072b2|#d55e00", toy.split("</style>")[1], flags=re.IGNORECASE)
+
+
+def test_the_same_bytes_twice_and_wherever_the_folder_is(toy, tmp_path):
+    shutil.copytree(GALLERY / "toy-ops", tmp_path / "toy-ops", copy_function=shutil.copy2)
+    assert report_html(Experiment.open(tmp_path / "toy-ops")) == toy
+
+
+def test_several_seeds_and_arms_with_their_spread():
+    page = report_html(find_experiment(str(GALLERY / "digits-random")))
+    assert "1.22 ± 0.19 over 3 seeds" in page
+    assert "noise: not told apart from clean." in page
+    assert page.count("noise (control)") == 3
+    assert "python cli.py train digits-random</code>" in page
+
+
+def test_what_is_missing_is_named_with_its_command(tmp_path):
+    folder = tmp_path / "bare"
+    folder.mkdir()
+    shutil.copy(GALLERY / "toy-ops" / "experiment.toml", folder)
+    page = report_html(Experiment.open(folder))
+    for command in ("train bare", "surface bare", "sal bare", "ud bare"):
+        assert f"python cli.py {command}" in page
+    with pytest.raises(ExperimentError, match="no such surface yet"):
+        animate(Experiment.open(folder), "gif")
+
+
+def test_the_film_in_every_format():
+    experiment = find_experiment(str(GALLERY / "digits-random"))
+    gif = animate(experiment, "gif")
+    assert gif == animate(experiment, "gif")
+    film = Image.open(io.BytesIO(gif))
+    assert film.n_frames == 11
+    film.seek(10)
+    last = film.convert("RGB")
+    film.seek(0)
+    assert last.tobytes() != film.convert("RGB").tobytes()
+    assert len(last.getcolors(1 << 20)) > 50
+    page = animate(experiment, "html").decode()
+    assert page == animate(experiment, "html").decode()
+    reader = read(page)
+    assert reader.fetched == []
+    assert set(reader.used) <= set(reader.ids)
+    assert page.count("<polyline") == 9
+    rows = animate(experiment, "csv").decode().splitlines()
+    assert rows[0].startswith("run,step,epoch,alpha,beta,off_plane,loss,in_plane_loss,test_accuracy")
+    assert len(rows) == 1 + 3 * 11
+    with pytest.raises(ExperimentError, match="gif, html, csv, not as pdf"):
+        animate(experiment, "pdf")
+    with pytest.raises(ExperimentError, match="cannot be drawn"):
+        animate(experiment, "gif", size=(10, 10))
