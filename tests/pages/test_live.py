@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def home(tmp_path, monkeypatch):
+def home(tmp_path, monkeypatch, navigation):
     monkeypatch.setenv("UNLEARNSCAPE_HOME", str(tmp_path / "home"))
     monkeypatch.chdir(ROOT)
     return tmp_path / "home"
