@@ -15,11 +15,11 @@ from landscape.style import DASHES, MARKERS, arrange, colours, format_ud, ink
 
 @dataclass(frozen=True, eq=False)
 class DistanceSoFar:
-    """UD of all checkpoints up to each, by gradient at every checkpoint [T] and by search at whole epochs [E]."""
+    """UD of all checkpoints up to each, by gradient at every checkpoint [T] and by search once an epoch [E]."""
 
     epochs: NDArray[np.float64]
     gradient: NDArray[np.float64]
-    search_epochs: NDArray[np.int64]
+    search_epochs: NDArray[np.float64]
     search: NDArray[np.float64]
 
 

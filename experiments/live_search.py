@@ -24,7 +24,7 @@ LARGEST_CREDIT = 0.15  # seconds; a pause must not be followed by a long search
 
 @dataclass
 class _Searched:
-    """What is known of one run: the checkpoints at whole epochs, and SAL [L] of those that were searched."""
+    """What is known of one run: the first checkpoint of every epoch, and SAL [L] of those that were searched."""
 
     run: RunInTraining
     batch: Batch
@@ -33,7 +33,7 @@ class _Searched:
 
 
 class EpochSearch:
-    """Searches all runs at the ends of their epochs, block by block, within a share of the time that passes.
+    """Searches all runs once an epoch, at its first checkpoint, block by block, within a share of the time that passes.
 
     An epoch is searched for all runs before another is begun. While training goes on, the newest epoch is next; those
     left out are searched when there is time, oldest first.
@@ -49,11 +49,9 @@ class EpochSearch:
         self._since = time.monotonic()
 
     def add(self, run: RunInTraining, checkpoint: int, batch: Batch) -> None:
-        """Take note of a checkpoint of a run; those within an epoch are passed over."""
+        """Take note of a checkpoint of a run; further ones of the same epoch are passed over."""
         searched = self._runs.setdefault(run.name, _Searched(run, batch))
-        epoch, within = divmod(run.recorder.steps[checkpoint], run.trainer.steps_per_epoch)
-        if within == 0:
-            searched.epochs[epoch] = checkpoint
+        searched.epochs.setdefault(run.recorder.steps[checkpoint] // run.trainer.steps_per_epoch, checkpoint)
 
     def spend(self) -> None:
         """Search as long as the time since the last call allows."""
@@ -92,17 +90,19 @@ class EpochSearch:
         epochs = sorted(epoch for epoch, values in found.items() if len(values))
         return epochs, np.array([found[epoch] for epoch in epochs])
 
-    def distances(self, clean: str, other: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Epochs [E] searched for both runs, and UD [E] of what was searched up to each (NaN where undefined)."""
+    def distances(self, clean: str, other: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Where [E], in epochs, both runs were searched, and UD [E] of what was searched up to each; else NaN."""
         mine, theirs = self.measured(clean), self.measured(other)
         epochs = [epoch for epoch in mine[0] if epoch in theirs[0]]
         if not epochs or mine[1].shape[1] < 2:
-            return np.zeros(0, np.int64), np.zeros(0)
+            return np.zeros(0), np.zeros(0)
         clean_sal = mine[1][[mine[0].index(epoch) for epoch in epochs]]
         other_sal = theirs[1][[theirs[0].index(epoch) for epoch in epochs]]
         middles = threshold_midpoints(clean_sal)
         values = [distance_so_far(clean_sal[: i + 1], other_sal[: i + 1], middles[: i + 1]) for i in range(len(epochs))]
-        return np.array(epochs), np.array(values)
+        run = self._runs[clean].run
+        steps = [run.recorder.steps[self._runs[clean].epochs[epoch]] for epoch in epochs]
+        return np.array(steps) / run.trainer.steps_per_epoch, np.array(values)
 
     def _next(self, newest: bool) -> tuple[str, int] | None:
         """A run and epoch to search: first what is left of an epoch begun, else of one that all runs have reached."""

@@ -36,7 +36,7 @@ small samples. When training ends, the same job measures SAL and the surface in 
 *Unlearnable Distance* then show them.
 
 **UD so far** is what UD would be if training ended there: the line takes the first-order (gradient) estimate of SAL at
-every checkpoint; the hollow markers take the search of the paper at whole epochs, which is dearer, so that some epochs
+every checkpoint; the hollow markers take the search of the paper once an epoch, which is dearer, so that some epochs
 come later than others.
 
 Once you have started a training, every change of a slider starts it anew with the new settings; the earlier one keeps
@@ -98,10 +98,10 @@ def _picture(preset: str, name: str | None, job: jobs.Job | None, below: DeltaGe
         return
     canvas = st.container()
     moment = live_view.scrub(snapshot)
-    live_view.numbers(moment)
     with canvas:
         live_view.landscape(moment)
     with below:
+        live_view.numbers(moment)
         columns = st.columns(2, gap="medium")
         live_view.curves(moment, columns[0], columns[1])
         live_view.sal(moment)

@@ -219,7 +219,7 @@ def sal(moment: Moment) -> None:
         subtitle=f"{which}; gradient estimate on {header['samples']} samples; one block per {header['blocks']}",
         dark=parts.is_dark(),
     )
-    parts.plot(figure, key="live-sal", height=320)
+    parts.plot(figure, key="live-sal", height=190 + 75 * len(header["runs"]))
 
 
 def _surface(snapshot: Result) -> tuple[SurfaceData, tuple[PathData, ...]]:

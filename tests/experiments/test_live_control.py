@@ -123,7 +123,7 @@ def test_search_at_epochs_and_gradient_at_every_checkpoint_are_both_in_the_snaps
         search.add(run, len(run.recorder.steps) - 1, (inputs, targets))
 
     train_experiment(toy, observe=observe)
-    assert search.left == 6, "three epochs, the start included, of two runs; nothing within an epoch"
+    assert search.left == 6, "three epochs, the start included, of two runs; once an epoch"
     assert search.step(newest=True)
     assert search.step(newest=True)
     assert search.measured("clean-s0")[0] == search.measured("ops-s0")[0] == [2], "the newest first, for all runs"
@@ -134,7 +134,7 @@ def test_search_at_epochs_and_gradient_at_every_checkpoint_are_both_in_the_snaps
     assert epochs == [0, 1, 2]
     model = runs["ops-s0"].model
     with toy.open_run("ops-s0") as stored:
-        model.load_state_dict(stored.state_dict(list(stored.epochs).index(1.0)))
+        model.load_state_dict(stored.state_dict(list(stored.steps).index(35)))  # the first after 32 steps
     batch = (torch.from_numpy(runs["ops-s0"].inputs[:64]), torch.from_numpy(runs["ops-s0"].targets[:64]))
     (expected,) = sharpness_aware_learnability(model, [batch])
     assert values[1, 0] == pytest.approx(expected.sal, rel=1e-6)

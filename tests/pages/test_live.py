@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def home(tmp_path, monkeypatch):
+def home(tmp_path, monkeypatch, navigation):
     monkeypatch.setenv("UNLEARNSCAPE_HOME", str(tmp_path / "home"))
     monkeypatch.chdir(ROOT)
     return tmp_path / "home"
@@ -69,7 +69,7 @@ def test_a_training_is_started_paused_stepped_restarted_and_cancelled(home, monk
     assert not app.exception
     assert not app.error, [error.value for error in app.error]
     assert jobs.list_jobs("toy-ops"), [str(x.value) for x in (*app.info, *app.caption)]
-    assert app.query_params["watch"] == ["toy-ops"]
+    assert app.query_params["watch"] == "toy-ops"
     app.button(key="pause").click().run()
     assert read_control(home / "toy-ops").paused
     app.button(key="one").click().run()
@@ -79,7 +79,7 @@ def test_a_training_is_started_paused_stepped_restarted_and_cancelled(home, monk
     monkeypatch.setattr("experiments.jobs.alive", lambda pid, born: False)
     next(slider for slider in app.slider if slider.label.startswith("Poisoned share")).set_value(50).run()
     assert not app.exception
-    assert app.query_params["watch"] == ["toy-ops-ratio0.5"]
+    assert app.query_params["watch"] == "toy-ops-ratio0.5"
     assert Experiment.open(home / "toy-ops-ratio0.5").spec.arms["ops"].ratio == 0.5
     assert {job.experiment for job in jobs.list_jobs()} == {"toy-ops", "toy-ops-ratio0.5"}
 
