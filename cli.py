@@ -98,7 +98,22 @@ def _stop(number: int, frame: Any) -> None:
     raise Stopped
 
 
-for _command in (run, train, surface, sal, ud, curvature, bench, sensitivity, poison, show, export, report, import_, app):
+for _command in (
+    run,
+    train,
+    surface,
+    sal,
+    ud,
+    curvature,
+    bench,
+    sensitivity,
+    poison,
+    show,
+    export,
+    report,
+    import_,
+    app,
+):
     main.add_command(_command)
 
 
