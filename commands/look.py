@@ -17,7 +17,7 @@ UNITS = {"in": 100.0, "cm": 100 / 2.54, "mm": 100 / 25.4, "pt": 100 / 72, "px": 
 TALL, NARROW = 0.64, 500  # height over width; figures narrower than so many pixels are drawn taller
 
 
-class Length(click.ParamType):
+class Length(click.ParamType[int]):
     """A length on paper or in pixels, as pixels at 100 per inch."""
 
     name = "length"
@@ -89,7 +89,7 @@ def export(
             raise click.BadParameter("only --figure animation is written as gif", param_hint="--format")
         wide = width or 1000
         tall = height or round(wide * (TALL if wide >= NARROW else 0.85))
-        style = {"font": font, "font_size": font_size, "title": not no_title}
+        style: dict[str, Any] = {"font": font, "font_size": font_size, "title": not no_title}
         drawn = draw(experiment, figure, plane=plane, on=on, dark=dark)
         data = render(drawn, kind, width=wide, height=tall, **style)
     target = output or Path(f"{experiment.name}-{figure}.{kind}")

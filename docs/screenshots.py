@@ -3,9 +3,9 @@
     python docs/screenshots.py                 # serves the app on a free port, writes docs/screenshots/*.png
     python docs/screenshots.py --only home,live --out /tmp/pictures
 
-Needs Playwright for Python (in ``requirements-dev.txt``) and an installed Chromium or Chrome. The pages are those that the
-navigation shows; nothing has to be listed here. The app works in an empty folder of experiments, so that only what ships
-with the project is seen. A picture is a PNG of 256 colours, or fewer until it is under 300 kB.
+Needs Playwright for Python (in ``requirements-dev.txt``) and an installed Chromium or Chrome. The pages are those that
+the navigation shows; nothing has to be listed here. The app works in an empty folder of experiments, so that only what
+ships with the project is seen. A picture is a PNG of 256 colours, or fewer until it is under 300 kB.
 """
 
 from __future__ import annotations
@@ -39,9 +39,11 @@ LOOK_MS = 250
 PATIENCE = 90.0  # seconds for a page on a slow machine
 DRAWN = """
 () => {
-  const busy = document.querySelector('[data-testid=stStatusWidget], [data-testid=stSpinner], [data-testid=stSkeleton]');
+  const waits = ['stStatusWidget', 'stSpinner', 'stSkeleton'];
+  const busy = waits.some((name) => document.querySelector(`[data-testid=${name}]`));
   const charts = [...document.querySelectorAll('[data-testid=stPlotlyChart]')];
-  const empty = charts.some((one) => one.getBoundingClientRect().height > 40 && !one.querySelector('.main-svg, canvas'));
+  const tall = charts.filter((one) => one.getBoundingClientRect().height > 40);
+  const empty = tall.some((one) => !one.querySelector('.main-svg, canvas'));
   const images = [...document.images].some((one) => !one.complete);
   return !busy && !empty && !images && !!document.querySelector('[data-testid=stAppViewContainer] h1');
 }

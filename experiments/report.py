@@ -6,7 +6,9 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
+import numpy as np
 import plotly.graph_objects as go
+from numpy.typing import NDArray
 
 from analysis import unlearnable_distance
 from checkpoints import CheckpointError, Result, read_result
@@ -177,16 +179,24 @@ def _distances(experiment: Experiment, report: UdReport | None) -> str:
             poisoned = series[f"{arm.arm}-s{pair.seed}"]
             d = pair.distance
             rows.append(
-                [arm.arm + (" (control)" if arm.control else ""), str(pair.seed), f"{d.value:.3f}"]
-                + [number(d.value_by_parameters), number(_exact(clean.sal, poisoned.sal)), f"{d.threshold:.3g}"]
-                + [f"{d.learnable_poisoned:.2f}", f"{d.learnable_clean:.2f}"]
-                + [format_accuracy(pair.test_accuracy_poisoned), format_accuracy(pair.test_accuracy_clean)]
-                + [arm.verdict]
+                [
+                    arm.arm + (" (control)" if arm.control else ""),
+                    str(pair.seed),
+                    f"{d.value:.3f}",
+                    number(d.value_by_parameters),
+                    number(_exact(clean.sal, poisoned.sal)),
+                    f"{d.threshold:.3g}",
+                    f"{d.learnable_poisoned:.2f}",
+                    f"{d.learnable_clean:.2f}",
+                    format_accuracy(pair.test_accuracy_poisoned),
+                    format_accuracy(pair.test_accuracy_clean),
+                    arm.verdict,
+                ]
             )
     return table(heads, rows) + hint("The same numbers as JSON:", command(*_ud_arguments(experiment, report.options)))
 
 
-def _exact(clean: object, poisoned: object) -> float | None:
+def _exact(clean: NDArray[np.float64], poisoned: NDArray[np.float64]) -> float | None:
     """UD under the best split into two groups, which the k-means of the paper can miss."""
     try:
         return float(unlearnable_distance(clean, poisoned, rule="two-means").value)

@@ -1,4 +1,4 @@
-"""What a report's page is made of: escaped text, tables, figures with their commands, and its style for screen and paper."""
+"""What a report's page is made of: text, tables, figures with their commands, and its style for screen and paper."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def figure_block(title: str, drawing: str, alt: str, command: str) -> str:
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]], *, words: bool = False) -> str:
-    """A table that scrolls by itself on a narrow screen; columns of numbers stand to the right unless it is of words."""
+    """A table that scrolls by itself on a narrow screen; numbers stand to the right unless it is of words."""
     right = [not words and all(_is_number(row[i]) for row in rows) for i in range(len(heads))]
     head = "".join(f'<th scope="col"{_side(side)}>{escape(cell)}</th>' for cell, side in zip(heads, right, strict=True))
     lines = ["".join(f"<td{_side(n)}>{escape(c)}</td>" for c, n in zip(row, right, strict=True)) for row in rows]

@@ -89,7 +89,10 @@ def build_stage(
     dark: bool = False,
     title: bool = True,
 ) -> Stage:
-    """Draw what stays and find where the runs go; ``title`` also draws what it is, above. Raises ValueError when there is no path to film."""
+    """Draw what stays and find where the runs go; ``title`` also draws what it is, above.
+
+    Raises ValueError when there is no path to film.
+    """
     if not paths:
         raise ValueError("A film needs at least one run whose path lies on the surface; compute a surface with runs.")
     with mpl.rc_context(STYLE):
@@ -145,7 +148,7 @@ def animation_csv(paths: Sequence[PathData], curves: Sequence[RunCurves]) -> str
 def _title(canvas: Canvas, under: str, dark: bool) -> float:
     """Title and what the surface is made of; returns the height left below."""
     inch = canvas.get_figheight()
-    style = {"va": "top", "color": ink(dark=dark)}
+    style: Any = {"va": "top", "color": ink(dark=dark)}
     canvas.text(0.02, 1 - 0.1 / inch, TITLE, weight="bold", size=13, **style)
     lines = wrapped(under, 0.95 * canvas.get_figwidth() * 72 / 9, " · ")
     for i, line in enumerate(lines):

@@ -75,14 +75,14 @@ def _artists(stage: Stage, frame: int) -> list[Any]:
     for row, track in enumerate(stage.tracks):
         now = stage.reached(track, frame)
         marker = MARKER[MARKERS[track.role]]
-        style = {"color": track.colour, "linestyle": DASH[DASHES[track.role]], "linewidth": 2.4}
+        style: Any = {"color": track.colour, "linestyle": DASH[DASHES[track.role]], "linewidth": 2.4}
         for points, halo in ((track.path, True), (track.curve, False)):
             x, y = points[: now + 1, 0], height - points[: now + 1, 1]
             if halo:
                 found.append(Line2D(x, y, color="#FFFFFF", linewidth=4.2, alpha=0.75))
                 found.append(Line2D(x[:1], y[:1], marker="o", markersize=10, color="#FFFFFF", markerfacecolor="none"))
             found.append(Line2D(x, y, **style))
-            head = {"marker": marker, "markersize": 9, "markeredgecolor": "#FFFFFF", "color": track.colour}
+            head: Any = {"marker": marker, "markersize": 9, "markeredgecolor": "#FFFFFF", "color": track.colour}
             found.append(Line2D(x[-1:], y[-1:], **head))
         place = 14 + 17 * (len(stage.tracks) - 1 - row)
         found.append(Line2D([0.36 * width, 0.39 * width], [place, place], **style))

@@ -38,7 +38,9 @@ def draw_panels(canvas: Canvas, figure: go.Figure, *, dark: bool, title: bool = 
     top = _titles(canvas, figure, dark) if title else 1 - _above(figure) * zoom() / canvas.get_figheight()
     handles: dict[str, Any] = {}
     left, bottom = _margins(canvas, figure)
-    grid = canvas.add_gridspec(rows, columns, left=left, right=_right(canvas, figure), bottom=bottom, top=top, wspace=0.22, hspace=0.3)
+    grid = canvas.add_gridspec(
+        rows, columns, left=left, right=_right(canvas, figure), bottom=bottom, top=top, wspace=0.22, hspace=0.3
+    )
     for number, key in enumerate(keys):
         three = key.startswith("scene")
         row, column = cells[number]
@@ -144,7 +146,7 @@ def _titles(canvas: Canvas, figure: go.Figure, dark: bool) -> float:
     heads = wrapped(plain(title.text or ""), room / (12 * scale), " ")
     lines = wrapped(subtitle, room / (8.5 * scale), " · ")
     inch = canvas.get_figheight() / scale
-    style = {"va": "top", "color": colour}
+    style: Any = {"va": "top", "color": colour}
     for i, line in enumerate(heads):
         canvas.text(0.02, 1 - (0.1 + 0.21 * i) / inch, line, weight="bold", size=12 * scale, **style)
     under = 0.13 + 0.21 * len(heads)

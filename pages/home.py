@@ -66,7 +66,7 @@ def _showcase(experiment: Experiment) -> None:
         " / ".join(f"{path.residual[-1]:.2g}" for path in picture.paths),
         help="Distance of each run's last checkpoint from the plane, in weight units.",
     )
-    links = st.columns([1, 1, 1, 1, 2])
+    links = st.columns([1, 1, 1, 1, 2], vertical_alignment="center")
     query = {"exp": experiment.name}
     links[0].page_link("pages/compare.py", label="Compare the paths", icon=":material/landscape:", query_params=query)
     links[1].page_link("pages/sharpness.py", label="See sharpness", icon=":material/show_chart:", query_params=query)

@@ -58,7 +58,14 @@ def test_everything_is_in_the_report_and_nothing_is_fetched(toy):
     assert len(set(page.ids)) == len(page.ids)
     assert set(page.used) <= set(page.ids)
     assert re.findall(r"url\((?!#f\d)", toy) == []
-    for words in ("UD is 0.52, from one run", "one run, no spread known", "seed by seed", "fingerprint", "torch", "0.521"):
+    for words in (
+        "UD is 0.52, from one run",
+        "one run, no spread known",
+        "seed by seed",
+        "fingerprint",
+        "torch",
+        "0.521",
+    ):
         assert words in toy
     captions = re.findall(r"<figcaption>.*?</figcaption>", toy, flags=re.DOTALL)
     assert all("python cli.py export toy-ops --figure" in caption for caption in captions)
