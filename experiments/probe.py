@@ -1,4 +1,4 @@
-"""One point of a plane, asked: its loss and accuracy on every data set, the checkpoints near it, the slices through it."""
+"""One point of a plane: its loss and accuracy on every data set, the checkpoints near it, the slices through it."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from landscape.figure_data import PathData, SurfaceData, f32, interpolate, marke
 from landscape.heights import Heights
 from landscape.style import DASHES, GHOST, HALO, MARKERS, ink
 
-LIFT = 0.012  # of the height range: paths lie just above the surface
+LIFT = 0.02  # of the height range: paths lie just above the surface
 PICKED = "picked"
 
 

@@ -459,7 +459,7 @@ export default function (component) {
   const { data, parentElement, setStateValue, setTriggerValue } = component;
   const stage = parentElement.querySelector(".stage");
   const panels = stage.querySelector(".stage-panels");
-  stage.emit = (step) => setStateValue("step", step);
+  stage.emit = (step) => data.tells && setStateValue("step", step);
   stage.pick = (x, y) => data.pickable && setTriggerValue("picked", [x, y]);
   stage.pickable = data.pickable;
   if (data.player) {

@@ -24,7 +24,7 @@ import streamlit as st
 from landscape.style import PLOTLY_CONFIG
 
 STATIC = Path(__file__).parent.parent / "static"
-LEAST = 430  # pixels that a figure takes at least before it goes below its neighbour; twice that with two panels
+LEAST = 350  # pixels that a figure takes at least before it goes below its neighbour; twice that with two panels
 HTML = """
 <div class="stage">
   <div class="stage-panels"></div>
@@ -110,6 +110,7 @@ def stage(
         "player": None
         if player is None
         else {"steps": list(player.steps), "epochs": list(player.epochs), "step": player.step},
+        "tells": on_step is not None,
         "pickable": on_pick is not None,
     }
 
