@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import inspect
 import math
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -24,7 +23,7 @@ from landscape.figure_data import interpolate
 from training import UNLEARNABLE, Dataset
 
 LINE_POINTS = 15  # from the point to the nearest checkpoint
-LINE_SECONDS = 2.0  # what evaluating the line may take; longer lines are read off the surface alone
+LINE_WORK = 6e9  # parameters × samples × points; a line that takes more is read off the surface alone
 
 
 @dataclass(frozen=True)
@@ -103,14 +102,11 @@ def probe_point(experiment: Experiment, stored: Result, alpha: float, beta: floa
     except ValueError as error:
         return PointAnswer(alpha, beta, (), near, tuple(slices), (str(error),))
     line = _line(alpha, beta, near[0].coordinates) if near else None
-    slow = False
+    slow = sum(measured_on.samples for _, measured_on in data) * LINE_POINTS * plane.size > LINE_WORK
     with one_thread():
         for kind, measured_on in data:
-            begun = time.monotonic()
             losses.append(_loss(model, plane, (alpha, beta), kind, measured_on))
-            seconds = (time.monotonic() - begun) * LINE_POINTS * len(data)
-            if line is None or seconds > LINE_SECONDS:
-                slow = slow or line is not None
+            if line is None or slow:
                 continue
             vectors = (plane.point(a, b) for a, b in line[1])
             found = evaluate_points(model, vectors, measured_on.batches).loss

@@ -67,7 +67,13 @@ def path_traces_3d(
         look = {"color": GHOST[dark], "size": f32(size * 0.6), "symbol": symbol, "line": {"width": 0}}
         mode = "lines+markers"
         traces.insert(0, trace(everything, "ghost", mode=mode, line=ghost, marker=look, opacity=0.75, showlegend=False))
-        traces.append(mark(now - 1, "head", symbol, tint))
+        head = mark(now - 1, "head", symbol, tint)
+        rise = float(LIFT * (heights.high - heights.low))  # its ball would sink into the surface
+        head.update(z=f32(np.asarray(head.z) + rise), meta={**head.meta, "rise": rise})
+        if now == len(table):  # the star stands there
+            none = f32(np.empty(0))
+            head.update(x=none, y=none, z=none, customdata=None)
+        traces.append(head)
     star = {"size": 24, "color": tint}
     end = [len(table) - 1]  # there is no star among the 3-D symbols
     middle = "middle center"
@@ -112,6 +118,8 @@ def path_traces_2d(path: PathData, tint: str, *, step: int | None, legend: bool)
         mode = "lines+markers"
         traces.insert(0, trace(everything, "ghost", mode=mode, line=ghost, marker=look, opacity=0.7, showlegend=False))
         traces.append(mark(now - 1, "head", symbol, tint, 14))
+        if now == len(size):  # the star stands there
+            traces[-1].update(x=f32(np.empty(0)), y=f32(np.empty(0)), customdata=None)
     return traces
 
 

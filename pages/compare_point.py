@@ -10,7 +10,7 @@ from checkpoints import Result
 from experiments import Experiment, ExperimentError
 from experiments.pictures import SurfacePicture
 from experiments.probe import PointAnswer, check_point, probe_point
-from landscape.figures_point import SliceData, slices_through_point
+from landscape.figures_point import SliceData, slice_through_point
 from landscape.style import format_accuracy, format_loss
 from pages import parts
 
@@ -62,12 +62,7 @@ def answer(experiment: Experiment, found: Result, picture: SurfacePicture) -> No
         return
     _losses(known)
     _near(known)
-    parts.plot(
-        slices_through_point(
-            [SliceData(**vars(one)) for one in known.slices], unit="weight units", dark=parts.is_dark()
-        ),
-        key="slices",
-    )
+    _slices(known)
     for note in known.notes:
         st.caption(note)
 
@@ -101,6 +96,16 @@ def _near(known: PointAnswer) -> None:
         for one in known.near
     ]
     st.markdown("Nearest checkpoint of each run:\n" + "\n".join(lines))
+
+
+def _slices(known: PointAnswer) -> None:
+    """One figure for every direction through the point."""
+    directions = list(dict.fromkeys(one.direction for one in known.slices))
+    for number, (column, direction) in enumerate(zip(st.columns(len(directions)), directions, strict=True)):
+        mine = [SliceData(**vars(one)) for one in known.slices if one.direction == direction]
+        unit = "share of the way to the checkpoint" if direction.startswith("towards") else "weight units"
+        with column:
+            parts.plot(slice_through_point(mine, unit=unit, dark=parts.is_dark()), key=f"slice-{number}")
 
 
 def _parse(text: object) -> tuple[float, float] | None:

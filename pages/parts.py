@@ -44,10 +44,12 @@ CSS = """
 [data-testid="stMetricLabel"] p { font-size: 0.85rem; }
 [data-testid="stMetric"] [data-testid="stMetricLabel"] p { white-space: normal; }
 [data-testid="stImage"] img { border-radius: 6px; }
-.no-picture { display: grid; place-items: center; aspect-ratio: 9 / 5; padding: 1rem; border-radius: 6px; text-align: center;
-  border: 1px dashed rgba(128, 128, 128, 0.6); background: rgba(128, 128, 128, 0.08); }
+.no-picture { display: grid; place-items: center; aspect-ratio: 9 / 5; padding: 1rem; border-radius: 6px;
+  text-align: center; border: 1px dashed rgba(128, 128, 128, 0.6); background: rgba(128, 128, 128, 0.08); }
 a:focus-visible, button:focus-visible, summary:focus-visible { outline: 2px solid currentColor; outline-offset: 2px; }
-@media (prefers-reduced-motion: reduce) { *, ::before, ::after { animation-duration: 0.01ms !important; transition-duration: 0.01ms !important; } }
+@media (prefers-reduced-motion: reduce) {
+  *, ::before, ::after { animation-duration: 0.01ms !important; transition-duration: 0.01ms !important; }
+}
 @media (max-width: 640px) {
   [data-testid="stMainBlockContainer"] { padding-left: 1rem; padding-right: 1rem; }
   h1 { font-size: 1.7rem !important; }

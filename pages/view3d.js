@@ -131,7 +131,10 @@ function readPaths(figure) {
     const path = whole[`${trace.meta?.path} ${trace.scene ?? trace.xaxis ?? ""}`];
     if (!path) return;
     if (trace.meta.part === "walked" || trace.meta.part === "halo") path.grow.push(number);
-    if (trace.meta.part === "head") path.head.push(number);
+    if (trace.meta.part === "head") {
+      path.head.push(number);
+      path.rise = trace.meta.rise ?? 0;
+    }
   });
   for (const path of Object.values(whole)) path.scale = scaleOf(figure, path);
   return Object.values(whole);
@@ -164,6 +167,11 @@ function changesAt(paths, step) {
     ])
       for (const number of numbers)
         changes.set(number, Object.fromEntries(names.map((name) => [name, path[name].slice(from, now + 1)])));
+    for (const number of path.head) {
+      const change = changes.get(number);
+      if (now === path.x.length - 1) for (const name of names) change[name] = []; // the star stands there
+      else if (change.z) change.z = [change.z[0] + path.rise];
+    }
     for (const number of path.grow)
       changes.get(number)["marker.size"] = Array.from(path.sizes.slice(0, now + 1), (size) => size * path.scale);
   }
@@ -205,7 +213,7 @@ function fit(figure, width, height) {
   const panels = scenes.length || axes.length;
   figure.layout.margin.r = 8;
   if (panels < 2) return;
-  const room = 0.06;
+  const room = scenes.length ? 0.06 : 0.1;
   const share = (1 - room * (panels - 1)) / panels;
   for (let i = 0; i < panels; i++) {
     const top = 1 - i * (share + room);
@@ -215,6 +223,7 @@ function fit(figure, width, height) {
     } else {
       const letter = axes[i].replace("xaxis", "");
       figure.layout[axes[i]].domain = [0, 1];
+      if (i < panels - 1) figure.layout[axes[i]].title = { text: "" };
       figure.layout[`yaxis${letter}`] = { ...figure.layout[`yaxis${letter}`], domain, showticklabels: true };
     }
     const note = figure.layout.annotations?.[i];
@@ -270,6 +279,9 @@ function keyCursor(Plotly, box, key, pick) {
   return true;
 }
 
+const PLAY = "M7 4.5v15l12.5-7.5z";
+const PAUSE = "M6.5 5H10v14H6.5zM14 5h3.5v14H14z";
+
 // The player ------------------------------------------------------------------------------------------------
 
 function makePlayer(stage, emit) {
@@ -278,6 +290,10 @@ function makePlayer(stage, emit) {
   const button = (name) => element.querySelector(`[data-do=${name}]`);
   const player = { at: 0, steps: [], epochs: [], playing: false, busy: false, told: null };
 
+  player.look = () => {
+    button("play").querySelector("path").setAttribute("d", player.playing ? PAUSE : PLAY);
+    button("play").setAttribute("aria-label", player.playing ? "Pause" : "Play");
+  };
   player.describe = () => {
     const [step, epoch] = [player.steps[player.at], player.epochs[player.at]];
     const text = epoch === null || epoch === undefined ? `step ${step}` : `step ${step}, epoch ${Number(epoch.toPrecision(3))}`;
@@ -313,15 +329,13 @@ function makePlayer(stage, emit) {
   player.pause = () => {
     if (!player.playing) return;
     player.playing = false;
-    button("play").textContent = "▶";
-    button("play").setAttribute("aria-label", "Play");
+    player.look();
     player.tell();
   };
   player.play = () => {
     if (player.at >= player.steps.length - 1) player.move(0);
     player.playing = true;
-    button("play").textContent = "❚❚";
-    button("play").setAttribute("aria-label", "Pause");
+    player.look();
     let last = performance.now();
     let position = player.at;
     const frame = (now) => {
@@ -336,7 +350,7 @@ function makePlayer(stage, emit) {
   };
   player.jump = (at) => {
     player.playing = false;
-    button("play").textContent = "▶";
+    player.look();
     player.move(at);
     player.tell();
   };
@@ -345,7 +359,7 @@ function makePlayer(stage, emit) {
   button("play").onclick = () => (player.playing ? player.pause() : player.play());
   range.oninput = () => {
     player.playing = false;
-    button("play").textContent = "▶";
+    player.look();
     player.move(Number(range.value));
   };
   range.onchange = () => {

@@ -29,9 +29,15 @@ HTML = """
 <div class="stage">
   <div class="stage-panels"></div>
   <div class="stage-player" role="group" aria-label="Walk along the paths" hidden>
-    <button type="button" data-do="first" aria-label="To the start" title="To the start">⏮</button>
-    <button type="button" data-do="play" class="stage-play" aria-label="Play" title="Play or pause">▶</button>
-    <button type="button" data-do="last" aria-label="To the end" title="To the end">⏭</button>
+    <button type="button" data-do="first" aria-label="To the start" title="To the start">
+      <svg viewBox="0 0 24 24" aria-hidden="true"><path d="M6 5h2.4v14H6zM19 5v14L9.5 12z"/></svg>
+    </button>
+    <button type="button" data-do="play" class="stage-play" aria-label="Play" title="Play or pause">
+      <svg viewBox="0 0 24 24" aria-hidden="true"><path d="M7 4.5v15l12.5-7.5z"/></svg>
+    </button>
+    <button type="button" data-do="last" aria-label="To the end" title="To the end">
+      <svg viewBox="0 0 24 24" aria-hidden="true"><path d="M15.6 5H18v14h-2.4zM5 5l9.5 7L5 19z"/></svg>
+    </button>
     <input type="range" class="stage-range" min="0" max="1" step="1" value="0" aria-label="Checkpoint">
     <output class="stage-words"></output>
     <select class="stage-speed" aria-label="Speed" title="Speed">
