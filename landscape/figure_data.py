@@ -7,8 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from landscape.style import format_loss
-
 OFF_PLANE = 0.2  # share of a path's length beyond which its markers get thin
 
 
@@ -92,19 +90,6 @@ def interpolate(
 def _cell(grid: NDArray[np.float64], x: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     i = np.clip(np.searchsorted(grid, x) - 1, 0, len(grid) - 2)
     return i, np.clip((x - grid[i]) / (grid[i + 1] - grid[i]), 0.0, 1.0)
-
-
-def hover_texts(path: PathData) -> list[str]:
-    """One text per checkpoint: run, step, epoch, losses, distance to the plane."""
-    lines = []
-    for i in range(len(path.steps)):
-        line = f"<b>{path.name}</b><br>step {int(path.steps[i])}, epoch {path.epochs[i]:.3g}"
-        if path.loss_true is not None:
-            line += f"<br>true loss {format_loss(float(path.loss_true[i]))}"
-        if path.loss_in_plane is not None and len(path.loss_in_plane) == len(path.steps):
-            line += f"<br>in-plane loss {format_loss(float(path.loss_in_plane[i]))}"
-        lines.append(line + f"<br>off the plane {path.residual[i]:.3g}")
-    return lines
 
 
 def marker_sizes(path: PathData, full: float, thin: float) -> list[float]:

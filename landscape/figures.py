@@ -13,17 +13,12 @@ from landscape.figure_data import (
     RunCurves,
     SurfaceData,
     f32,
-    hover_texts,
     interpolate,
-    marker_sizes,
-    nearest,
-    on_surface,
     values_of,
 )
+from landscape.figures_paths import LIFT, path_traces_2d, path_traces_3d, picked_trace_2d, picked_trace_3d
 from landscape.heights import Heights, choose_heights
 from landscape.style import (
-    DASHES,
-    MARKERS,
     SURFACE_SCALE,
     arrange,
     colours,
@@ -32,9 +27,7 @@ from landscape.style import (
     ink,
 )
 
-HALO, HALO_DARK = "#FFFFFF", "#0E1117"
 PANEL_TITLE = 30  # pixels above panels that have titles of their own
-LIFT = 0.012  # of the height range: paths lie just above the surface
 SCENE_FONT = "Arial, Helvetica, sans-serif"  # scenes draw their own text and know no web fonts
 
 
@@ -45,11 +38,13 @@ def surface_3d(
     quantity: str = "loss",
     scale: str = "auto",
     step: int | None = None,
+    at: tuple[float, float] | None = None,
     dark: bool = False,
 ) -> go.Figure:
     """Surfaces in 3-D with paths lying on them, one scene per surface, sharing heights, colours and camera.
 
-    ``paths[k]`` are drawn on ``surfaces[k]``. ``step`` marks the checkpoint nearest to it on every path.
+    ``paths[k]`` are drawn on ``surfaces[k]``. With ``step`` every path is walked up to the checkpoint nearest
+    to it, and the rest is a ghost; ``at`` marks a point of the plane.
     """
     heights = choose_heights([values_of(s, quantity) for s in surfaces], quantity, scale)
     figure = make_subplots(
@@ -64,10 +59,13 @@ def surface_3d(
     for k, (surface, mine) in enumerate(zip(surfaces, paths, strict=True), start=1):
         _add_surface(figure, surface, heights, quantity, k, last=k == len(surfaces))
         for path in mine:
-            _add_path_3d(
-                figure, surface, path, heights, quantity, tints[path.name], step, k, path.name not in drawn, dark
-            )
+            look = {"step": step, "legend": path.name not in drawn, "dark": dark}
+            for trace in path_traces_3d(surface, path, heights, quantity, tints[path.name], **look):
+                figure.add_trace(trace, row=1, col=k)
             drawn.add(path.name)
+        if at is not None:
+            point = picked_trace_3d(surface, values_of(surface, quantity), at, heights, dark=dark)
+            figure.add_trace(point, row=1, col=k)
     for k, surface in enumerate(surfaces, start=1):
         _scene(figure, surface, heights, k, len(surfaces), dark)
     arrange(
@@ -91,6 +89,7 @@ def contour_2d(
     quantity: str = "loss",
     scale: str = "auto",
     step: int | None = None,
+    at: tuple[float, float] | None = None,
     dark: bool = False,
 ) -> go.Figure:
     """The same in two dimensions: filled contours, one panel per surface, with shared axes and colours."""
@@ -127,8 +126,11 @@ def contour_2d(
             col=k,
         )
         for path in mine:
-            _add_path_2d(figure, path, tints[path.name], step, k, path.name not in drawn, dark)
+            for trace in path_traces_2d(path, tints[path.name], step=step, legend=path.name not in drawn):
+                figure.add_trace(trace, row=1, col=k)
             drawn.add(path.name)
+        if at is not None:
+            figure.add_trace(picked_trace_2d(at), row=1, col=k)
         figure.update_xaxes(title_text=surface.axis_names[0], row=1, col=k)
     figure.update_yaxes(title_text=surfaces[0].axis_names[1], row=1, col=1)
     arrange(
@@ -211,147 +213,6 @@ def _add_surface(
         row=1,
         col=column,
     )
-
-
-def _add_path_3d(
-    figure: go.Figure,
-    surface: SurfaceData,
-    path: PathData,
-    heights: Heights,
-    quantity: str,
-    tint: str,
-    step: int | None,
-    column: int,
-    legend: bool,
-    dark: bool,
-) -> None:
-    z = heights.place(on_surface(surface, path, quantity)) + LIFT * (heights.high - heights.low)
-    x, y = path.coordinates[:, 0], path.coordinates[:, 1]
-    common = {"legendgroup": path.name, "hovertemplate": "%{text}<extra></extra>", "text": hover_texts(path)}
-    figure.add_trace(  # a pale halo keeps a path visible over any colour of the surface
-        go.Scatter3d(
-            x=f32(x),
-            y=f32(y),
-            z=f32(z),
-            mode="lines",
-            line={"color": HALO_DARK if dark else HALO, "width": 11},
-            opacity=0.8,
-            hoverinfo="skip",
-            showlegend=False,
-            legendgroup=path.name,
-        ),
-        row=1,
-        col=column,
-    )
-    figure.add_trace(
-        go.Scatter3d(
-            x=f32(x),
-            y=f32(y),
-            z=f32(z),
-            mode="lines+markers",
-            line={"color": tint, "width": 6, "dash": DASHES[path.role]},
-            marker={
-                "color": tint,
-                "size": marker_sizes(path, 4.0, 1.5),
-                "symbol": MARKERS[path.role],
-                "opacity": 0.9,
-                "line": {"width": 0},
-            },
-            name=path.name,
-            showlegend=legend,
-            **common,
-        ),
-        row=1,
-        col=column,
-    )
-    i = len(x) - 1 if step is None else nearest(path, step)
-    marks = [(0, "circle-open", 9, ink(dark=dark))]
-    marks += [(i, MARKERS[path.role], 9, tint)] if i < len(x) - 1 else []
-    for index, symbol, size, colour in marks:
-        figure.add_trace(
-            go.Scatter3d(
-                x=f32(x[index : index + 1]),
-                y=f32(y[index : index + 1]),
-                z=f32(z[index : index + 1]),
-                mode="markers",
-                marker={"symbol": symbol, "size": size, "color": colour, "line": {"color": ink(dark=dark), "width": 2}},
-                showlegend=False,
-                **(common | {"text": [common["text"][index]]}),
-            ),
-            row=1,
-            col=column,
-        )
-    figure.add_trace(  # there is no star among the 3-D symbols
-        go.Scatter3d(
-            x=f32(x[-1:]),
-            y=f32(y[-1:]),
-            z=f32(z[-1:]),
-            mode="text",
-            text=["★"],
-            textposition="middle center",
-            textfont={"size": 24, "color": tint},
-            hovertext=[common["text"][-1]],
-            hovertemplate="%{hovertext}<extra></extra>",
-            legendgroup=path.name,
-            showlegend=False,
-        ),
-        row=1,
-        col=column,
-    )
-
-
-def _add_path_2d(
-    figure: go.Figure, path: PathData, tint: str, step: int | None, column: int, legend: bool, dark: bool
-) -> None:
-    x, y, text = path.coordinates[:, 0], path.coordinates[:, 1], hover_texts(path)
-    edge = {"color": "white", "width": 1}
-    figure.add_trace(
-        go.Scatter(
-            x=f32(x),
-            y=f32(y),
-            mode="lines",
-            line={"color": "white", "width": 5},
-            hoverinfo="skip",
-            showlegend=False,
-            legendgroup=path.name,
-        ),
-        row=1,
-        col=column,
-    )
-    figure.add_trace(
-        go.Scatter(
-            x=f32(x),
-            y=f32(y),
-            mode="lines+markers",
-            line={"color": tint, "width": 3, "dash": DASHES[path.role]},
-            marker={"color": tint, "size": marker_sizes(path, 7.0, 3.0), "symbol": MARKERS[path.role], "line": edge},
-            name=path.name,
-            text=text,
-            hovertemplate="%{text}<extra></extra>",
-            showlegend=legend,
-            legendgroup=path.name,
-        ),
-        row=1,
-        col=column,
-    )
-    marks = [(0, "circle-open", 15, "white"), (len(x) - 1, "star", 15, tint)]
-    i = len(x) - 1 if step is None else nearest(path, step)
-    marks += [(i, MARKERS[path.role], 14, tint)] if i < len(x) - 1 else []
-    for index, symbol, size, colour in marks:
-        figure.add_trace(
-            go.Scatter(
-                x=f32(x[index : index + 1]),
-                y=f32(y[index : index + 1]),
-                mode="markers",
-                marker={"symbol": symbol, "size": size, "color": colour, "line": {"color": "white", "width": 2}},
-                text=[text[index]],
-                hovertemplate="%{text}<extra></extra>",
-                showlegend=False,
-                legendgroup=path.name,
-            ),
-            row=1,
-            col=column,
-        )
 
 
 def _scene(figure: go.Figure, surface: SurfaceData, heights: Heights, number: int, count: int, dark: bool) -> None:

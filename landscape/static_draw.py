@@ -227,7 +227,9 @@ def _scatter3d(canvas: Canvas, axes: Axes3D, trace: Any, dark: bool) -> Any:
         axes.plot(x, y, z, color=trace.line.color, linewidth=4, alpha=trace.opacity, zorder=9)
         return None
     if "lines" in trace.mode:
-        axes.plot(x, y, z, color=trace.line.color, linestyle=DASH[trace.line.dash], linewidth=2.2, zorder=10)
+        width, opacity = 0.37 * (trace.line.width or 6), trace.opacity or 1.0
+        style = {"linestyle": DASH[trace.line.dash], "linewidth": width, "alpha": opacity}
+        axes.plot(x, y, z, color=trace.line.color, zorder=10, **style)
         sizes = np.broadcast_to(np.asarray(trace.marker.size, float), x.shape)
         marker = MARKER[trace.marker.symbol]
         axes.scatter(
@@ -306,7 +308,7 @@ def _scatter(canvas: Canvas, axes: Any, trace: Any, dark: bool) -> Any:
     if "markers" in trace.mode:
         symbol = str(trace.marker.symbol or "circle")
         open_ = symbol.endswith("-open")
-        sizes = np.broadcast_to(np.asarray(trace.marker.size or 6, float), x.shape)
+        sizes = np.broadcast_to(np.asarray(6 if trace.marker.size is None else trace.marker.size, float), x.shape)
         colour = trace.marker.color or trace.line.color
         edge = trace.marker.line.color or colour
         axes.scatter(

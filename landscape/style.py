@@ -11,6 +11,8 @@ import plotly.graph_objects as go
 CLEAN, POISONED, CONTROL = "#0072B2", "#D55E00", "#7A7A7A"
 FURTHER = ("#009E73", "#CC79A7", "#56B4E9")
 LIGHTER = {CLEAN: "#56B4E9", POISONED: "#F08A4B", CONTROL: "#A8A8A8"}  # on dark ground
+HALO = {False: "#FFFFFF", True: "#0E1117"}  # by darkness: around paths on surfaces
+GHOST = {False: "#4A4F5A", True: "#E8EAED"}  # by darkness: the part of a path that is not walked yet
 DASHES = {"clean": "solid", "poisoned": "dash", "control": "dot", "other": "dashdot"}
 MARKERS = {"clean": "circle", "poisoned": "diamond", "control": "square", "other": "cross"}
 SURFACE_SCALE = "Cividis"

@@ -12,15 +12,15 @@ from experiments import Experiment, SurfaceSpec, find_experiment
 from experiments.pictures import PLANE_NAMES, SurfacePicture, surface_picture
 from experiments.preview import partial_surfaces, preview_surface
 from experiments.surface_plan import KIND
-from landscape import figures, figures_lines
-from landscape.figures import PathData
+from landscape import figures
 from landscape.style import format_loss
-from pages import parts
-from pages.view3d import view3d
+from pages import compare_numbers, compare_point, parts
+from pages.view3d import Drawn, Player, stage
 
 PLANES = {"Joint PCA": "pca", "PCA of the first run": "pca-single", "Random, filter-normalised": "random"}
 PLANES |= {"Three points": "three-point", "Two parameters": "parameters", "Top Hessian eigenvectors": "hessian"}
 DATA = {"clean training": "clean", "poisoned training": "poisoned", "test": "test"}
+STALE = "compare-stale"  # the picture changed what the rest of the page shows
 TOP_BLOCKS = {"10 most divergent parameters": "top10", "30 most divergent parameters": "top30"}
 
 
@@ -56,12 +56,13 @@ def main() -> None:
         picture = surface_picture(experiment, found)
         with notice:
             second = _partner(experiment, stored, wanted, runs, view, picture)
-        step = _scrubber(picture)
+        player = _scrubber(picture)
         with canvas:
-            st.fragment(_draw)(picture, second, view, step)
-    _metrics(experiment, picture, step)
-    _details(picture, step)
-    _explain(experiment, picture, view, step)
+            st.fragment(_draw)(picture, second, view, player)
+    compare_numbers.metrics(experiment, picture, player.step)
+    compare_point.answer(experiment, found, picture)
+    compare_numbers.details(picture, player.step)
+    compare_numbers.explain(experiment, picture, view, player.step)
 
 
 def _surfaces(experiment: Experiment) -> list[Result]:
@@ -223,7 +224,7 @@ def _look(name: str, wanted: SurfaceSpec, runs: tuple[str, ...], view: dict[str,
     if found is None:
         return
     picture = surface_picture(experiment, found)
-    _draw(picture, None, view, int(max(path.steps[-1] for path in picture.paths)))
+    _draw(picture, None, view, _scrubber(picture), finished=False)
     rows, columns = picture.surface.loss.shape
     total = int(found.header["available"])
     on = f"{picture.surface.samples} of {total} samples"
@@ -268,124 +269,65 @@ def _partner(
     return surface_picture(experiment, found)
 
 
-def _scrubber(picture: SurfacePicture) -> int:
-    """Choose a checkpoint by its step; one position serves all runs."""
+def _scrubber(picture: SurfacePicture) -> Player:
+    """The checkpoints to walk along, one position for all runs; the address says where it stands."""
     longest = max(picture.paths, key=lambda path: len(path.steps))
-    steps = [int(step) for step in longest.steps]
-    if len(steps) < 2:
-        return steps[0]
-    per_epoch = steps[-1] / float(longest.epochs[-1]) if longest.epochs[-1] > 0 else float("nan")
-    label = "Step" if per_epoch != per_epoch else f"Step ({per_epoch:.0f} to an epoch)"
-    return int(st.select_slider(label, steps, value=steps[-1], key="step", bind="query-params"))
+    steps = tuple(int(step) for step in longest.steps)
+    epochs = tuple(float(epoch) if np.isfinite(epoch) else None for epoch in longest.epochs)
+    try:
+        asked = float(st.query_params["step"])
+    except (KeyError, ValueError):
+        asked = float("nan")
+    step = min(steps, key=lambda one: abs(one - asked)) if np.isfinite(asked) else steps[-1]
+    st.session_state["step"] = step
+    return Player(steps, epochs, step)
 
 
-def _draw(picture: SurfacePicture, second: SurfacePicture | None, view: dict[str, str], step: int) -> None:
-    dark = parts.is_dark()
+def _moved(step: int, last: int) -> None:
+    """The viewer let go of the scrubber: everything on the page follows."""
+    if step == last:
+        st.query_params.pop("step", None)
+    else:
+        st.query_params["step"] = str(step)
+    st.session_state[STALE] = True
+
+
+def _chose(alpha: float, beta: float) -> None:
+    """The viewer clicked a point of the plane."""
+    compare_point.choose(alpha, beta)
+    st.session_state[STALE] = True
+
+
+def _draw(
+    picture: SurfacePicture,
+    second: SurfacePicture | None,
+    view: dict[str, str],
+    player: Player,
+    *,
+    finished: bool = True,
+) -> None:
+    if st.session_state.pop(STALE, False):
+        st.rerun()
     if second is None:
         surfaces, paths = [picture.surface], [picture.paths]
     else:
         clean = tuple(p for p in picture.paths if p.role == "clean")
         others = tuple(p for p in second.paths if p.role != "clean")
         surfaces, paths = [picture.surface, second.surface], [clean, others]
-    options = {"quantity": view["quantity"], "scale": view["scale"], "step": step, "dark": dark}
-    if view["show"] in ("3-D", "Both"):
-        figure = figures.surface_3d(surfaces, paths, **options)
-        view3d(figure, key="surface3d", height=560, alt=parts.alternative(figure))
-    if view["show"] in ("Contour", "Both"):
-        parts.plot(figures.contour_2d(surfaces, paths, **options), key="contour")
-
-
-def _at(path: PathData, step: int) -> int:
-    """Index of the checkpoint nearest to a step."""
-    return int(np.argmin(np.abs(path.steps - step)))
-
-
-def _metrics(experiment: Experiment, picture: SurfacePicture, step: int) -> None:
-    """Accuracy of each run against clean, UD, and what the plane leaves out."""
-    runs = parts.test_accuracies(picture, step)
-    clean = next((value for path, value in runs if path.role == "clean"), None)
-    columns = st.columns(len(runs) + 3)
-    for column, (path, accuracy) in zip(columns, runs, strict=False):
-        delta = None
-        if path.role != "clean" and clean is not None and accuracy is not None:
-            delta = f"{100 * (accuracy - clean):+.1f} points"
-        column.metric(f"{path.name} test accuracy", parts.percent(accuracy), delta, help=f"At step {step}.")
-    ud, spread = parts.main_ud(experiment)
-    columns[-3].metric("UD", ud, spread, delta_color="off", delta_arrow="off", help=parts.UD_HELP)
-    explained = picture.surface.explained
-    columns[-2].metric(
-        "Plane explains",
-        "–" if explained is None else parts.percent(sum(explained)),
-        help="Share of the variance of all checkpoints about their mean that lies in this plane. It says how well the "
-        "plane holds the spread of the paths, not that the paths lie in it.",
+    # Drawn to the end; where the player stands is not part of the figure, so that moving it sends nothing anew.
+    last = player.steps[-1]
+    at = compare_point.chosen(picture) if finished else None
+    options = {"quantity": view["quantity"], "scale": view["scale"], "step": last, "at": at, "dark": parts.is_dark()}
+    builders = {"3-D": (figures.surface_3d,), "Contour": (figures.contour_2d,)}
+    both = (figures.surface_3d, figures.contour_2d)
+    stage(
+        [Drawn.of(build(surfaces, paths, **options)) for build in builders.get(view["show"], both)],
+        key="paths",
+        height=560,
+        player=player,
+        on_step=lambda step: _moved(step, last),
+        on_pick=_chose if finished else None,
     )
-    columns[-1].metric(
-        "Off the plane",
-        " / ".join(f"{path.residual[_at(path, step)]:.2g}" for path in picture.paths),
-        help="Distance of each run's checkpoint from the plane, in weight units, in the order "
-        + ", ".join(path.name for path in picture.paths)
-        + ".",
-    )
-
-
-def _details(picture: SurfacePicture, step: int) -> None:
-    dark = parts.is_dark()
-    with st.expander("True loss against in-plane loss along the path"):
-        st.markdown(
-            "Where the lines part, the picture shows weights that the run never had: its checkpoint lies off the plane."
-        )
-        parts.plot(figures_lines.loss_along_path(picture.paths, dark=dark), key="true-loss")
-        parts.plot(figures_lines.residual_along_path(picture.paths, dark=dark), key="residual")
-    with st.expander("Parameters whose paths differ most"):
-        if picture.divergent is None:
-            st.markdown("A ranking needs two runs on the surface.")
-        else:
-            names, distance = picture.divergent
-            a, b = picture.header["divergence"]["between"]
-            st.markdown(f"Root mean square distance between {a} and {b} over their checkpoints, in weight units.")
-            parts.plot(figures_lines.divergence_bar(names[:20], distance[:20], dark=dark), key="divergence")
-    with st.expander("Numbers at this checkpoint"):
-        rows = []
-        for path in picture.paths:
-            i = _at(path, step)
-            rows.append(
-                {
-                    "run": path.name,
-                    "step": int(path.steps[i]),
-                    "epoch": round(float(path.epochs[i]), 2),
-                    "true loss": "–" if path.loss_true is None else format_loss(path.loss_true[i]),
-                    "in-plane loss": "–" if path.loss_in_plane is None else format_loss(path.loss_in_plane[i]),
-                    "off the plane": f"{path.residual[i]:.3g}",
-                    "coordinates": f"({path.coordinates[i, 0]:.3g}, {path.coordinates[i, 1]:.3g})",
-                }
-            )
-        st.dataframe(rows, hide_index=True)
-
-
-def _explain(experiment: Experiment, picture: SurfacePicture, view: dict[str, str], step: int) -> None:
-    parts.how_to_read(
-        """
-A network's weights are one point in a space of as many dimensions as it has parameters; training is a walk through
-it. The surface is the loss over a **two-dimensional slice** of that space, and each path is the walk's shadow on it.
-
-- **The slice can mislead.** A valley may be narrow in directions that are not drawn, and a path may leave the plane:
-  its markers get smaller where the distance to the plane exceeds a fifth of the path's length. *Off the plane* gives
-  the distance, *true loss against in-plane loss* what it does to the loss.
-- **The data matter.** On clean data the poisoned run climbs or stalls; on its own poisoned data it walks downhill.
-  Switch *Loss on* to see the same weights judged by the other data.
-- **Colours** are one scale for both panels: dark is low, bright is high.
-"""
-    )
-    figure = figures.contour_2d if view["show"] == "Contour" else figures.surface_3d
-    options = {"quantity": view["quantity"], "scale": view["scale"], "step": step}
-    parts.take_with_you(
-        lambda: figure([picture.surface], [picture.paths], **options),
-        name=f"{experiment.name}-paths",
-        command=parts.command_of(["export", experiment.name, "--figure", "compare", "--format", "pdf"]),
-        key="compare",
-    )
-    parts.report_button(experiment, key="compare")
-    parts.share_hint()
 
 
 main()

@@ -1,4 +1,4 @@
-"""Home: the demo experiment at once, and the gallery of experiments with their verdicts."""
+"""Home: the demo experiment at once, and below it the gallery of all experiments and benchmarks."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from pathlib import Path
 import streamlit as st
 
 from checkpoints import CheckpointError
-from experiments import Experiment, Summary, jobs, list_experiments
+from experiments import Experiment, Summary
 from experiments.pictures import surface_picture
 from experiments.surface_plan import KIND
 from landscape import figures
 from landscape.style import format_ud
-from pages import parts
-from pages.view3d import view3d
+from pages import home_gallery, parts
+from pages.view3d import Drawn, Player, stage
 
 
 def main() -> None:
@@ -22,12 +22,10 @@ def main() -> None:
     st.title("Unlearnscape")
     st.markdown(
         "**Why does a network learn, or fail to learn, from a data set?** Below, the same network walks from the same "
-        "start (ring) on clean data and on poisoned data. Drag to turn; watch where the two paths part."
+        "start (ring) on clean data and on poisoned data. Press ▶ and watch where the two paths part; drag to turn."
     )
     _showcase(parts.current())
-    st.header("Experiments", divider="gray")
-    for experiment in list_experiments():
-        _card(experiment)
+    home_gallery.gallery()
 
 
 def _showcase(experiment: Experiment) -> None:
@@ -47,16 +45,18 @@ def _showcase(experiment: Experiment) -> None:
     except CheckpointError as error:
         parts.fail_softly(error)
         return
-    figure = figures.surface_3d([picture.surface], [picture.paths], dark=parts.is_dark())
-    view3d(figure, key="home3d", height=520, alt=parts.alternative(figure))
-    last = int(max(path.steps[-1] for path in picture.paths))
+    longest = max(picture.paths, key=lambda path: len(path.steps))
+    last = int(longest.steps[-1])
+    figure = figures.surface_3d([picture.surface], [picture.paths], step=last, dark=parts.is_dark())
+    steps, epochs = tuple(map(int, longest.steps)), tuple(map(float, longest.epochs))
+    stage([Drawn.of(figure)], key="home3d", height=520, player=Player(steps, epochs, last))
     runs = parts.test_accuracies(picture, last)
     clean = next((value for path, value in runs if path.role == "clean"), None)
     columns = st.columns(len(runs) + 3)
     for column, (path, accuracy) in zip(columns, runs, strict=False):
         apart = path.role != "clean" and clean is not None and accuracy is not None
         delta = f"{100 * (accuracy - clean):+.1f} points" if apart else None
-        column.metric(f"{path.name} test accuracy", parts.percent(accuracy), delta)
+        column.metric(f"{path.name} test accuracy", parts.percent(accuracy), delta, help="At the last checkpoint.")
     ud, spread = parts.main_ud(experiment)
     columns[-3].metric("UD", ud, spread, delta_color="off", delta_arrow="off", help=parts.UD_HELP)
     explained = picture.surface.explained
@@ -81,53 +81,6 @@ def _default_view(path: Path, experiment: Experiment) -> bool:
     except CheckpointError:
         return False
     return bool(options["plane"] == "pca" and options["on"] == experiment.spec.surface.on and not options["block"])
-
-
-def _card(experiment: Experiment) -> None:
-    with st.container(border=True):
-        try:
-            summary = parts.summary(experiment)
-        except ValueError as error:
-            st.markdown(f"**{experiment.name}**")
-            parts.fail_softly(error)
-            return
-        words, numbers, open_ = st.columns([3, 3, 1], vertical_alignment="center")
-        words.markdown(f"**{summary.title or summary.name}**  \n:gray[{_state(summary)}]")
-        with numbers:
-            _verdicts(summary)
-        open_.page_link(
-            "pages/compare.py" if summary.surfaces else "pages/distance.py",
-            label="Open",
-            icon=":material/arrow_forward:",
-            query_params={"exp": experiment.name},
-        )
-
-
-def _state(summary: Summary) -> str:
-    running = [job for job in jobs.list_jobs(summary.name) if job.running]
-    if running:
-        return f"{summary.name} · running: {running[0].label}"
-    finished = sum(run.state in ("finished", "results only") for run in summary.runs)
-    parts_of = [f"{finished} of {len(summary.runs)} runs" if summary.runs else "not trained yet"]
-    n = len(summary.surfaces)
-    parts_of += [f"{n} surface{'s' if n > 1 else ''}"] if n else []
-    if any(run.state == "results only" for run in summary.runs):
-        parts_of.append("results only")
-    return " · ".join([summary.name, *parts_of])
-
-
-def _verdicts(summary: Summary) -> None:
-    if not summary.ud:
-        st.markdown(":gray[No UD yet.]")
-        return
-    lines = []
-    for arm in summary.ud[0].arms:
-        spread = "" if arm.summary.std is None else f" ± {arm.summary.std:.2f}"
-        drop = 100 * (arm.mean("test_accuracy_poisoned") - arm.mean("test_accuracy_clean"))
-        lines.append(
-            f"{arm.arm}: **UD {format_ud(arm.summary.mean)}**{spread}, test accuracy {drop:+.1f} points — {arm.verdict}"
-        )
-    st.markdown("  \n".join(lines))
 
 
 def _ud_metrics(summary: Summary) -> None:

@@ -43,6 +43,14 @@ CSS = """
 [data-testid="stMainBlockContainer"] { padding-top: 2.6rem; padding-bottom: 3rem; max-width: 1360px; }
 [data-testid="stMetricValue"] { font-size: 1.55rem; }
 [data-testid="stMetricLabel"] p { font-size: 0.85rem; }
+[data-testid="stMetric"] [data-testid="stMetricLabel"] p { white-space: normal; }
+[data-testid="stImage"] img { border-radius: 6px; }
+.no-picture { display: grid; place-items: center; aspect-ratio: 9 / 5; padding: 1rem; border-radius: 6px;
+  text-align: center; border: 1px dashed rgba(128, 128, 128, 0.6); background: rgba(128, 128, 128, 0.08); }
+a:focus-visible, button:focus-visible, summary:focus-visible { outline: 2px solid currentColor; outline-offset: 2px; }
+@media (prefers-reduced-motion: reduce) {
+  *, ::before, ::after { animation-duration: 0.01ms !important; transition-duration: 0.01ms !important; }
+}
 @media (max-width: 640px) {
   [data-testid="stMainBlockContainer"] { padding-left: 1rem; padding-right: 1rem; }
   h1 { font-size: 1.7rem !important; }
@@ -129,9 +137,14 @@ def _summary(path: str, stamp: tuple[int, ...]) -> Summary:
 
 def summary(experiment: Experiment) -> Summary:
     """What the experiment holds, looked up again only when a file of it changed."""
+    return _summary(str(experiment.path), stamp(experiment))
+
+
+def stamp(experiment: Experiment) -> tuple[int, ...]:
+    """Changes whenever a file of the experiment does."""
     files = [p for p in experiment.path.rglob("*") if p.is_file() and "live" not in p.parts]
-    stamp = tuple(sorted(file.stat().st_mtime_ns for file in files))
-    return _summary(str(experiment.path), (len(files), *stamp[-4:]))
+    times = sorted(file.stat().st_mtime_ns for file in files)
+    return (len(files), *times[-4:])
 
 
 # Jobs -----------------------------------------------------------------------------------------------------
@@ -331,8 +344,8 @@ def fail_softly(error: Exception) -> None:
 def stored_sal(experiment: Experiment) -> dict[SalSpec, dict[str, SalSeries]]:
     """SAL results of an experiment by settings, the experiment's own settings first."""
     files = experiment.result_files("sal")
-    stamp = (len(files), *sorted(file.stat().st_mtime_ns for file in files))
-    stored = _stored_sal(str(experiment.path), stamp)
+    times = sorted(file.stat().st_mtime_ns for file in files)
+    stored = _stored_sal(str(experiment.path), (len(files), *times))
     own = experiment.spec.sal
     return dict(sorted(stored.items(), key=lambda item: item[0] != own))
 
@@ -375,8 +388,8 @@ def _report(path: str, options: SalSpec, stamp: tuple[str, ...]) -> UdReport:
 
 def report(experiment: Experiment, options: SalSpec, stored: dict[SalSpec, dict[str, SalSeries]]) -> UdReport:
     """The UD report of one way of measuring. Raises ValueError with a sentence when a side is missing."""
-    stamp = tuple(f"{name}:{len(series.steps)}" for name, series in sorted(stored[options].items()))
-    return _report(str(experiment.path), options, stamp)
+    lengths = tuple(f"{name}:{len(series.steps)}" for name, series in sorted(stored[options].items()))
+    return _report(str(experiment.path), options, lengths)
 
 
 def choose_report(

@@ -1,7 +1,8 @@
-"""A 3-D view that keeps its camera: Plotly's own bundle behind a small component.
+"""Views that keep their camera: Plotly's own bundle behind a small component.
 
 ``st.plotly_chart`` puts the camera back at every rerun that changes the data; here ``Plotly.react`` with a constant
-``uirevision`` keeps it, and the cameras of all scenes of a figure move together.
+``uirevision`` keeps it, and all cameras move together. The same component plays a path in the browser, without the
+server, and says which point of a plane was clicked.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ import contextlib
 import os
 import shutil
 import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,11 +24,56 @@ import streamlit as st
 from landscape.style import PLOTLY_CONFIG
 
 STATIC = Path(__file__).parent.parent / "static"
-HTML = '<div class="view3d"><p class="view3d-words">Drawing…</p></div>'
-CSS = """
-.view3d { width: 100%; min-height: 200px; }
-.view3d-words { padding: 2rem 1rem; opacity: 0.65; }
+LEAST = 350  # pixels that a figure takes at least before it goes below its neighbour; twice that with two panels
+HTML = """
+<div class="stage">
+  <div class="stage-panels"></div>
+  <div class="stage-player" role="group" aria-label="Walk along the paths" hidden>
+    <button type="button" data-do="first" aria-label="To the start" title="To the start">
+      <svg viewBox="0 0 24 24" aria-hidden="true"><path d="M6 5h2.4v14H6zM19 5v14L9.5 12z"/></svg>
+    </button>
+    <button type="button" data-do="play" class="stage-play" aria-label="Play" title="Play or pause">
+      <svg viewBox="0 0 24 24" aria-hidden="true"><path d="M7 4.5v15l12.5-7.5z"/></svg>
+    </button>
+    <button type="button" data-do="last" aria-label="To the end" title="To the end">
+      <svg viewBox="0 0 24 24" aria-hidden="true"><path d="M15.6 5H18v14h-2.4zM5 5l9.5 7L5 19z"/></svg>
+    </button>
+    <input type="range" class="stage-range" min="0" max="1" step="1" value="0" aria-label="Checkpoint">
+    <output class="stage-words"></output>
+    <select class="stage-speed" aria-label="Speed" title="Speed">
+      <option value="0.5">0.5×</option><option value="1" selected>1×</option>
+      <option value="2">2×</option><option value="4">4×</option>
+    </select>
+  </div>
+</div>
 """
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A figure on its way to the browser: its JSON, its text alternative, and whether it is in 3-D."""
+
+    json: str
+    alt: str
+    three: bool
+    panels: int
+
+    @classmethod
+    def of(cls, figure: go.Figure, alt: str = "") -> Drawn:
+        """Turn a figure into what travels."""
+        scenes = len({trace.scene or "scene" for trace in figure.data if trace.type in ("surface", "scatter3d")})
+        panels = scenes or len({trace.xaxis or "x" for trace in figure.data})
+        words = alt or str((figure.layout.meta or {}).get("alt", ""))
+        return cls(figure.to_json(), words, scenes > 0, panels)
+
+
+@dataclass(frozen=True)
+class Player:
+    """A scrubber over checkpoints: all steps, their epochs (None where unknown), and the step shown."""
+
+    steps: tuple[int, ...]
+    epochs: tuple[float | None, ...]
+    step: int
 
 
 def view3d(figure: go.Figure, *, key: str, height: int = 560, alt: str = "") -> None:
@@ -37,14 +85,52 @@ def view3d(figure: go.Figure, *, key: str, height: int = 560, alt: str = "") -> 
         height: Pixels.
         alt: The figure in words.
     """
+    stage([Drawn.of(figure, alt)], key=key, height=height)
+
+
+def stage(
+    figures: Sequence[Drawn],
+    *,
+    key: str,
+    height: int = 560,
+    player: Player | None = None,
+    on_step: Callable[[int], None] | None = None,
+    on_pick: Callable[[float, float], None] | None = None,
+) -> None:
+    """Draw figures beside each other, with one camera and one scrubber for all of them.
+
+    Args:
+        figures: What to draw; paths of figures made with a ``step`` grow with the player.
+        key: Names the view; the same key on a rerun is the same view.
+        height: Pixels of each figure; panels that stand above each other on a phone take more.
+        player: The checkpoints to walk along; None for no scrubber.
+        on_step: Called with the step that the viewer let go at.
+        on_pick: Called with the coordinates of a point that the viewer clicked; None where clicks mean nothing.
+    """
     data = {
-        "figure": figure.to_json(),
+        "figures": [{"figure": one.json, "alt": one.alt, "three": one.three} for one in figures],
         "config": PLOTLY_CONFIG,
         "bundle": f"app/static/{ensure_plotly_bundle().name}",
-        "alt": alt,
         "height": height,
+        "least": LEAST * max((one.panels for one in figures), default=1),
+        "player": None
+        if player is None
+        else {"steps": list(player.steps), "epochs": list(player.epochs), "step": player.step},
+        "tells": on_step is not None,
+        "pickable": on_pick is not None,
     }
-    _component()(data=data, key=key, height="content")
+
+    def stepped() -> None:
+        step = st.session_state[key].get("step")
+        if on_step is not None and step is not None:
+            on_step(int(step))
+
+    def picked() -> None:
+        point = st.session_state[key].get("picked")
+        if on_pick is not None and point:
+            on_pick(float(point[0]), float(point[1]))
+
+    _component()(data=data, key=key, height="content", on_step_change=stepped, on_picked_change=picked)
 
 
 @cache
@@ -67,10 +153,10 @@ def ensure_plotly_bundle() -> Path:
 
 
 def _component() -> Any:
-    script = (Path(__file__).parent / "view3d.js").read_text(encoding="utf-8")
-    return _register(script)
+    folder = Path(__file__).parent
+    return _register(*((folder / f"view3d.{kind}").read_text(encoding="utf-8") for kind in ("js", "css")))
 
 
 @st.cache_resource(show_spinner=False)
-def _register(script: str) -> Any:
-    return st.components.v2.component("unlearnscape_view3d", html=HTML, css=CSS, js=script, isolate_styles=False)
+def _register(script: str, style: str) -> Any:
+    return st.components.v2.component("unlearnscape_view3d", html=HTML, css=style, js=script, isolate_styles=False)

@@ -35,7 +35,15 @@ def metrics(app: AppTest) -> dict[str, str]:
 
 
 def charts(app: AppTest) -> list[dict]:
-    return [json.loads(chart.proto.spec) for chart in app.get("plotly_chart")]
+    """Figures drawn by Streamlit, then those of the view that keeps its camera."""
+    drawn = [json.loads(chart.proto.spec) for chart in app.get("plotly_chart")]
+    for view in app.get("bidi_component"):
+        drawn += [json.loads(one["figure"]) for one in json.loads(view.proto.json)["figures"]]
+    return drawn
+
+
+def contours(app: AppTest) -> dict:
+    return next(one for one in charts(app) if any(trace["type"] == "contour" for trace in one["data"]))
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -57,27 +65,63 @@ def test_home_tells_the_paper_s_story_at_once():
 
 
 def test_compare_follows_its_controls():
-    app = visit("compare")
-    step = app.select_slider(key="step")
-    step.set_value(step.options[0] if not isinstance(step.options[0], str) else 0).run()
-    assert not app.exception
-    start = metrics(app)
+    start = metrics(visit("compare", step="0"))
     assert start["clean-s0 test accuracy"] == start["ops-s0 test accuracy"], "both runs start from the same weights"
+    app = visit("compare")
+    assert metrics(app)["clean-s0 test accuracy"] != start["clean-s0 test accuracy"]
     app.button_group(key="view").set_value("Contour").run()
-    assert any(trace["type"] == "contour" for trace in charts(app)[0]["data"])
+    assert contours(app)
     app.selectbox(key="on").set_value("poisoned training").run()
-    assert "training data of ops" in str(charts(app)[0]["layout"]["title"])
+    assert "training data of ops" in str(contours(app)["layout"]["title"])
+
+
+@pytest.mark.parametrize("step", ["-9", "nan", "1e400", "x", "7.4"])
+def test_a_step_that_is_none_falls_back_to_the_nearest(step):
+    app = visit("compare", step=step)
+    assert app.session_state["step"] in (0, 5, 320)
+    assert not app.error
+
+
+def test_a_point_in_the_address_answers_on_every_data_set():
+    app = visit("compare", at="-5,3", view="Contour")
+    shown = metrics(app)
+    for data in ("clean training data", "training data of ops", "test data"):
+        assert shown[f"Loss on {data}"].endswith(" nats")
+        assert " ± " in shown[f"Loss on {data}"]
+    words = " ".join(markdown.value for markdown in app.markdown)
+    assert "**clean-s0**: step" in words
+    assert "**ops-s0**: step" in words
+    titles = [str(chart["layout"]["title"]) for chart in charts(app)]
+    assert sum("Along PC" in title for title in titles) == 2
+    assert sum("Towards" in title for title in titles) == 1
+    assert any(trace.get("meta", {}).get("part") == "picked" for trace in contours(app)["data"])
+
+
+@pytest.mark.parametrize(("at", "what"), [("900,0", "outside this surface"), ("one", "is no point")])
+def test_a_point_that_is_none_is_a_sentence(at, what):
+    app = visit("compare", at=at)
+    assert [what in error.value for error in app.error] == [True]
+
+
+def test_the_gallery_has_a_picture_or_a_sentence_for_every_experiment(home):
+    from experiments import Experiment, load_preset_or_file
+
+    Experiment.create(load_preset_or_file("toy-random"), home / "toy-random")
+    app = visit("home")
+    pictures = [image for element in app.get("imgs") for image in element.proto.imgs]
+    assert len(pictures) == 2
+    assert any("open it and train it" in html.proto.body for html in app.get("html"))
 
 
 def test_side_by_side_shares_axes_and_colours():
     app = visit("compare")
     app.button_group(key="view").set_value("Contour").run()
     app.button_group(key="arrange").set_value("Side by side").run()
-    contours = [trace for trace in charts(app)[0]["data"] if trace["type"] == "contour"]
-    assert len(contours) == 2
-    assert contours[0]["zmin"] == contours[1]["zmin"]
-    assert contours[0]["zmax"] == contours[1]["zmax"]
-    assert contours[0]["name"] != contours[1]["name"]
+    panels = [trace for trace in contours(app)["data"] if trace["type"] == "contour"]
+    assert len(panels) == 2
+    assert panels[0]["zmin"] == panels[1]["zmin"]
+    assert panels[0]["zmax"] == panels[1]["zmax"]
+    assert panels[0]["name"] != panels[1]["name"]
 
 
 def test_a_missing_surface_offers_the_button_and_the_command():
@@ -93,8 +137,7 @@ def test_a_missing_surface_has_a_first_look():
     app.selectbox(key="plane").set_value("Three points").run()
     assert not app.exception
     assert any("First look: 7 × 7 points on 200 of 4000 samples, standard error" in c.value for c in app.caption)
-    (chart,) = charts(app)
-    assert {trace["type"] for trace in chart["data"]} >= {"contour", "scatter"}
+    assert {trace["type"] for trace in contours(app)["data"]} >= {"contour", "scatter"}
 
 
 def test_an_unfinished_surface_is_shown_as_far_as_it_is(home):

@@ -1,0 +1,112 @@
+"""Compare paths, below the picture: the numbers at a checkpoint, what the plane hides, how to read it all."""
+
+from __future__ import annotations
+
+import numpy as np
+import streamlit as st
+
+from experiments import Experiment
+from experiments.pictures import SurfacePicture
+from landscape import figures, figures_lines
+from landscape.figures import PathData
+from landscape.style import format_loss
+from pages import compare_point, parts
+
+
+def _at(path: PathData, step: int) -> int:
+    """Index of the checkpoint nearest to a step."""
+    return int(np.argmin(np.abs(path.steps - step)))
+
+
+def metrics(experiment: Experiment, picture: SurfacePicture, step: int) -> None:
+    """Accuracy of each run against clean, UD, and what the plane leaves out."""
+    runs = parts.test_accuracies(picture, step)
+    clean = next((value for path, value in runs if path.role == "clean"), None)
+    columns = st.columns(len(runs) + 3)
+    for column, (path, accuracy) in zip(columns, runs, strict=False):
+        delta = None
+        if path.role != "clean" and clean is not None and accuracy is not None:
+            delta = f"{100 * (accuracy - clean):+.1f} points"
+        column.metric(f"{path.name} test accuracy", parts.percent(accuracy), delta, help=f"At step {step}.")
+    ud, spread = parts.main_ud(experiment)
+    columns[-3].metric("UD", ud, spread, delta_color="off", delta_arrow="off", help=parts.UD_HELP)
+    explained = picture.surface.explained
+    columns[-2].metric(
+        "Plane explains",
+        "–" if explained is None else parts.percent(sum(explained)),
+        help="Share of the variance of all checkpoints about their mean that lies in this plane. It says how well the "
+        "plane holds the spread of the paths, not that the paths lie in it.",
+    )
+    columns[-1].metric(
+        "Off the plane",
+        " / ".join(f"{path.residual[_at(path, step)]:.2g}" for path in picture.paths),
+        help="Distance of each run's checkpoint from the plane, in weight units, in the order "
+        + ", ".join(path.name for path in picture.paths)
+        + ".",
+    )
+
+
+def details(picture: SurfacePicture, step: int) -> None:
+    """Losses along the paths, diverging parameters, and the numbers of this checkpoint, each closed at first."""
+    dark = parts.is_dark()
+    with st.expander("True loss against in-plane loss along the path"):
+        st.markdown(
+            "Where the lines part, the picture shows weights that the run never had: its checkpoint lies off the plane."
+        )
+        parts.plot(figures_lines.loss_along_path(picture.paths, dark=dark), key="true-loss")
+        parts.plot(figures_lines.residual_along_path(picture.paths, dark=dark), key="residual")
+    with st.expander("Parameters whose paths differ most"):
+        if picture.divergent is None:
+            st.markdown("A ranking needs two runs on the surface.")
+        else:
+            names, distance = picture.divergent
+            a, b = picture.header["divergence"]["between"]
+            st.markdown(f"Root mean square distance between {a} and {b} over their checkpoints, in weight units.")
+            parts.plot(figures_lines.divergence_bar(names[:20], distance[:20], dark=dark), key="divergence")
+    with st.expander("Numbers at this checkpoint"):
+        rows = []
+        for path in picture.paths:
+            i = _at(path, step)
+            rows.append(
+                {
+                    "run": path.name,
+                    "step": int(path.steps[i]),
+                    "epoch": round(float(path.epochs[i]), 2),
+                    "true loss (nats)": "–" if path.loss_true is None else format_loss(path.loss_true[i]),
+                    "in-plane loss (nats)": "–" if path.loss_in_plane is None else format_loss(path.loss_in_plane[i]),
+                    "off the plane (weight units)": f"{path.residual[i]:.3g}",
+                    "coordinates": f"({path.coordinates[i, 0]:.3g}, {path.coordinates[i, 1]:.3g})",
+                }
+            )
+        st.dataframe(rows, hide_index=True)
+
+
+def explain(experiment: Experiment, picture: SurfacePicture, view: dict[str, str], step: int) -> None:
+    """How to read the page, and what can be taken from it."""
+    parts.how_to_read(
+        """
+A network's weights are one point in a space of as many dimensions as it has parameters; training is a walk through
+it. The surface is the loss over a **two-dimensional slice** of that space, and each path is the walk's shadow on it.
+
+- **The slice can mislead.** A valley may be narrow in directions that are not drawn, and a path may leave the plane:
+  its markers get smaller where the distance to the plane exceeds a fifth of the path's length. *Off the plane* gives
+  the distance, *true loss against in-plane loss* what it does to the loss.
+- **The data matter.** On clean data the poisoned run climbs or stalls; on its own poisoned data it walks downhill.
+  Switch *Loss on* to see the same weights judged by the other data.
+- **Walk along the paths** with ▶ or the slider: the solid part is walked, the thin one lies ahead. Press Tab until the
+  picture is framed: arrow keys turn it, + and − zoom, 0 puts it back.
+- **Any point answers.** Click the surface or the contours, or type its coordinates: the network is put there and
+  measured on every data set.
+- **Colours** are one scale for both panels: dark is low, bright is high.
+"""
+    )
+    figure = figures.contour_2d if view["show"] == "Contour" else figures.surface_3d
+    options = {"quantity": view["quantity"], "scale": view["scale"], "step": step, "at": compare_point.chosen(picture)}
+    parts.take_with_you(
+        lambda: figure([picture.surface], [picture.paths], **options),
+        name=f"{experiment.name}-paths",
+        command=parts.command_of(["export", experiment.name, "--figure", "compare", "--format", "pdf"]),
+        key="compare",
+    )
+    parts.report_button(experiment, key="compare")
+    parts.share_hint()

@@ -1,0 +1,125 @@
+"""Home, below the demo: every experiment and benchmark as a card with a picture drawn from its own results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import streamlit as st
+
+from experiments import Experiment, Summary, jobs, list_experiments
+from experiments.bench_run import Bench, list_benches, pending
+from experiments.thumbnails import Thumbnail, bench_thumbnail, experiment_thumbnail
+from landscape.style import format_ud
+from pages import parts
+
+ACROSS = 3  # cards in a row of a wide screen; they stand below each other on a phone
+
+
+def gallery() -> None:
+    """All experiments, then all benchmarks."""
+    st.header("Experiments", divider="gray")
+    found = list_experiments()
+    if not found:
+        st.info("There is no experiment yet. Start one on the Live page, or with the command below.")
+        st.code(parts.command_of(["run", "toy-ops"]), language="bash")
+    _grid([lambda experiment=experiment: _experiment_card(experiment) for experiment in found])
+    benches = list_benches()
+    if benches:
+        st.header("Benchmarks", divider="gray")
+        _grid([lambda bench=bench: _bench_card(bench) for bench in benches])
+
+
+def _grid(cards: list[Callable[[], None]]) -> None:
+    for start in range(0, len(cards), ACROSS):
+        for column, card in zip(st.columns(ACROSS, gap="medium"), cards[start : start + ACROSS], strict=False):
+            with column, st.container(border=True, height="stretch"):
+                card()
+
+
+def _experiment_card(experiment: Experiment) -> None:
+    try:
+        summary = parts.summary(experiment)
+        picture = _experiment_picture(str(experiment.path), parts.stamp(experiment), parts.is_dark())
+    except ValueError as error:
+        _picture(None, "Its files cannot be read.")
+        st.markdown(f"**{experiment.name}**")
+        parts.fail_softly(error)
+        return
+    running = [job for job in jobs.list_jobs(summary.name) if job.running]
+    words = "Its first results are being computed." if running else "No results yet: open it and train it."
+    _picture(picture, words)
+    st.markdown(f"**{summary.title or summary.name}**  \n:gray[{_state(summary, running)}]")
+    _verdicts(summary)
+    st.page_link(
+        "pages/compare.py" if summary.surfaces or not summary.ud else "pages/distance.py",
+        label=f"Open {summary.name}",
+        icon=":material/arrow_forward:",
+        query_params={"exp": experiment.name},
+    )
+
+
+def _bench_card(bench: Bench) -> None:
+    try:
+        title, total = bench.spec.title or bench.name, len(bench.cells())
+        left = len(pending(bench))
+        picture = _bench_picture(str(bench.path), (total, left), parts.is_dark())
+    except (ValueError, OSError) as error:
+        _picture(None, "Its files cannot be read.")
+        st.markdown(f"**{bench.name}**")
+        parts.fail_softly(error)
+        return
+    _picture(picture, "No results yet: open it and start it.")
+    st.markdown(f"**{title}**  \n:gray[{bench.name} · {total - left} of {total} runs]")
+    if picture is not None:
+        st.markdown(":gray[UD across, test accuracy up; the line is at UD 1.]")
+    st.page_link(
+        "pages/benchmark.py",
+        label=f"Open {bench.name}",
+        icon=":material/arrow_forward:",
+        query_params={"bench": bench.name},
+    )
+
+
+@st.cache_data(max_entries=256, show_spinner=False)
+def _experiment_picture(path: str, stamp: tuple[int, ...], dark: bool) -> Thumbnail | None:
+    experiment = Experiment.open(path)
+    return experiment_thumbnail(experiment, parts.summary(experiment), dark=dark)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _bench_picture(path: str, stamp: tuple[int, ...], dark: bool) -> Thumbnail | None:
+    return bench_thumbnail(Bench.open(path), dark=dark)
+
+
+def _picture(thumbnail: Thumbnail | None, otherwise: str) -> None:
+    """The picture, or its place with a sentence, so that cards keep their shape."""
+    if thumbnail is None:
+        st.html(f'<div class="no-picture"><span>{otherwise}</span></div>')
+    else:
+        st.image(thumbnail.png, width="stretch", alt=thumbnail.alt)
+
+
+def _state(summary: Summary, running: list[jobs.Job]) -> str:
+    if running:
+        return f"{summary.name} · running: {running[0].label}"
+    finished = sum(run.state in ("finished", "results only") for run in summary.runs)
+    parts_of = [f"{finished} of {len(summary.runs)} runs" if summary.runs else "not trained yet"]
+    n = len(summary.surfaces)
+    parts_of += [f"{n} surface{'s' if n > 1 else ''}"] if n else []
+    if any(run.state == "results only" for run in summary.runs):
+        parts_of.append("results only")
+    return " · ".join([summary.name, *parts_of])
+
+
+def _verdicts(summary: Summary) -> None:
+    if not summary.ud:
+        st.markdown(":gray[No UD yet.]")
+        return
+    lines = []
+    for arm in summary.ud[0].arms:
+        spread = "" if arm.summary.std is None else f" ± {arm.summary.std:.2f}"
+        drop = 100 * (arm.mean("test_accuracy_poisoned") - arm.mean("test_accuracy_clean"))
+        lines.append(
+            f"{arm.arm}: **UD {format_ud(arm.summary.mean)}**{spread}, test accuracy {drop:+.1f} points — {arm.verdict}"
+        )
+    st.markdown("  \n".join(lines))

@@ -1,0 +1,94 @@
+"""The view that keeps its camera: paths play in the browser, keys turn it, clicks ask, phones stack its panels."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import Page
+
+from tests.browser.conftest import Server
+from tests.browser.steps import colours, open_page, settle, wait_until
+
+WALKED = "el => el.data.find(t => t.meta?.part === 'walked').x.length"
+EYE = "el => { const e = el._fullLayout.scene.camera.eye; return [e.x, e.y, e.z] }"
+
+
+def ready(page: Page, selector: str) -> None:
+    """Wait until a figure is drawn."""
+    page.wait_for_function(f"document.querySelector('{selector}')?._fullData?.length > 0", timeout=90_000)
+
+
+def test_the_path_plays_without_the_server_and_both_panels_follow(server: Server, page: Page):
+    open_page(page, server.url + "/compare?view=Both")
+    ready(page, ".view3d")
+    ready(page, ".view2d")
+    three, two = page.locator(".view3d"), page.locator(".view2d")
+    assert three.evaluate(WALKED) == two.evaluate(WALKED) == 65
+    page.evaluate("window.reruns = 0; window.old = document.querySelector('.view3d').data")
+    page.get_by_role("button", name="Play").click()
+    wait_until(lambda: 1 < three.evaluate(WALKED) < 65, seconds=30, what="the path's growth")
+    assert "step=" not in page.url, "while it plays the server hears nothing"
+    page.get_by_role("button", name="Pause").click()
+    wait_until(lambda: "step=" in page.url, seconds=30, what="the address following")
+    settle(page)
+    wait_until(lambda: three.evaluate(WALKED) == two.evaluate(WALKED) < 65, seconds=30, what="both panels' agreement")
+    shown = page.locator(".stage-words").inner_text()
+    step = page.url.split("step=")[1].split("&")[0]
+    assert shown.startswith(f"step {step},")
+
+
+def test_keys_turn_the_camera_and_zoom_and_an_update_keeps_it(server: Server, page: Page):
+    open_page(page, server.url + "/compare")
+    colours(page)
+    view = page.locator(".view3d")
+    before = view.evaluate(EYE)
+    panel = page.locator(".stage-panel")
+    assert "Arrow keys" in (panel.get_attribute("aria-label") or "")
+    panel.focus()
+    page.keyboard.press("ArrowLeft")
+    wait_until(lambda: view.evaluate(EYE)[0] != before[0], seconds=20, what="turning by a key")
+    turned = view.evaluate(EYE)
+    assert turned[2] == pytest.approx(before[2], abs=1e-6), "left and right keep the height"
+    page.keyboard.press("+")
+    wait_until(lambda: abs(view.evaluate(EYE)[2]) < abs(turned[2]), seconds=20, what="zooming by a key")
+    kept = view.evaluate(EYE)
+    page.get_by_role("radio", name="Both").or_(page.get_by_role("button", name="Both")).first.click()
+    ready(page, ".view2d")
+    assert view.evaluate(EYE) == pytest.approx(kept, abs=1e-6)
+    panel.first.focus()
+    page.keyboard.press("0")
+    wait_until(lambda: view.evaluate(EYE) == pytest.approx(before, abs=1e-3), seconds=20, what="going back")
+
+
+def test_a_click_on_the_contours_answers_and_the_link_reopens_it(server: Server, page: Page):
+    open_page(page, server.url + "/compare?view=Contour")
+    ready(page, ".view2d")
+    view = page.locator(".view2d")
+    view.scroll_into_view_if_needed()
+    area = view.locator(".nsewdrag").first.bounding_box()
+    assert area is not None
+    x, y = area["x"] + 0.42 * area["width"], area["y"] + 0.22 * area["height"]
+    page.mouse.move(x - 5, y)
+    page.mouse.move(x, y)
+    page.wait_for_timeout(500)
+    page.mouse.click(x, y)
+    page.wait_for_selector("text=Loss on test data", timeout=60_000)
+    wait_until(lambda: "at=" in page.url, seconds=20, what="the point in the address")
+    settle(page)
+    answers = page.locator("[data-testid=stMetricValue]").all_inner_texts()
+    assert sum("nats" in text for text in answers) == 3
+    link = page.url
+    open_page(page, link)
+    page.wait_for_selector("text=Loss on test data", timeout=60_000)
+    assert page.url == link
+    assert [t for t in page.locator("[data-testid=stMetricValue]").all_inner_texts() if "nats" in t] == [
+        t for t in answers if "nats" in t
+    ]
+
+
+def test_a_phone_stacks_the_panels(server: Server, page: Page):
+    page.set_viewport_size({"width": 390, "height": 844})
+    open_page(page, server.url + "/compare?arrange=Side+by+side&view=Contour")
+    ready(page, ".view2d")
+    first, second = page.locator(".view2d").evaluate("el => [el.layout.yaxis.domain, el.layout.yaxis2.domain]")
+    assert first[0] > second[1], "the first panel stands above the second"
+    assert page.evaluate("document.documentElement.scrollWidth") <= 391
