@@ -97,7 +97,7 @@ def build_stage(
         raise ValueError("A film needs at least one run whose path lies on the surface; compute a surface with runs.")
     with mpl.rc_context(STYLE):
         canvas = Canvas(figsize=(size[0] / DPI, size[1] / DPI), dpi=DPI, facecolor=GROUND[dark])
-        FigureCanvasAgg(canvas)
+        agg = FigureCanvasAgg(canvas)
         heights = choose_heights([surface.loss], "loss", "auto")
         under = subtitle([surface], heights)
         top = _title(canvas, under, dark) if title else 0.97
@@ -109,8 +109,8 @@ def build_stage(
         values = [factor * _values(curves, path.name, metric, len(path.steps)) for path in paths]
         _curve_axes(right, paths, values, axis, dark)
         tints = colours([path.role for path in paths], dark=dark)
-        canvas.canvas.draw()
-        split = float(right.get_tightbbox(canvas.canvas.get_renderer()).x0) - 4
+        agg.draw()
+        split = float(right.get_tightbbox(agg.get_renderer()).x0) - 4
         tracks = tuple(
             Track(
                 path.name,
