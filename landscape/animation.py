@@ -109,8 +109,8 @@ def build_stage(
         values = [factor * _values(curves, path.name, metric, len(path.steps)) for path in paths]
         _curve_axes(right, paths, values, axis, dark)
         tints = colours([path.role for path in paths], dark=dark)
-        agg.draw()
-        split = float(right.get_tightbbox(agg.get_renderer()).x0) - 4
+        agg.draw()  # type: ignore[no-untyped-call]
+        split = float(right.get_tightbbox(agg.get_renderer()).x0) - 4  # type: ignore[no-untyped-call]
         tracks = tuple(
             Track(
                 path.name,
