@@ -28,7 +28,9 @@ def app(port: int, address: str | None, classroom: bool, hosts: Sequence[str], j
 
     wrong = next((host for host in hosts if not HOST.match(host)), None)
     if wrong is not None:
-        raise click.BadParameter(f"{wrong!r} is no host name; give one such as lab.example.org.", param_hint="allow-host")
+        raise click.BadParameter(
+            f"{wrong!r} is no host name; give one such as lab.example.org.", param_hint="allow-host"
+        )
     if address is None:
         address = EVERYWHERE if classroom else "127.0.0.1"
     if classroom:

@@ -38,8 +38,8 @@ class Limits:
         grid: The most points along one axis of a surface.
         long_methods: Whether poisons that train a network of their own may be made.
         benchmarks: Whether benchmarks may be started.
+        files: Whether a poison may be read from a file that is named by its path.
         keep_bookmarks: Whether bookmarks may be added, renamed and deleted.
-        stop_others: Whether a student may stop what another one started.
     """
 
     presets: tuple[str, ...] = ("toy-ops", "toy-random", "digits-ops", "digits-random")
@@ -51,8 +51,8 @@ class Limits:
     grid: int = 51
     long_methods: bool = False
     benchmarks: bool = False
+    files: bool = False
     keep_bookmarks: bool = False
-    stop_others: bool = False
 
 
 def limits() -> Limits | None:

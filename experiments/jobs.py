@@ -23,6 +23,7 @@ import psutil
 
 from checkpoints import write_bytes
 from experiments.catalogue import home
+from experiments.classroom import check_job
 from experiments.experiment import ExperimentError
 from experiments.progress import PROGRESS_VARIABLE
 
@@ -68,6 +69,7 @@ class Job:
 
 def start(arguments: Sequence[str], *, experiment: str) -> Job:
     """Start ``cli.py`` with these arguments, or return the running job that does just that."""
+    check_job(arguments)
     for job in list_jobs(experiment):
         if job.running and job.arguments == tuple(arguments):
             return job

@@ -15,7 +15,7 @@ from experiments.surface_plan import KIND
 from landscape import figures, figures_lines
 from landscape.figures import PathData
 from landscape.style import format_loss
-from pages import parts
+from pages import links, parts
 from pages.view3d import view3d
 
 PLANES = {"Joint PCA": "pca", "PCA of the first run": "pca-single", "Random, filter-normalised": "random"}
@@ -136,8 +136,9 @@ def _two_parameters(stored: list[Result]) -> tuple[int, int]:
     """Pick two single parameters, from those whose paths diverge most where that is known."""
     ranking = next((r for r in stored if "divergence" in r.header), None)
     if ranking is None:
-        first = int(st.number_input("First parameter (flat index)", min_value=0, value=0, key="theta1"))
-        return first, int(st.number_input("Second parameter", min_value=0, value=first + 1, key="theta2"))
+        bound = {"min_value": 0, "bind": "query-params"}
+        first = int(st.number_input("First parameter (flat index)", value=0, key="theta1", **bound))
+        return first, int(st.number_input("Second parameter", value=first + 1, key="theta2", **bound))
     names = ranking.header["divergence"]["names"]
     index = dict(zip(names, (int(i) for i in ranking.arrays["divergence/indices"]), strict=True))
     one = st.selectbox("First parameter", names, key="theta1", bind="query-params")
@@ -276,6 +277,7 @@ def _scrubber(picture: SurfacePicture) -> int:
         return steps[0]
     per_epoch = steps[-1] / float(longest.epochs[-1]) if longest.epochs[-1] > 0 else float("nan")
     label = "Step" if per_epoch != per_epoch else f"Step ({per_epoch:.0f} to an epoch)"
+    links.nearest("step", steps)
     return int(st.select_slider(label, steps, value=steps[-1], key="step", bind="query-params"))
 
 

@@ -14,6 +14,7 @@ from experiments import (
     Experiment,
     ExperimentSpec,
     SpecError,
+    classroom,
     home,
     jobs,
     learnable_counts,
@@ -23,10 +24,11 @@ from experiments import (
     read_snapshot,
 )
 from experiments.catalogue import check_name
+from experiments.spec import NAME_PATTERN
 from landscape import figures, figures_lines
 from landscape.figures import PathData, RunCurves, SurfaceData
 from landscape.style import format_ud
-from pages import parts
+from pages import links, parts
 from pages.view3d import view3d
 
 REFRESH = 0.5  # seconds between looks while a job runs
@@ -71,8 +73,10 @@ def _watched() -> Experiment | None:
     if name is None:
         running = [job for job in jobs.list_jobs() if job.running and "--live" in job.arguments]
         name = running[0].experiment if running else None
-    folder = home() / name if name else None
+    folder = home() / name if name and NAME_PATTERN.match(name) else None
     if folder is None or not (folder / "experiment.toml").is_file():
+        if name:
+            links.refuse("watch", "No experiment of that name was started here.")
         return None
     try:
         return Experiment.open(folder)
@@ -88,7 +92,8 @@ def _job_of(experiment: Experiment | None) -> jobs.Job | None:
 
 
 def _start_form(watched: Experiment | None) -> None:
-    names = preset_names()
+    allowed = classroom.limits() or classroom.Limits(presets=tuple(preset_names()), epochs=200, lr=10.0)
+    names = list(allowed.presets)
     columns = st.columns([2, 1, 1, 1, 1], vertical_alignment="bottom")
     preset = columns[0].selectbox(
         "Preset",
@@ -96,14 +101,22 @@ def _start_form(watched: Experiment | None) -> None:
         index=names.index("toy-ops"),
         key="preset",
         bind="query-params",
-        format_func=lambda name: f"{name} · {load_preset_or_file(name).title}",
     )
     spec = load_preset_or_file(preset)
-    epochs = columns[1].number_input("Epochs", 1, 200, spec.training.epochs, key=f"epochs-{preset}")
-    lr = columns[2].number_input(
-        "Learning rate", 1e-5, 10.0, spec.training.lr, format="%g", step=spec.training.lr / 2, key=f"lr-{preset}"
+    epochs = columns[1].number_input(
+        "Epochs", 1, allowed.epochs, spec.training.epochs, key=f"epochs-{preset}", bind="query-params"
     )
-    seed = columns[3].number_input("Seed", 0, 9999, spec.seeds[0], key=f"seed-{preset}")
+    lr = columns[2].number_input(
+        "Learning rate",
+        1e-5,
+        allowed.lr,
+        spec.training.lr,
+        format="%g",
+        step=spec.training.lr / 2,
+        key=f"lr-{preset}",
+        bind="query-params",
+    )
+    seed = columns[3].number_input("Seed", 0, 9999, spec.seeds[0], key=f"seed-{preset}", bind="query-params")
     changes = [] if epochs == spec.training.epochs else [f"training.epochs={int(epochs)}"]
     changes += [] if lr == spec.training.lr else [f"training.lr={lr!r}"]
     changes += [] if seed == spec.seeds[0] else [f"seeds=[{int(seed)}]"]
@@ -116,7 +129,7 @@ def _start_form(watched: Experiment | None) -> None:
     arguments = ["run", preset, "--out", str(home() / name), "--live"]
     arguments += [part for change in changes for part in ("--set", change)] + (["--download"] if download else [])
     pressed = columns[4].button("Start", type="primary", icon=":material/play_arrow:", width="stretch", key="start")
-    st.caption(f"{spec.description}  \n`{parts.command_of(arguments)}`")
+    st.caption(f"**{spec.title}.** {spec.description}  \n`{parts.command_of(arguments)}`")
     if pressed:
         _start(spec, name, changes, arguments)
 
@@ -124,7 +137,8 @@ def _start_form(watched: Experiment | None) -> None:
 def _free_name(preset: str, changes: list[str]) -> str:
     """The preset's own name, or one that tells what was changed."""
     tags = [change.split(".")[-1].replace("=", "").strip("[]").replace("[", "").replace("]", "") for change in changes]
-    return "-".join([preset, *tags])
+    name = "-".join([preset, *tags])
+    return name if classroom.limits() is None else classroom.free_name(name, home())
 
 
 def _is_complete(name: str) -> bool:
