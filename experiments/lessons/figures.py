@@ -124,7 +124,7 @@ def nudge_curve(nudge: Nudge, hand: float, *, dark: bool = False) -> go.Figure:
         figure,
         title=f"Moving the {nudge.layer} alone",
         subtitle=f"500 digits · seed 0 · SAL in nats: {best}",
-        alt=f"Loss from {format_loss(nudge.losses.min())} to {format_loss(nudge.losses.max())} within the ball; {best}.",
+        alt=f"The loss rises to {format_loss(nudge.losses.max())} at most on this line. SAL: {best}.",
         dark=dark,
         height=440,
     ).update_layout(margin={"b": 110})
