@@ -25,5 +25,5 @@ page = st.navigation(PAGES)
 parts.prepare()
 with links.honoured(page.url_path):
     parts.experiment_picker(page.url_path)
+    links.bookmark_panel(page.url_path, {path: file for path, (file, _, _) in FILES.items()})
     page.run()
-links.bookmark_panel(page.url_path, {path: file for path, (file, _, _) in FILES.items()})

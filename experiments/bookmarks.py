@@ -81,10 +81,10 @@ def save_bookmark(name: str, page: str, query: str, *, replace: bool = False) ->
 def rename_bookmark(name: str, new: str) -> Bookmark:
     """Give a bookmark another name; raises :class:`BookmarkError` where that is taken or the old one is gone."""
     before = _existing(name)
-    if _checked_name(new) == before.name:
-        return before
-    after = save_bookmark(new, before.page, before.query)
-    delete_bookmark(name)
+    same = _path(_checked_name(new)) == _path(before.name)  # as where only capitals change
+    after = save_bookmark(new, before.page, before.query, replace=same)
+    if not same:
+        delete_bookmark(name)
     return after
 
 

@@ -30,8 +30,8 @@ def main() -> None:
     parts.how_to_read(
         """
 Set the controls, predict, press *Run it*. The result appears beside your prediction; *Try again* opens the controls and
-the prediction for another round. All runs are small (the toy data and 8×8 or 12×12 digits), take seconds, and are kept, so
-that the same settings appear at once.
+the prediction for another round. All runs are small (the toy data and 8×8 or 12×12 digits), take seconds, and are kept,
+so that the same settings appear at once.
 
 The address holds the lesson, your settings, your prediction and which lessons are done: a link reopens your work.
 """
@@ -72,7 +72,7 @@ def _choose(done: set[int]) -> int:
 
 
 def _lesson(number: int, lesson: Lesson) -> None:
-    st.header(f"{number}. {lesson.title}", divider="gray")
+    st.subheader(f"{number}. {lesson.title}", divider="gray")
     st.markdown(f"**Aim.** {lesson.aim}")
     st.markdown(lesson.intro)
     shown: set[int] = st.session_state["lessons-shown"]
@@ -95,11 +95,10 @@ def _lesson(number: int, lesson: Lesson) -> None:
         )
         return
     st.button("Try again", key="again", icon=":material/replay:", on_click=shown.discard, args=(number,))
-    with st.container(border=True):
-        try:
-            lesson.run(settings, guess)
-        except ValueError as error:
-            parts.fail_softly(error)
+    try:
+        lesson.run(settings, guess)
+    except ValueError as error:
+        parts.fail_softly(error)
 
 
 def _ran(number: int) -> None:

@@ -58,7 +58,7 @@ def judge_both_ends(seed: int) -> Parting:
     plane = pca_plane([run.vectors for run in runs.values()])
     paths = tuple(_path(end, run, plane) for end, run in runs.items())
     surfaces = tuple(
-        _surface(runs["clean"], plane, inputs, paths, f"{kind} training data", seed)
+        _surface(runs["clean"], plane, inputs, paths, f"{kind} data", seed)
         for kind, inputs in (("clean", data.x_train), ("poisoned", made.x_train))
     )
     return Parting(table, (surfaces[0], surfaces[1]), paths)

@@ -8,6 +8,8 @@ from typing import Any
 
 import streamlit as st
 
+QUIET: dict[str, Any] = {"delta_color": "off", "delta_arrow": "off"}  # a metric whose second line judges nothing
+
 
 @dataclass(frozen=True)
 class Lesson:
@@ -36,8 +38,9 @@ def choice(number: int, question: str, answers: Sequence[str], locked: bool) -> 
 
 def percentage(number: int, question: str, locked: bool) -> float | None:
     """A prediction of an accuracy in per cent."""
+    st.markdown(question)
     given = st.number_input(
-        question,
+        "Your prediction (%)",
         0,
         100,
         None,
@@ -51,9 +54,13 @@ def percentage(number: int, question: str, locked: bool) -> float | None:
     return None if given is None else float(given)
 
 
-def select(label: str, options: Sequence[Any], key: str, locked: bool, *, help_: str | None = None) -> Any:
-    """A setting of a lesson."""
-    return st.selectbox(label, options, key=key, bind="query-params", disabled=locked, help=help_, width=420)
+def select(
+    label: str, options: Sequence[Any], key: str, locked: bool, *, first: int = 0, help_: str | None = None
+) -> Any:
+    """A setting of a lesson; ``first`` is the position of the usual choice."""
+    return st.selectbox(
+        label, options, index=first, key=key, bind="query-params", disabled=locked, help=help_, width=420
+    )
 
 
 def compare_choice(guess: str, truth: str, *, right: bool | None = None) -> None:

@@ -70,7 +70,7 @@ def _run(seed: int, guess: str) -> None:
         + (
             "Random directions lead uphill because training has already gone down in all of them that matter."
             if rises
-            else "Here the slice happens to be flat: a random direction may hardly matter to the loss, which is why one "
+            else "Here the slice is flat: a random direction may hardly matter to the loss, which is why one "
             "slice proves little."
         )
     )

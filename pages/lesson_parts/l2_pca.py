@@ -9,7 +9,7 @@ from experiments.lessons.figures import coordinates_over_time, shadow_figure
 from experiments.lessons.walks import Walks
 from pages import parts
 from pages.lesson_parts import frame
-from pages.lesson_parts.frame import Lesson
+from pages.lesson_parts.frame import QUIET, Lesson
 
 
 def _settings(locked: bool) -> int:
@@ -48,7 +48,9 @@ def _run(seed: int, guess: str) -> None:
     for column, shadow, name in ((numbers[0], found.training, "Training"), (numbers[2], found.random, "Random walk")):
         column.metric(f"{name}: plane holds", parts.percent(float(shadow.shares.sum())))
     for column, shadow, name in ((numbers[1], found.training, "Training"), (numbers[3], found.random, "Random walk")):
-        column.metric(f"{name}: off the plane", f"up to {shadow.residual.max():.2g}", f"path {shadow.length:.3g} long")
+        column.metric(
+            f"{name}: off the plane", f"up to {shadow.residual.max():.2g}", f"path {shadow.length:.3g} long", **QUIET
+        )
     share, one, two = float(found.random.shares.sum()), *(100 * part for part in walks.EXPECTED)
     real = float(found.training.shares.sum())
     st.markdown(

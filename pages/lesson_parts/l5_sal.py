@@ -77,7 +77,7 @@ def _run(settings: Settings, guess: str) -> None:
             if missed
             else "the search follows the bend of the surface and finds at least as much."
         )
-        + f" The first-order estimate ε‖θ‖·‖∇L‖, {format_loss(found.sal['gradient'])} nats, is the slope alone, and wrong "
+        + f" The first-order estimate ε‖θ‖·‖∇L‖, {format_loss(found.sal['gradient'])} nats, is the slope alone, wrong "
         "by as much as the curve bends."
     )
 

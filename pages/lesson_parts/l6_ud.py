@@ -15,7 +15,7 @@ from pages.lesson_parts.frame import Lesson
 
 def _settings(locked: bool) -> int:
     seeds = list(range(believe.LEAST_SEEDS, believe.MOST_SEEDS + 1))
-    return int(frame.select("Seeds", seeds, "n", locked, help_="Each seed trains four networks."))
+    return int(frame.select("Seeds", seeds, "n", locked, first=1, help_="Each seed trains four networks."))
 
 
 def _predict(seeds: int, locked: bool) -> str | None:
@@ -66,7 +66,7 @@ def _run(seeds: int, guess: str) -> None:
             "sure is not yet a difference that means what one hopes; read UD beside the test accuracy and beside a "
             "control."
             if noise in found.told and harmless
-            else "The noise is not told apart, as it should be: it costs no accuracy. Read every UD beside such a control "
+            else "The noise is not told apart, as it should be: it costs no accuracy. Read a UD beside such a control "
             "and beside the test accuracy."
         )
         + (" With so few seeds the intervals are wide; take more and run again." if seeds < 4 else "")
