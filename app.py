@@ -23,7 +23,7 @@ PAGES = [
 
 page = st.navigation(PAGES)
 parts.prepare()
-with links.honoured(page.url_path):
+with links.honoured(page):
     parts.experiment_picker(page.url_path)
     links.bookmark_panel(page.url_path, {path: file for path, (file, _, _) in FILES.items()})
     page.run()

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 import streamlit as st
+from streamlit.navigation.page import StreamlitPage
 
 from experiments import bookmarks, classroom
 from experiments.bookmarks import Bookmark
@@ -23,16 +24,20 @@ Value = TypeVar("Value", int, float)
 
 
 @contextmanager
-def honoured(page: str) -> Iterator[None]:
+def honoured(opened: StreamlitPage) -> Iterator[None]:
     """Run a page, then say once, above it, which parts of the link that led to it were not honoured.
 
     Widgets bound to the address take what is valid and drop the rest without a word; this compares what was asked
     with what they took.
     """
     place = st.container()
-    state = st.session_state
+    state, page = st.session_state, opened.url_path
     if state.get("link-page") != page:
-        state["link-page"], state["link-asked"], state["link-note"] = page, _query(), ""
+        asked = _query()
+        state["link-page"], state["link-asked"], state["link-note"] = page, asked, ""
+        harmless = {key: values for key, values in asked.items() if not any(map(_is_infinite, values))}
+        if harmless != asked:  # inputs of whole numbers stumble over an infinite one
+            st.switch_page(opened, query_params=harmless)
     yield  # an exception, such as the one that starts a run anew, leaves what was asked for the next run
     asked = state.pop("link-asked", None)
     if asked is not None:
@@ -85,6 +90,13 @@ def _same(value: Any, asked: str) -> bool:
         number = _number(asked)
         return number is not None and math.isclose(number, value, rel_tol=1e-9)
     return asked == ("" if value is None else str(value))
+
+
+def _is_infinite(text: str) -> bool:
+    try:
+        return math.isinf(float(text))
+    except ValueError:
+        return False
 
 
 def _number(text: str) -> float | None:

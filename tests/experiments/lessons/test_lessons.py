@@ -93,7 +93,7 @@ def test_the_nudge_stays_in_the_ball_and_meets_the_curve():
     slope = (found.losses[21] - found.losses[19]) / (found.shares[21] - found.shares[19])
     assert found.sal["gradient"] == pytest.approx(slope, rel=0.02), "the estimate is the slope times the radius"
     assert nudge.answer(found) in nudge.ANSWERS
-    assert any("your step" == trace.name for trace in nudge_curve(found, 0.2).data)
+    assert any(trace.name == "your step" for trace in nudge_curve(found, 0.2).data)
 
 
 def test_ud_of_the_lesson_has_an_interval_and_a_floor():
