@@ -2,21 +2,28 @@
 
 import streamlit as st
 
-from pages import parts
+from pages import links, parts
 
 st.set_page_config(page_title="Unlearnscape", page_icon="🏔️", layout="wide")
 
+FILES = {
+    "": ("pages/home.py", "Home", ":material/home:"),
+    "compare": ("pages/compare.py", "Compare paths", ":material/landscape:"),
+    "sharpness": ("pages/sharpness.py", "Sharpness", ":material/show_chart:"),
+    "distance": ("pages/distance.py", "Unlearnable Distance", ":material/straighten:"),
+    "benchmark": ("pages/benchmark.py", "Benchmark", ":material/leaderboard:"),
+    "poison_lab": ("pages/poison_lab.py", "Poison lab", ":material/science:"),
+    "live": ("pages/live.py", "Live", ":material/play_circle:"),
+    "lessons": ("pages/lessons.py", "Lessons", ":material/school:"),
+}
 PAGES = [
-    st.Page("pages/home.py", title="Home", icon=":material/home:", default=True),
-    st.Page("pages/compare.py", title="Compare paths", icon=":material/landscape:", url_path="compare"),
-    st.Page("pages/sharpness.py", title="Sharpness", icon=":material/show_chart:", url_path="sharpness"),
-    st.Page("pages/distance.py", title="Unlearnable Distance", icon=":material/straighten:", url_path="distance"),
-    st.Page("pages/benchmark.py", title="Benchmark", icon=":material/leaderboard:", url_path="benchmark"),
-    st.Page("pages/poison_lab.py", title="Poison lab", icon=":material/science:", url_path="poison_lab"),
-    st.Page("pages/live.py", title="Live", icon=":material/play_circle:", url_path="live"),
+    st.Page(file, title=title, icon=icon, url_path=path or None, default=not path)
+    for path, (file, title, icon) in FILES.items()
 ]
 
 page = st.navigation(PAGES)
 parts.prepare()
-parts.experiment_picker(page.url_path)
-page.run()
+with links.honoured(page):
+    parts.experiment_picker(page.url_path)
+    links.bookmark_panel(page.url_path, {path: file for path, (file, _, _) in FILES.items()})
+    page.run()

@@ -4,24 +4,65 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import signal
 import socket
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
+HOST = re.compile(r"(\*\.)?[A-Za-z0-9]([A-Za-z0-9.:-]{0,251}[A-Za-z0-9])?\Z")
+EVERYWHERE = "0.0.0.0"
+
 
 @click.command()
-@click.option("--port", type=int, default=8501, show_default=True)
-@click.option("--address", default="127.0.0.1", show_default=True, help="Interface to listen on.")
-def app(port: int, address: str) -> None:
+@click.option("--port", type=click.IntRange(1, 65535), default=8501, show_default=True)
+@click.option("--address", help=f"Interface to listen on.  [default: 127.0.0.1; in class {EVERYWHERE}]")
+@click.option("--classroom", is_flag=True, help="For a class: sane limits, few jobs at a time, nothing uploaded.")
+@click.option("--allow-host", "hosts", multiple=True, metavar="NAME", help="A name the class calls this machine by.")
+@click.option("--jobs", type=click.IntRange(min=1), help="Jobs that run at a time; others wait.  [default in class: 2]")
+def app(port: int, address: str | None, classroom: bool, hosts: Sequence[str], jobs: int | None) -> None:
     """Serve the web app on this machine (Ctrl-C stops it)."""
-    root = Path(__file__).parent.parent
-    settings = {
+    from experiments.classroom import CLASSROOM_VARIABLE, DEFAULT_JOBS, JOBS_VARIABLE
+
+    wrong = next((host for host in hosts if not HOST.match(host)), None)
+    if wrong is not None:
+        raise click.BadParameter(
+            f"{wrong!r} is no host name; give one such as lab.example.org.", param_hint="allow-host"
+        )
+    if address is None:
+        address = EVERYWHERE if classroom else "127.0.0.1"
+    if classroom:
+        os.environ[CLASSROOM_VARIABLE] = "1"
+        jobs = jobs or DEFAULT_JOBS
+    if jobs is not None:
+        os.environ[JOBS_VARIABLE] = str(jobs)
+    allowed = _allowed_hosts(address, hosts) if classroom or hosts else []
+    flags = [f"--{name}={value}" for name, value in _settings(address, port, classroom).items()]
+    flags += [f"--server.allowedHosts={host}" for host in allowed]
+    # What every page needs is imported before the server answers, so that the first page opens at once.
+    from streamlit.web.cli import main as streamlit
+
+    from experiments.launch import SPARE_VARIABLE
+
+    for module in ("experiments", "analysis.figures", "landscape.static_export"):
+        importlib.import_module(module)
+    _check_free(address, port)
+    if classroom:
+        click.echo(_welcome(allowed, port, int(os.environ[JOBS_VARIABLE])))
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    os.environ[SPARE_VARIABLE] = "1"
+    streamlit(["run", str(Path(__file__).parent.parent / "app.py"), *flags], standalone_mode=False)
+
+
+def _settings(address: str, port: int, classroom: bool) -> dict[str, object]:
+    """Streamlit's configuration."""
+    return {
         "server.address": address,
         "server.port": port,
         "server.headless": "true",
-        "server.maxUploadSize": 50,
+        "server.maxUploadSize": 0 if classroom else 50,
         "server.enableXsrfProtection": "true",
         "server.enableStaticServing": "true",
         "server.disconnectedSessionTTL": 30,
@@ -30,14 +71,29 @@ def app(port: int, address: str) -> None:
         "client.toolbarMode": "minimal",
         "client.showErrorDetails": "none",
     }
-    flags = [f"--{name}={value}" for name, value in settings.items()]
-    # What every page needs is imported before the server answers, so that the first page opens at once.
-    from streamlit.web.cli import main as streamlit
 
-    from experiments.launch import SPARE_VARIABLE
 
-    for module in ("experiments", "analysis.figures", "landscape.static_export"):
-        importlib.import_module(module)
+def _allowed_hosts(address: str, named: Sequence[str]) -> list[str]:
+    """Names under which the server may be called: this machine's own and those given."""
+    own = ["localhost", "127.0.0.1"]
+    if address == EVERYWHERE:
+        own += [name for name in (_outward_address(), socket.gethostname()) if name and HOST.match(name)]
+    elif HOST.match(address):
+        own.append(address)
+    return list(dict.fromkeys([*own, *named]))
+
+
+def _outward_address() -> str | None:
+    """The address other machines of this network know this one by; nothing is sent to find it."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # an address reserved for documentation
+        except OSError:
+            return None
+        return str(probe.getsockname()[0])
+
+
+def _check_free(address: str, port: int) -> None:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -46,6 +102,14 @@ def app(port: int, address: str) -> None:
             raise click.ClickException(
                 f"{address}:{port} cannot be used ({error.strerror}); try another --port."
             ) from None
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    os.environ[SPARE_VARIABLE] = "1"
-    streamlit(["run", str(root / "app.py"), *flags], standalone_mode=False)
+
+
+def _welcome(allowed: Sequence[str], port: int, jobs: int) -> str:
+    """What the teacher tells the class."""
+    best = next((host for host in reversed(allowed) if not host.startswith("*")), "localhost")
+    others = ", ".join(host for host in allowed if host != best)
+    return (
+        f"Classroom: http://{best}:{port}/lessons\n"
+        f"It also answers to {others}. Other names: --allow-host NAME.\n"
+        f"{jobs} job{'s' if jobs > 1 else ''} at a time; nothing is uploaded or downloaded."
+    )

@@ -26,6 +26,7 @@ import joblib
 from checkpoints import CheckpointError, write_bytes
 from checkpoints.durable import Lock
 from experiments.catalogue import home
+from experiments.classroom import check_job
 from experiments.control import is_held
 from experiments.experiment import ExperimentError
 from experiments.launch import alive, birth, launch
@@ -107,6 +108,7 @@ def start(arguments: Sequence[str], *, experiment: str) -> Job:
 
     Where as many jobs work as may, the new one waits for its turn.
     """
+    check_job(arguments)
     cap()
     try:
         _jobs().mkdir(parents=True, exist_ok=True)

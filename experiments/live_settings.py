@@ -6,7 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 
 from checkpoints import CheckpointError
-from experiments import jobs
+from experiments import classroom, jobs
 from experiments.catalogue import check_name, home, load_preset_or_file
 from experiments.control import Control, write_control
 from experiments.experiment import SPEC_FILE, Experiment, ExperimentError
@@ -133,7 +133,10 @@ def begin(settings: LiveSettings, *, mine: str | None = None, speed: float = 0.0
     while any(job.running for job in jobs.list_jobs(name)):
         number += 1
         name = f"{spec.name}-{number}"
-    set_aside(name)
+    if classroom.limits() is None:
+        set_aside(name)
+    else:  # others' results stay where they look at them
+        name = classroom.free_name(name, home())
     experiment = Experiment.create(dataclasses.replace(spec, name=name), home() / name)
     write_control(experiment.path, Control(speed=speed))
     return jobs.start(settings.arguments(str(experiment.path)), experiment=name)

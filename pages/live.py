@@ -8,7 +8,7 @@ from streamlit.delta_generator import DeltaGenerator
 from experiments import SPEC_FILE, Experiment, home, jobs
 from experiments.launch import stand_by
 from experiments.spec import NAME_PATTERN
-from pages import live_controls, live_view, parts
+from pages import links, live_controls, live_view, parts
 
 REFRESH = 0.4  # seconds between looks while a job runs
 WAITING = 1.5  # seconds between looks while one waits for its turn
@@ -50,7 +50,12 @@ same bits. A paused training gives its turn to others that wait.
 def _watched() -> str | None:
     """The experiment named in the address."""
     name = st.query_params.get("watch")
-    return name if name and NAME_PATTERN.match(name) else None
+    if not name:
+        return None
+    valid = bool(NAME_PATTERN.match(name))
+    if not valid or not (home() / name / SPEC_FILE).is_file():
+        links.refuse("watch", "No experiment of that name was started here.")
+    return name if valid else None
 
 
 def _job_of(name: str | None) -> jobs.Job | None:

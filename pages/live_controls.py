@@ -8,6 +8,7 @@ import streamlit as st
 
 from experiments import (
     ExperimentSpec,
+    classroom,
     home,
     jobs,
     load_preset_or_file,
@@ -26,7 +27,7 @@ AGAIN = "live-again"  # set by a control whose change restarts
 
 def choose_what() -> tuple[str, ExperimentSpec, tuple[str, ...], bool]:
     """Preset and racing poisons, in one row with the start button, whose press is the last value."""
-    names = preset_names()
+    names = list(_allowed().presets)
     preset_column, poison_column, button = st.columns([2, 2.4, 1], vertical_alignment="bottom")
     preset = preset_column.selectbox(
         "Preset", names, index=names.index("toy-ops"), key="preset", bind="query-params", on_change=_restart
@@ -65,7 +66,7 @@ def choose_how(preset: str, spec: ExperimentSpec, poisons: tuple[str, ...]) -> L
     lr = left.number_input(
         "Learning rate",
         1e-5,
-        10.0,
+        _allowed().lr,
         spec.training.lr,
         format="%g",
         step=spec.training.lr / 2,
@@ -77,7 +78,13 @@ def choose_how(preset: str, spec: ExperimentSpec, poisons: tuple[str, ...]) -> L
         "Seed", 0, 9999, spec.seeds[0], key=f"seed-{preset}", bind="query-params", on_change=_restart
     )
     epochs = left.number_input(
-        "Epochs", 1, 200, spec.training.epochs, key=f"epochs-{preset}", bind="query-params", on_change=_restart
+        "Epochs",
+        1,
+        _allowed().epochs,
+        spec.training.epochs,
+        key=f"epochs-{preset}",
+        bind="query-params",
+        on_change=_restart,
     )
     download = False
     if spec.data.name in NEEDS_DOWNLOAD:
@@ -85,6 +92,11 @@ def choose_how(preset: str, spec: ExperimentSpec, poisons: tuple[str, ...]) -> L
             f"Allow the download of {spec.data.name} (about 12 to 30 MB, once)", key="download", value=False
         )
     return LiveSettings(preset, poisons, ratio / 100, strength / 100, int(epochs), float(lr), int(seed), download)
+
+
+def _allowed() -> classroom.Limits:
+    """What may be trained here: the limits of a class, or all presets."""
+    return classroom.limits() or classroom.Limits(presets=tuple(preset_names()), epochs=200, lr=10.0)
 
 
 def describe(spec: ExperimentSpec, settings: LiveSettings) -> None:

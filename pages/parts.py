@@ -95,8 +95,6 @@ def experiment_picker(page: str) -> None:
     if st.session_state.get("last-page", page) != page and asked in names:
         st.session_state["exp"] = asked
     st.session_state["last-page"] = page
-    if asked is not None and asked not in names:
-        st.toast(f"There is no experiment “{asked}” here; showing {DEMO if DEMO in names else names[0]} instead.")
     with st.sidebar:
         st.selectbox(
             "Experiment",

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from analysis import figures_poison
-from experiments import Experiment, ExperimentError, find_experiment, jobs, lab
+from experiments import Experiment, ExperimentError, classroom, find_experiment, jobs, lab
 from experiments.lab import Look, Made, Recipe
 from pages import parts
 from training import UNLEARNABLE, Dataset, load_dataset
@@ -90,7 +90,9 @@ def _dataset(data: str, options: tuple[tuple[str, Any], ...]) -> Dataset:
 
 
 def _recipe_controls(data: str, data_options: tuple[tuple[str, Any], ...], dataset: Dataset) -> Recipe:
-    method = st.selectbox("Method", list(UNLEARNABLE), key="method", bind="query-params", help=METHOD_HELP)
+    allowed = classroom.limits()
+    methods = [name for name in UNLEARNABLE if allowed is None or allowed.files or name != "file"]
+    method = st.selectbox("Method", methods, key="method", bind="query-params", help=METHOD_HELP)
     options = lab.method_options(method)
     values = {option.name: _option(method, option) for option in options[:FIRST_OPTIONS]}
     strength = st.number_input(
@@ -226,15 +228,14 @@ def _picture(made: Made, found: Look, dataset: Dataset) -> None:
         )
         parts.plot(figure, key="samples")
         return
-    scales = [f"{step:g}" for step in figures_poison.STEPS]
+    scales = [f"×{step:g}" for step in figures_poison.STEPS]
     chosen = middle.selectbox(
         "Change amplified",
         ["auto", *scales],
         key="amplify",
         bind="query-params",
-        format_func=lambda text: text if text == "auto" else f"×{text}",
     )
-    factor = figures_poison.amplification(made.perturbation) if chosen == "auto" else float(chosen)
+    factor = figures_poison.amplification(made.perturbation) if chosen == "auto" else float(chosen[1:])
     strips = [
         ("clean", clean),
         (f"change × {factor:g}, grey where nothing changes", figures_poison.centred(delta, factor)),
@@ -379,7 +380,9 @@ def _train(recipe: Recipe, dataset: Dataset) -> None:
     left, right = st.columns(2)
     model = left.selectbox("Network", lab.fitting_models(dataset), key="network", bind="query-params")
     usual = lab.default_training(dataset).epochs
-    epochs = int(right.number_input("Epochs", 1, 200, usual, key="epochs", bind="query-params"))
+    allowed = classroom.limits()
+    most = 200 if allowed is None else allowed.epochs
+    epochs = int(right.number_input("Epochs", 1, most, min(usual, most), key="epochs", bind="query-params"))
     st.markdown("Trains the network on the clean data and on this poison, then measures SAL, UD and the loss surface.")
     if st.button("Train", key="train", type="primary", icon=":material/play_arrow:"):
         try:

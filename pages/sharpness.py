@@ -9,7 +9,7 @@ from analysis import figures, rank_correlation
 from experiments import Experiment, SalSeries, SalSpec, UdReport, draw
 from experiments.pictures import sal_subtitle
 from experiments.ud_step import PairUd
-from pages import parts
+from pages import links, parts
 
 
 def main() -> None:
@@ -63,6 +63,7 @@ def _histogram(
     epochs = dict(zip(steps, clean.epochs, strict=True))
     step = steps[-1]
     if len(steps) > 1:
+        links.nearest("step", steps)
         step = st.select_slider("Step of the checkpoint", steps, value=steps[-1], key="step", bind="query-params")
     figure = figures.sal_histogram(
         clean.sal[steps.index(step)],

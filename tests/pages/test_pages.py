@@ -8,8 +8,13 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 ROOT = Path(__file__).parents[2]
-PAGES = ("home", "compare", "sharpness", "distance", "benchmark", "poison_lab", "live")
-OWN_DATA = ("benchmark", "poison_lab", "live")  # pages that show something else than the sidebar's experiment
+PAGES = ("home", "compare", "sharpness", "distance", "benchmark", "poison_lab", "live", "lessons")
+OWN_DATA = (
+    "benchmark",
+    "poison_lab",
+    "live",
+    "lessons",
+)  # pages that show something else than the sidebar's experiment
 
 
 @pytest.fixture(autouse=True)
@@ -184,7 +189,7 @@ def test_distance_shows_spread_and_verdict_of_every_arm():
 
 def test_unknown_experiment_in_a_link_falls_back_with_a_note():
     app = visit("home", exp="gone")
-    assert any("gone" in toast.value for toast in app.toast)
+    assert any("exp=gone" in info.value for info in app.info)
     assert "UD" in metrics(app)
 
 

@@ -1,0 +1,188 @@
+"""State in the link: one note about what an address asked for in vain, nearest values, and bookmarks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
+from urllib.parse import urlencode
+
+import streamlit as st
+from streamlit.navigation.page import StreamlitPage
+
+from experiments import bookmarks, classroom
+from experiments.bookmarks import Bookmark
+
+OWN = {"compare": ("at",), "live": ("watch",), "lessons": ("done",)}  # parameters that pages read themselves
+LONGEST_SHOWN = 24  # characters of a value in a note
+MOST_NAMED = 3  # parameters in a note
+Value = TypeVar("Value", int, float)
+
+
+# What a link asks for ---------------------------------------------------------------------------------------
+
+
+@contextmanager
+def honoured(opened: StreamlitPage) -> Iterator[None]:
+    """Run a page, then say once, above it, which parts of the link that led to it were not honoured.
+
+    Widgets bound to the address take what is valid and drop the rest without a word; this compares what was asked
+    with what they took.
+    """
+    place = st.container()
+    state, page = st.session_state, opened.url_path
+    if state.get("link-page") != page:
+        asked = _query()
+        state["link-page"], state["link-asked"], state["link-note"] = page, asked, ""
+        harmless = {key: values for key, values in asked.items() if not any(map(_is_infinite, values))}
+        if harmless != asked:  # inputs of whole numbers stumble over an infinite one
+            st.switch_page(opened, query_params=harmless)
+    yield  # an exception, such as the one that starts a run anew, leaves what was asked for the next run
+    asked = state.pop("link-asked", None)
+    if asked is not None:
+        ignored = {key: values for key, values in asked.items() if not _taken(page, key, values)}
+        for key in ignored:
+            if key in st.query_params and key not in state:
+                del st.query_params[key]
+        state["link-note"] = _note(ignored, state.pop("link-reasons", {}))
+        state["link-after"] = _query()
+    if state.get("link-note") and state.get("link-after") == _query():
+        place.info(state["link-note"], icon=":material/link_off:")
+
+
+def nearest(key: str, options: Sequence[Value]) -> None:
+    """Before a select slider is made: where the link asks for a number it does not have, take the nearest it has."""
+    asked = st.query_params.get(key)
+    if key in st.session_state or asked is None or not options:
+        return
+    number = _number(asked)
+    if number is None or number in options:
+        return
+    st.session_state[key] = min(options, key=lambda option: abs(option - number))
+
+
+def refuse(key: str, reason: str) -> None:
+    """Say why a parameter that the page reads itself was not honoured."""
+    st.session_state.setdefault("link-reasons", {})[key] = reason
+
+
+def _query() -> dict[str, list[str]]:
+    return {key: st.query_params.get_all(key) for key in st.query_params}
+
+
+def _taken(page: str, key: str, values: list[str]) -> bool:
+    """Whether a page took what the link asked for."""
+    if key in OWN.get(page, ()):
+        return key not in st.session_state.get("link-reasons", {})
+    if key not in st.session_state:
+        return False
+    value = st.session_state[key]
+    if isinstance(value, (list, tuple)):
+        return {str(one) for one in value} == {one for one in values if one != ""}
+    return len(values) == 1 and _same(value, values[0])
+
+
+def _same(value: Any, asked: str) -> bool:
+    if isinstance(value, bool):
+        return asked.lower() in (("true", "1") if value else ("false", "0"))
+    if isinstance(value, (int, float)):
+        number = _number(asked)
+        return number is not None and math.isclose(number, value, rel_tol=1e-9)
+    return asked == ("" if value is None else str(value))
+
+
+def _is_infinite(text: str) -> bool:
+    try:
+        return math.isinf(float(text))
+    except ValueError:
+        return False
+
+
+def _number(text: str) -> float | None:
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _note(ignored: dict[str, list[str]], reasons: dict[str, str]) -> str:
+    if not ignored:
+        return ""
+    named = [_part(key, values) for key, values in list(ignored.items())[:MOST_NAMED]]
+    more = len(ignored) - len(named)
+    words = ", ".join(named) + (f" and {more} more" if more > 0 else "")
+    why = " ".join(reasons[key] for key in ignored if key in reasons)
+    return f"This view does not have what the link asks for in {words}; the nearest view is shown. {why}".strip()
+
+
+def _part(key: str, values: list[str]) -> str:
+    """A parameter as code, shortened, so that nothing in it can act as markup."""
+    text = f"{key}={','.join(values)}".replace("`", "'")
+    text = "".join(letter if letter.isprintable() else "·" for letter in text)
+    return f"`{text[:LONGEST_SHOWN]}…`" if len(text) > LONGEST_SHOWN else f"`{text}`"
+
+
+# Bookmarks --------------------------------------------------------------------------------------------------
+
+
+def bookmark_panel(page: str, files: dict[str, str]) -> None:
+    """The sidebar's bookmarks: open one, keep the present view, rename, delete.
+
+    Args:
+        page: The present page's path.
+        files: {path of a page: its file}, of all pages.
+    """
+    found = [one for one in bookmarks.list_bookmarks() if one.page in files]
+    allowed = classroom.limits()
+    changing = allowed is None or allowed.keep_bookmarks
+    if not found and not changing:
+        return
+    with st.sidebar.expander("Bookmarks", icon=":material/bookmark:"):
+        for one in found:
+            st.page_link(
+                files[one.page], label=_plain(one.name), icon=":material/bookmark:", query_params=one.parameters
+            )
+        if changing:
+            _keep(page)
+            if found:
+                _manage(found)
+        elif not found:
+            st.caption("There is none yet.")
+
+
+def _keep(page: str) -> None:
+    with st.form("bookmark-form", border=False, clear_on_submit=False):
+        name = st.text_input("Name of this view", max_chars=bookmarks.LONGEST_NAME, key="bookmark-name")
+        replace = st.checkbox("Replace one of this name", key="bookmark-replace")
+        pressed = st.form_submit_button("Keep this view", icon=":material/bookmark_add:")
+    if pressed:
+        try:
+            bookmarks.save_bookmark(name, page, urlencode(_query(), doseq=True), replace=replace)
+        except ValueError as error:
+            st.error(str(error), icon=":material/error:")
+        else:
+            st.rerun()
+
+
+def _manage(found: list[Bookmark]) -> None:
+    with st.popover("Rename or delete", width="stretch"):
+        name = st.selectbox("Bookmark", [one.name for one in found], key="bookmark-chosen")
+        new = st.text_input("New name", max_chars=bookmarks.LONGEST_NAME, key="bookmark-new")
+        sure = st.checkbox("Yes, delete it", key="bookmark-sure")
+        rename, delete = st.columns(2)
+        try:
+            if rename.button("Rename", key="bookmark-rename", disabled=not new.strip(), width="stretch"):
+                bookmarks.rename_bookmark(name, new)
+                st.rerun()
+            if delete.button("Delete", key="bookmark-delete", disabled=not sure, width="stretch"):
+                bookmarks.delete_bookmark(name)
+                st.rerun()
+        except ValueError as error:
+            st.error(str(error), icon=":material/error:")
+
+
+def _plain(text: str) -> str:
+    """Text as it is, with nothing taken for Markdown."""
+    return "".join(f"\\{letter}" if letter in "\\`*_{}[]()#+-.!|<>~:$&" else letter for letter in text)

@@ -1,0 +1,69 @@
+"""The app command: what it passes on, and what it says to a class."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+import pytest
+from click.testing import CliRunner
+
+from commands.app import app
+from experiments import classroom
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """Run the command up to where the server would start; return what Streamlit would be given."""
+    given: list[list[str]] = []
+    monkeypatch.setattr("streamlit.web.cli.main", lambda arguments, **_: given.append(arguments))
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    for name in (classroom.CLASSROOM_VARIABLE, classroom.JOBS_VARIABLE):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+
+    def start(*arguments: str):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        result = CliRunner().invoke(app, ["--port", str(port), *arguments])
+        return result, given[-1] if given else []
+
+    yield start
+    for name in (classroom.CLASSROOM_VARIABLE, classroom.JOBS_VARIABLE):
+        os.environ.pop(name, None)
+
+
+def test_alone_it_listens_to_this_machine_only(started):
+    result, flags = started()
+    assert result.exit_code == 0, result.output
+    assert "--server.address=127.0.0.1" in flags
+    assert not any("allowedHosts" in flag for flag in flags)
+    assert classroom.CLASSROOM_VARIABLE not in os.environ
+
+
+def test_a_class_has_hosts_by_name_few_jobs_and_no_uploads(started):
+    result, flags = started("--classroom", "--allow-host", "lab.example.org", "--allow-host", "*.school.example")
+    assert result.exit_code == 0, result.output
+    hosts = [flag.partition("=")[2] for flag in flags if "allowedHosts" in flag]
+    assert {"localhost", "127.0.0.1", "lab.example.org", "*.school.example"} <= set(hosts)
+    assert "*" not in hosts
+    assert {"--server.maxUploadSize=0", "--client.showErrorDetails=none", "--server.address=0.0.0.0"} <= set(flags)
+    assert os.environ[classroom.CLASSROOM_VARIABLE] == "1"
+    assert os.environ[classroom.JOBS_VARIABLE] == "2"
+    assert "http://lab.example.org:" in result.output
+    assert "/lessons" in result.output
+
+
+def test_the_number_of_jobs_can_be_chosen(started):
+    result, _ = started("--classroom", "--jobs", "5")
+    assert os.environ[classroom.JOBS_VARIABLE] == "5"
+    assert "5 jobs at a time" in result.output
+
+
+@pytest.mark.parametrize("host", ["*", "a b", "http://x", "", "-x", "a" * 300, "x\n--server.address=0.0.0.0"])
+def test_what_is_no_host_name_is_refused(started, host):
+    result, flags = started("--classroom", "--allow-host", host)
+    assert result.exit_code == 2
+    assert "no host name" in result.output
+    assert not flags
