@@ -110,7 +110,7 @@ def build_stage(
         _curve_axes(right, paths, values, axis, dark)
         tints = colours([path.role for path in paths], dark=dark)
         canvas.canvas.draw()
-        split = float(right.get_tightbbox(canvas.canvas.get_renderer()).x0) - 4
+        split = float(right.get_tightbbox().x0) - 4
         tracks = tuple(
             Track(
                 path.name,
@@ -160,6 +160,7 @@ def _surface(canvas: Canvas, axes: Any, surface: SurfaceData, heights: Any, dark
     z = np.ma.masked_invalid(heights.place(values_of(surface, "loss")).T)
     levels = np.linspace(heights.low, heights.high, LEVELS)
     drawn = axes.contourf(surface.alphas, surface.betas, z, levels=levels, cmap=COLOURMAP, extend="both")
+    drawn.set_edgecolor("face")  # no seams between the bands where vectors are scaled
     bar = canvas.colorbar(drawn, ax=axes, pad=0.02, fraction=0.05)
     bar.outline.set_visible(False)
     bar.set_ticks([float(t) for t in heights.ticks], labels=list(heights.labels))
