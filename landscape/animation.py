@@ -97,7 +97,7 @@ def build_stage(
         raise ValueError("A film needs at least one run whose path lies on the surface; compute a surface with runs.")
     with mpl.rc_context(STYLE):
         canvas = Canvas(figsize=(size[0] / DPI, size[1] / DPI), dpi=DPI, facecolor=GROUND[dark])
-        agg = FigureCanvasAgg(canvas)
+        FigureCanvasAgg(canvas)
         heights = choose_heights([surface.loss], "loss", "auto")
         under = subtitle([surface], heights)
         top = _title(canvas, under, dark) if title else 0.97
@@ -109,8 +109,8 @@ def build_stage(
         values = [factor * _values(curves, path.name, metric, len(path.steps)) for path in paths]
         _curve_axes(right, paths, values, axis, dark)
         tints = colours([path.role for path in paths], dark=dark)
-        agg.draw()  # type: ignore[no-untyped-call]
-        split = float(right.get_tightbbox(agg.get_renderer()).x0) - 4  # type: ignore[no-untyped-call]
+        canvas.canvas.draw()
+        split = float(right.get_tightbbox().x0) - 4
         tracks = tuple(
             Track(
                 path.name,
@@ -160,6 +160,7 @@ def _surface(canvas: Canvas, axes: Any, surface: SurfaceData, heights: Any, dark
     z = np.ma.masked_invalid(heights.place(values_of(surface, "loss")).T)
     levels = np.linspace(heights.low, heights.high, LEVELS)
     drawn = axes.contourf(surface.alphas, surface.betas, z, levels=levels, cmap=COLOURMAP, extend="both")
+    drawn.set_edgecolor("face")  # no seams between the bands where vectors are scaled
     bar = canvas.colorbar(drawn, ax=axes, pad=0.02, fraction=0.05)
     bar.outline.set_visible(False)
     bar.set_ticks([float(t) for t in heights.ticks], labels=list(heights.labels))
