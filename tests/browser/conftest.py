@@ -10,11 +10,12 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 ROOT = Path(__file__).parents[2]
 CHROMIUM = next((p for name in ("chromium", "chromium-browser", "google-chrome") if (p := shutil.which(name))), None)
@@ -27,6 +28,7 @@ FLAGS = [
     "--disable-sync",
 ]
 HARMLESS = ("metrics", "NAME_NOT_RESOLVED")
+PATIENCE = 30_000  # milliseconds until what is expected is there, also on a busy machine
 PROBES = "/_stcore/"  # Streamlit looks for its own address behind deep links
 
 
@@ -39,16 +41,15 @@ class Server:
     pid: int
 
 
-@pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """Serve the app on a free port with an empty folder of experiments."""
-    home = tmp_path_factory.mktemp("home")
+@contextmanager
+def serve(home: Path, *arguments: str) -> Iterator[Server]:
+    """Serve the app on a free port with a folder of experiments, until the block ends."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     log = (home / "server.log").open("wb")
     process = subprocess.Popen(
-        [sys.executable, "cli.py", "app", "--port", str(port)],
+        [sys.executable, "cli.py", "app", "--port", str(port), *arguments],
         cwd=ROOT,
         env=os.environ | {"UNLEARNSCAPE_HOME": str(home)},
         stdout=log,
@@ -67,13 +68,21 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
             time.sleep(0.2)
     yield Server(url, home, process.pid)
     os.killpg(process.pid, 15)
-    process.wait(timeout=20)
+    process.wait(timeout=60)
     log.close()
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Serve the app with an empty folder of experiments."""
+    with serve(tmp_path_factory.mktemp("home")) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """One headless Chromium for all tests."""
+    expect.set_options(timeout=PATIENCE)
     with sync_playwright() as playwright:
         running = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield running

@@ -1,0 +1,90 @@
+"""Links in a real browser: hostile and stale ones open a valid view with one note; bookmarks bring views back."""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import Server
+from tests.browser.steps import open_page, settle, wait_until
+
+SCRIPT = "%3Cscript%3Ewindow.hit%3D1%3C%2Fscript%3E"
+IMAGE = "%3Cimg%20src%3Dx%20onerror%3Dwindow.hit%3D1%3E"
+HOSTILE = {
+    "home": f"/?exp=../../../etc/passwd&{IMAGE}={SCRIPT}",
+    "compare": f"/compare?exp={SCRIPT}&plane={IMAGE}&step=1e400&view=4-D&runs=..%2F..&theta1=-1&on=" + "a" * 3000,
+    "sharpness": "/sharpness?exp=toy-ops&step=nan&poisoned=..%2F..%2Fetc&sal=%00&seed=99999999999999999999999",
+    "distance": f"/distance?exp=toy-ops&arm={SCRIPT}&sal=1e999",
+    "benchmark": "/benchmark?bench=..%2F..%2Fetc&part=%2Fetc%2Fpasswd&methods=x&trust=maybe",
+    "poison_lab": "/poison_lab?data=..%2F..%2Fetc%2Fpasswd&ratio=-1&seed=inf&strength=nan&sample=1e400&amplify=0"
+    "&method=class-random&class-random-cell=-1e400",
+    "live": f"/live?watch=..%2F..%2Fetc&preset={SCRIPT}&epochs-toy-ops=1e400&lr-toy-ops=nan&seed-toy-ops=-7",
+    "lessons": f"/lessons?lesson=1e400&done={SCRIPT}&g1={IMAGE}&dir=inf&a=nan",
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_link_opens_a_valid_view_with_one_note(server: Server, page: Page, name: str):
+    open_page(page, server.url + HOSTILE[name])
+    note = page.get_by_test_id("stAlert").filter(has_text="the nearest view is shown")
+    expect(note).to_have_count(1)
+    page.wait_for_timeout(800)
+    assert page.evaluate("window.hit") is None, "nothing in a link is run"
+    assert page.get_by_test_id("stException").count() == 0
+    assert "Traceback" not in page.content()
+    left = parse_qs(urlsplit(page.url).query)
+    assert set(left) <= {"method", "exp"}, "what was ignored leaves the address"
+    assert page.evaluate("document.documentElement.scrollWidth - window.innerWidth") <= 1
+
+
+def test_a_stale_step_goes_to_the_nearest_and_good_parts_are_kept(server: Server, page: Page):
+    open_page(page, server.url + "/compare?exp=toy-ops&view=Contour&step=103&plane=no+longer")
+    note = page.get_by_test_id("stAlert").filter(has_text="the nearest view is shown")
+    expect(note).to_contain_text("step=103")
+    expect(note).to_contain_text("plane=no longer")
+    page.locator("[data-testid=stPlotlyChart] .contourlayer").wait_for(timeout=60_000)
+    assert "105" in page.get_by_test_id("stSlider").first.inner_text()
+    assert "view=Contour" in page.url
+    page.get_by_role("radio", name="3-D").click()
+    expect(note).to_have_count(0)
+
+
+def test_a_clean_link_has_no_note_and_defaults_stay_out_of_it(server: Server, page: Page):
+    open_page(page, server.url + "/compare?exp=toy-ops&plane=Joint+PCA&scale=log")
+    page.get_by_text("Plane explains").wait_for(timeout=60_000)
+    settle(page)
+    assert page.get_by_test_id("stAlert").filter(has_text="nearest view").count() == 0
+    wait_until(lambda: parse_qs(urlsplit(page.url).query) == {"scale": ["log"]}, seconds=10, what="the short address")
+
+
+def test_a_bookmark_brings_a_view_back_and_can_be_renamed_and_deleted(server: Server, page: Page):
+    open_page(page, server.url + "/poison_lab?method=class-random&map=t-SNE&ratio=0.5")
+    sidebar = page.get_by_test_id("stSidebar")
+    sidebar.get_by_text("Bookmarks").click()
+    sidebar.get_by_label("Name of this view").fill("half <b>poisoned</b>")
+    sidebar.get_by_role("button", name="Keep this view").click()
+    link = sidebar.get_by_role("link", name="half <b>poisoned</b>")
+    link.wait_for(timeout=30_000)
+    sidebar.get_by_role("link", name="Home").click()
+    page.locator("h1", has_text="Unlearnscape").wait_for(timeout=60_000)
+    settle(page)
+    if not link.is_visible():
+        sidebar.get_by_text("Bookmarks").click()
+    link.click()
+    page.locator("h1", has_text="Poison lab").wait_for(timeout=60_000)
+    settle(page)
+    wait_until(
+        lambda: {"method", "map", "ratio"} <= set(parse_qs(urlsplit(page.url).query)), seconds=20, what="the kept view"
+    )
+    assert (
+        page.get_by_test_id("stNumberInput").filter(has_text="Share").get_by_role("spinbutton").input_value() == "0.50"
+    )
+    if not sidebar.get_by_role("button", name="Rename or delete").is_visible():
+        sidebar.get_by_text("Bookmarks").click()
+    sidebar.get_by_role("button", name="Rename or delete").click()
+    page.get_by_text("Yes, delete it").click()
+    page.get_by_role("button", name="Delete", exact=True).click()
+    expect(link).to_have_count(0)
+    assert not list((server.home / "bookmarks").glob("*.json"))
