@@ -59,8 +59,8 @@ def surface_3d(
     for k, (surface, mine) in enumerate(zip(surfaces, paths, strict=True), start=1):
         _add_surface(figure, surface, heights, quantity, k, last=k == len(surfaces))
         for path in mine:
-            look = {"step": step, "legend": path.name not in drawn, "dark": dark}
-            for trace in path_traces_3d(surface, path, heights, quantity, tints[path.name], **look):
+            tint, new = tints[path.name], path.name not in drawn
+            for trace in path_traces_3d(surface, path, heights, quantity, tint, step=step, legend=new, dark=dark):
                 figure.add_trace(trace, row=1, col=k)
             drawn.add(path.name)
         if at is not None:

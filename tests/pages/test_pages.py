@@ -108,7 +108,8 @@ def test_the_gallery_has_a_picture_or_a_sentence_for_every_experiment(home):
 
     Experiment.create(load_preset_or_file("toy-random"), home / "toy-random")
     app = visit("home")
-    pictures = [image for element in app.get("imgs") for image in element.proto.imgs]
+    pictures = [image for element in app.get("image") for image in element.proto.imgs]
+    assert all(image.alt for image in pictures)
     assert len(pictures) == 2
     assert any("open it and train it" in html.proto.body for html in app.get("html"))
 
