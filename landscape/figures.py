@@ -59,10 +59,8 @@ def surface_3d(
     for k, (surface, mine) in enumerate(zip(surfaces, paths, strict=True), start=1):
         _add_surface(figure, surface, heights, quantity, k, last=k == len(surfaces))
         for path in mine:
-            legend = path.name not in drawn
-            for trace in path_traces_3d(
-                surface, path, heights, quantity, tints[path.name], step=step, legend=legend, dark=dark
-            ):
+            tint, new = tints[path.name], path.name not in drawn
+            for trace in path_traces_3d(surface, path, heights, quantity, tint, step=step, legend=new, dark=dark):
                 figure.add_trace(trace, row=1, col=k)
             drawn.add(path.name)
         if at is not None:

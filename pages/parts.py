@@ -58,10 +58,19 @@ a:focus-visible, button:focus-visible, summary:focus-visible { outline: 2px soli
 </style>
 """
 
+# White on the dark theme's light blue cannot be read.
+DARK_CSS = """
+<style>
+[data-testid="stMultiSelectTagsContainer"] [data-tag] :is(span, button) { color: #0E1117 !important; }
+</style>
+"""
+
 
 def prepare() -> None:
     """Small corrections of spacing, once per run."""
     st.html(CSS)
+    if is_dark():
+        st.html(DARK_CSS)
 
 
 def enter() -> None:

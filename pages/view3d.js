@@ -6,6 +6,7 @@ const TURN = Math.PI / 36; // radians a key press turns the camera
 const ZOOM = 1.12;
 const NARROW = 560; // pixels below which panels stand above each other
 const WHOLE = 9; // seconds that a path takes at speed 1×
+const LONGEST = 250; // milliseconds that one drawn frame moves the walk on at most
 const SETTLE = 250; // milliseconds after the last key press until the server hears of the step
 
 function loadPlotly(url) {
@@ -340,8 +341,11 @@ function makePlayer(stage, emit) {
     let position = player.at;
     const frame = (now) => {
       if (!player.playing || !stage.isConnected) return;
-      position += (((now - last) / 1000) * Number(speed.value) * (player.steps.length - 1)) / WHOLE;
-      last = now;
+      if (!player.busy) {
+        // Where drawing is slow the walk is slow too, rather than over before it was seen.
+        position += ((Math.min(now - last, LONGEST) / 1000) * Number(speed.value) * (player.steps.length - 1)) / WHOLE;
+        last = now;
+      }
       if (Math.floor(position) !== player.at) player.move(Math.floor(position));
       if (player.at >= player.steps.length - 1) player.pause();
       else requestAnimationFrame(frame);

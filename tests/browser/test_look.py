@@ -24,8 +24,15 @@ CONTRAST = """
     return 0.2126 * r + 0.7152 * g + 0.0722 * b;
   };
   const groundOf = (element) => {
-    const layers = [];
-    for (let e = element; e; e = e.parentElement) layers.push(parse(getComputedStyle(e).backgroundColor));
+    const [layers, text] = [[], element.getBoundingClientRect()];
+    const [x, y] = [text.x + text.width / 2, text.y + text.height / 2];
+    for (let e = element; e; e = e.parentElement) {
+      // A slider's value stands above its thumb, not on it.
+      const box = e.getBoundingClientRect();
+      const under = e === document.body || e === document.documentElement
+        || (box.left <= x && x <= box.right && box.top <= y && y <= box.bottom);
+      if (under) layers.push(parse(getComputedStyle(e).backgroundColor));
+    }
     return layers.reverse().reduce((under, top) => over(top, under), [255, 255, 255]);
   };
   const dim = (element) => {
@@ -77,7 +84,10 @@ UNREACHABLE = """
     if (!control.checkVisibility({ checkVisibilityCSS: true }) || control.disabled) continue;
     if (control.closest('[aria-hidden=true], [inert], .modebar')) continue;
     const group = control.closest('[role=radiogroup]'); // one of a group is reached by Tab, the others by arrows
-    const reached = control.tabIndex >= 0 || group?.querySelector('[tabindex="0"]');
+    // Buttons inside a box of choices do what its reachable input does by arrow keys and backspace.
+    const box = control.closest('[data-testid=stSelectbox], [data-testid=stMultiSelect]');
+    const reached = control.tabIndex >= 0 || group?.querySelector('[tabindex="0"]')
+      || box?.querySelector('input:not([tabindex="-1"])');
     const name = control.getAttribute('aria-label') || control.getAttribute('title') || control.innerText?.trim()
       || control.labels?.[0]?.innerText || (control.getAttribute('aria-labelledby') && 'labelled')
       || control.getAttribute('placeholder') || control.closest('label')?.innerText;

@@ -17,23 +17,31 @@ def ready(page: Page, selector: str) -> None:
     page.wait_for_function(f"document.querySelector('{selector}')?._fullData?.length > 0", timeout=90_000)
 
 
-def test_the_path_plays_without_the_server_and_both_panels_follow(server: Server, page: Page):
-    open_page(page, server.url + "/compare?view=Both")
-    ready(page, ".view3d")
+def test_the_path_plays_without_the_server_and_the_page_follows_at_the_end(server: Server, page: Page):
+    open_page(page, server.url + "/compare?view=Contour")
     ready(page, ".view2d")
-    three, two = page.locator(".view3d"), page.locator(".view2d")
-    assert three.evaluate(WALKED) == two.evaluate(WALKED) == 65
-    page.evaluate("window.reruns = 0; window.old = document.querySelector('.view3d').data")
-    page.get_by_role("button", name="Play").click()
-    wait_until(lambda: 1 < three.evaluate(WALKED) < 65, seconds=30, what="the path's growth")
+    view, player = page.locator(".view2d"), page.locator(".stage-play")
+    assert view.evaluate(WALKED) == 65
+    player.click()
+    wait_until(lambda: 1 < view.evaluate(WALKED) < 65, seconds=30, what="the path's growth")
     assert "step=" not in page.url, "while it plays the server hears nothing"
-    page.get_by_role("button", name="Pause").click()
+    assert player.get_attribute("aria-label") == "Pause"
+    player.click()
     wait_until(lambda: "step=" in page.url, seconds=30, what="the address following")
     settle(page)
-    wait_until(lambda: three.evaluate(WALKED) == two.evaluate(WALKED) < 65, seconds=30, what="both panels' agreement")
-    shown = page.locator(".stage-words").inner_text()
     step = page.url.split("step=")[1].split("&")[0]
-    assert shown.startswith(f"step {step},")
+    assert page.locator(".stage-words").inner_text().startswith(f"step {step},")
+
+
+def test_one_scrubber_moves_both_panels(server: Server, page: Page):
+    open_page(page, server.url + "/compare?view=Both&step=100")
+    ready(page, ".view3d")
+    ready(page, ".view2d")
+    both = [page.locator(".view3d"), page.locator(".view2d")]
+    assert [view.evaluate(WALKED) for view in both] == [21, 21]
+    page.get_by_role("slider", name="Checkpoint").press("ArrowRight")
+    wait_until(lambda: [view.evaluate(WALKED) for view in both] == [22, 22], seconds=60, what="both panels' move")
+    wait_until(lambda: "step=105" in page.url, seconds=30, what="the address following")
 
 
 def test_keys_turn_the_camera_and_zoom_and_an_update_keeps_it(server: Server, page: Page):

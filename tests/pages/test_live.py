@@ -20,11 +20,11 @@ def home(tmp_path, monkeypatch, navigation):
 
 
 def visit(**query):
-    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=120)
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=120).run()
+    app.switch_page("pages/live.py")
     for name, value in query.items():
         app.query_params[name] = value
     app.run()
-    app.switch_page("pages/live.py").run()
     assert not app.exception, app.exception
     return app
 
