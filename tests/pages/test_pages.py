@@ -88,7 +88,7 @@ def test_side_by_side_shares_axes_and_colours():
 def test_a_missing_surface_offers_the_button_and_the_command():
     app = visit("compare")
     app.selectbox(key="plane").set_value("Three points").run()
-    assert [button.label for button in app.button] == ["Compute it now"]
+    assert "Compute it now" in [button.label for button in app.button]
     assert any("surface toy-ops --plane three-point" in code.value for code in app.code)
 
 

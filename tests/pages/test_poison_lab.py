@@ -40,7 +40,7 @@ def test_images_are_shown_clean_changed_and_poisoned():
     assert shown["Largest change (L∞)"].endswith("levels")
     assert float(shown["Told apart, held out"].removesuffix(" %")) > 95
     assert len(charts(app)) == 2
-    app.selectbox(key="amplify").set_value("2").run()
+    app.selectbox(key="amplify").set_value("×2").run()
     assert "change × 2" in strips(app)
     assert "--data digits" in " ".join(code.value for code in app.code)
 
