@@ -10,7 +10,8 @@ app: $(VENV)/.installed
 	$(BIN)/python cli.py app --port $(PORT)
 
 test: $(VENV)/.installed-dev lint types
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -m "not browser" -n 2 --dist loadfile
+	$(BIN)/python -m pytest -q -m browser
 
 setup: $(VENV)/.installed-dev
 

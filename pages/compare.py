@@ -280,16 +280,22 @@ def _scrubber(picture: SurfacePicture) -> Player:
         asked = float("nan")
     step = min(steps, key=lambda one: abs(one - asked)) if np.isfinite(asked) else steps[-1]
     st.session_state["step"] = step
+    if "step" in st.query_params:
+        _write_step(step, steps[-1])  # what is not there becomes the nearest, in the address as well
     return Player(steps, epochs, step)
 
 
 def _moved(step: int, last: int) -> None:
     """The viewer let go of the scrubber: everything on the page follows."""
+    _write_step(step, last)
+    st.session_state[STALE] = True
+
+
+def _write_step(step: int, last: int) -> None:
     if step == last:
         st.query_params.pop("step", None)
     else:
         st.query_params["step"] = str(step)
-    st.session_state[STALE] = True
 
 
 def _chose(alpha: float, beta: float) -> None:
