@@ -14,6 +14,7 @@ import plotly.graph_objects as go
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as Canvas
 from matplotlib.font_manager import findfont, get_font_names
+from numpy.typing import NDArray
 
 from landscape.static_draw import BASE, draw_panels
 from landscape.style import PLOTLY_CONFIG
@@ -98,15 +99,18 @@ def figure_html(figure: go.Figure) -> str:
 
 
 def figure_csv(figure: go.Figure) -> str:
-    """Every drawn number, one row each: panel, trace, and its coordinates."""
+    """Every drawn number, one row each: panel, trace, its coordinates, and the ends of its error bars."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["panel", "trace", "x", "y", "z", "value"])
+    writer.writerow(["panel", "trace", "x", "y", "z", "value", "x_low", "x_high", "y_low", "y_high"])
+    blank = [""] * 4
     for shape in figure.layout.shapes:
         if shape.type == "line":
             panel = str(shape.xref or "x").split(" ")[0]
             upright = shape.x0 == shape.x1
-            writer.writerow([panel, "reference line", shape.x0 if upright else "", "" if upright else shape.y0, "", ""])
+            writer.writerow(
+                [panel, "reference line", shape.x0 if upright else "", "" if upright else shape.y0, "", "", *blank]
+            )
     for trace in figure.data:
         panel = getattr(trace, "scene", None) or getattr(trace, "xaxis", None) or "x"
         writer.writerows(_rows(trace, panel, plain(trace.name or trace.type)))
@@ -119,11 +123,23 @@ def plain(text: str) -> str:
 
 
 def _rows(trace: Any, panel: str, name: str) -> list[list[Any]]:
+    blank = [""] * 4
     if trace.type in ("surface", "contour", "heatmap"):
         x, y, z = (np.asarray(v) for v in (trace.x, trace.y, trace.z))
         shown = z if trace.customdata is None else np.asarray(trace.customdata)
-        return [[panel, name, x[j], y[i], z[i, j], shown[i, j]] for i in range(z.shape[0]) for j in range(z.shape[1])]
+        cells = [(i, j) for i in range(z.shape[0]) for j in range(z.shape[1])]
+        return [[panel, name, x[j], y[i], z[i, j], shown[i, j], *blank] for i, j in cells]
     x, y = np.asarray(trace.x), np.asarray(trace.y)
     if trace.type == "scatter3d":
-        return [[panel, name, a, b, c, ""] for a, b, c in zip(x, y, np.asarray(trace.z), strict=True)]
-    return [[panel, name, a, b, "", ""] for a, b in zip(x, y, strict=True)]
+        return [[panel, name, a, b, c, "", *blank] for a, b, c in zip(x, y, np.asarray(trace.z), strict=True)]
+    across, along = (_ends(v, getattr(trace, bar, None)) for v, bar in ((x, "error_x"), (y, "error_y")))
+    return [[panel, name, a, b, "", "", *e, *f] for a, b, e, f in zip(x, y, across, along, strict=True)]
+
+
+def _ends(values: NDArray[Any], bar: Any) -> list[tuple[Any, Any]]:
+    """Low and high end of each value's error bar, blank where there is none."""
+    if bar is None or bar.array is None:
+        return [("", "")] * len(values)
+    up = np.asarray(bar.array, dtype=float)
+    down = up if bar.arrayminus is None else np.asarray(bar.arrayminus, dtype=float)
+    return list(zip(values.astype(float) - down, values.astype(float) + up, strict=True))

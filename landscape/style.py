@@ -87,8 +87,8 @@ def arrange(
     return figure
 
 
-def wrap(text: str, width: int = 62) -> str:
-    """Break a long subtitle at its separators."""
+def wrap(text: str, width: int = 54) -> str:
+    """Break a long subtitle at its separators, so that it fits a phone of 390 pixels."""
     lines: list[str] = [""]
     for part in text.split(" · "):
         joined = f"{lines[-1]} · {part}" if lines[-1] else part

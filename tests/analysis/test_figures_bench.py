@@ -1,6 +1,8 @@
 """Figures that compare methods and estimators: every number drawn, said in words, and the same on paper."""
 
+import csv
 import functools
+import io
 
 import numpy as np
 import pytest
@@ -48,6 +50,15 @@ def test_every_figure_says_what_it_is_of_and_prints(name, dark):
     svg = save_static(figure, "svg")
     assert svg == save_static(figure, "svg")
     assert figure_csv(figure).count("\n") > 3
+
+
+def test_csv_holds_the_ends_of_the_bars():
+    figure = drawn(False)["scatter"]
+    rows = list(csv.DictReader(io.StringIO(figure_csv(figure))))
+    first = next(row for row in rows if row["trace"] == "poisoned")
+    spread = np.std(ROWS[0].ud, ddof=1)
+    np.testing.assert_allclose(float(first["y_low"]), float(first["y"]) - spread)
+    np.testing.assert_allclose(float(first["y_high"]), float(first["y"]) + spread)
 
 
 def test_scatter_bars_labels_band_and_correlation():

@@ -147,7 +147,7 @@ def test_html_needs_no_network_and_cannot_upload():
 
 def test_csv_holds_every_grid_value_and_path_point():
     rows = figure_csv(contour_2d([surface(3, 4)], [[path(t=5)]])).splitlines()
-    assert rows[0] == "panel,trace,x,y,z,value"
+    assert rows[0] == "panel,trace,x,y,z,value,x_low,x_high,y_low,y_high"
     assert sum(",clean training data," in row for row in rows) == 12
     assert sum(",clean-s0," in row for row in rows) == 5
 
