@@ -319,7 +319,7 @@ def _nothing_yet() -> None:
     )
     _offers()
     st.markdown("For a benchmark of your own, copy one of the files in `experiments/presets/benches` and run")
-    st.code(parts.command_of(["bench", "mine.toml"]), language="bash")
+    st.code(parts.command_of(["bench", "mine.toml"]), language=None)
 
 
 def _more() -> None:
@@ -341,7 +341,7 @@ def _offers(known: set[str] | None = None) -> None:
         words.markdown(f"**{spec.title}**, {runs} runs  \n{spec.description}")
         if place.button("Start it", key=f"start-{preset}", type="primary", icon=":material/play_arrow:"):
             _start(arguments, spec.name, create=preset)
-        st.code(parts.command_of(["bench", preset]), language="bash")
+        st.code(parts.command_of(["bench", preset]), language=None)
 
 
 def _start(arguments: list[str], name: str, *, create: str | None = None) -> None:

@@ -21,7 +21,7 @@ def gallery() -> None:
     found = list_experiments()
     if not found:
         st.info("There is no experiment yet. Start one on the Live page, or with the command below.")
-        st.code(parts.command_of(["run", "toy-ops"]), language="bash")
+        st.code(parts.command_of(["run", "toy-ops"]), language=None)
     _grid([lambda experiment=experiment: _experiment_card(experiment) for experiment in found])
     benches = list_benches()
     if benches:

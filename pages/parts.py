@@ -44,6 +44,7 @@ CSS = """
 [data-testid="stMetricValue"] { font-size: 1.55rem; }
 [data-testid="stMetricLabel"] p { font-size: 0.85rem; }
 [data-testid="stMetric"] [data-testid="stMetricLabel"] p { white-space: normal; }
+[data-testid="stCaptionContainer"], [data-testid="stImageCaption"] { color: inherit !important; opacity: 0.82; }
 [data-testid="stImage"] img { border-radius: 6px; }
 .no-picture { display: grid; place-items: center; aspect-ratio: 9 / 5; padding: 1rem; border-radius: 6px;
   text-align: center; border: 1px dashed rgba(128, 128, 128, 0.6); background: rgba(128, 128, 128, 0.08); }
@@ -62,6 +63,7 @@ a:focus-visible, button:focus-visible, summary:focus-visible { outline: 2px soli
 DARK_CSS = """
 <style>
 [data-testid="stMultiSelectTagsContainer"] [data-tag] :is(span, button) { color: #0E1117 !important; }
+[data-testid^="stBaseButton-primary"]:not(:disabled) { color: #0E1117 !important; }
 </style>
 """
 
@@ -217,7 +219,7 @@ def job_panel(experiment: str) -> None:
 
 def equivalent(experiment: Experiment, arguments: Sequence[str]) -> None:
     """The command that an offer stands for."""
-    st.code(command_of([experiment.name if a == "EXP" else a for a in arguments]), language="bash")
+    st.code(command_of([experiment.name if a == "EXP" else a for a in arguments]), language=None)
     if is_gallery(experiment):
         st.caption("This experiment ships with the project; the result goes into your own copy of it.")
 
@@ -280,7 +282,7 @@ def take_with_you(
                 column.download_button(
                     label, data=data, file_name=file_name, key=f"take-{file_name}", width="stretch", on_click="ignore"
                 )
-        st.code(command, language="bash")
+        st.code(command, language=None)
 
 
 def report_button(experiment: Experiment, *, key: str) -> None:

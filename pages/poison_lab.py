@@ -168,7 +168,7 @@ def _made(recipe: Recipe, dataset: Dataset) -> Made | None:
     st.info(f"{why} It is made in a process of its own, and kept.", icon=":material/hourglass_empty:")
     if st.button("Make this poison", key="make", type="primary", icon=":material/play_arrow:"):
         _start(arguments, recipe.name)
-    st.code(parts.command_of(arguments), language="bash")
+    st.code(parts.command_of(arguments), language=None)
     if last is not None and last.state in ("failed", "lost"):
         st.error(last.message, icon=":material/error:")
     return None
@@ -373,7 +373,7 @@ def _save(recipe: Recipe, made: Made, dataset: Dataset) -> None:
             icon=":material/download:",
             on_click="ignore",
         )
-    st.code(parts.command_of(recipe.command(Path(path.name), kind)), language="bash")
+    st.code(parts.command_of(recipe.command(Path(path.name), kind)), language=None)
 
 
 def _train(recipe: Recipe, dataset: Dataset) -> None:

@@ -109,4 +109,4 @@ def _measure(report: SensitivityReport, experiment: Experiment, options: SalSpec
             key="sensitivity",
             small=True,
         )
-    st.code(parts.command_of(["sensitivity", experiment.name]), language="bash")
+    st.code(parts.command_of(["sensitivity", experiment.name]), language=None)

@@ -45,19 +45,35 @@ function scenesOf(layout) {
 const copy = (value) => JSON.parse(JSON.stringify(value));
 const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
 
+// Whether a figure has not been listened to yet; Plotly forgets its listeners when it makes a figure anew.
+function isNew(box, what) {
+  if (box[what] && box[what] === box._ev) return false;
+  box[what] = box._ev;
+  return true;
+}
+
 // Cameras ---------------------------------------------------------------------------------------------------
 
-// One camera for all scenes: drag one and the others follow, in this figure and in those beside it.
+// One camera for all scenes: drag one and the others follow, in this figure and in those beside it. While a drag goes
+// on only the others are moved: a relayout would set the dragged scene back to where its layout still is.
 function linkCameras(Plotly, stage, box) {
-  if (box.linked) return;
-  box.linked = true;
-  const follow = (event) => {
-    if (stage.following || !event) return;
-    const moved = Object.keys(event).find((name) => /^scene\d*\.camera$/.test(name));
-    if (moved) setCamera(Plotly, stage, event[moved], box, moved.split(".")[0]);
-  };
-  box.on("plotly_relayout", follow);
-  box.on("plotly_relayouting", follow);
+  if (!isNew(box, "linked")) return;
+  const movedScene = (event) => Object.keys(event ?? {}).find((name) => /^scene\d*\.camera$/.test(name));
+  box.on("plotly_relayouting", (event) => {
+    const moved = movedScene(event);
+    if (moved) aimOthers(stage, event[moved], box, moved.split(".")[0]);
+  });
+  box.on("plotly_relayout", (event) => {
+    const moved = movedScene(event);
+    if (moved && !stage.following) setCamera(Plotly, stage, event[moved], box, moved.split(".")[0]);
+  });
+}
+
+function aimOthers(stage, camera, but, scene) {
+  for (const box of stage.querySelectorAll(".view3d"))
+    for (const name of box.layout ? scenesOf(box.layout) : [])
+      if (box !== but || name !== scene)
+        box._fullLayout[name]._scene?.setViewport({ ...box._fullLayout[name], camera: copy(camera) });
 }
 
 function setCamera(Plotly, stage, camera, but = null, scene = "") {
@@ -239,14 +255,43 @@ function heightOf(figure, width, height) {
 
 // Choosing a point ------------------------------------------------------------------------------------------
 
+const CLICK = 4; // pixels that the pointer moves at most in a click
 const round = (value) => Number(value.toPrecision(4));
 
+// In three dimensions Plotly speaks of a click when the button goes down; it may still become a drag.
+function watchPress(box, pick) {
+  if (box.press) return;
+  const press = (box.press = { from: null, down: false, moved: false, point: null });
+  const settle = () => {
+    if (press.point && !press.down && !press.moved) pick(...press.point);
+    if (!press.down) press.point = null;
+  };
+  press.choose = (point) => {
+    press.point = point;
+    settle();
+  };
+  box.addEventListener("pointerdown", (event) => {
+    Object.assign(press, { from: [event.clientX, event.clientY], down: true, moved: false, point: null });
+  }, true);
+  window.addEventListener("pointermove", (event) => {
+    if (press.down) press.moved ||= Math.hypot(event.clientX - press.from[0], event.clientY - press.from[1]) > CLICK;
+  });
+  window.addEventListener("pointerup", () => {
+    press.down = false;
+    settle();
+  });
+}
+
 function makePickable(Plotly, box, pick) {
-  if (box.pickable) return;
-  box.pickable = true;
+  watchPress(box, pick);
+  if (!isNew(box, "pickable")) return;
   box.on("plotly_click", (event) => {
     const point = event.points?.[0];
     if (!point) return;
+    if (point.data.scene) {
+      box.press.choose([round(point.x), round(point.y)]);
+      return;
+    }
     let { x, y } = point;
     const axis = point.xaxis;
     if (axis?.p2d && point.data.type === "contour") {

@@ -26,6 +26,11 @@ def open_page(page: Page, url: str) -> None:
     assert page.query_selector("[data-testid=stException]") is None
 
 
+def address(page: Page) -> str:
+    """The address as the browser shows it now; ``page.url`` is only as new as the last message from the browser."""
+    return str(page.evaluate("location.href"))
+
+
 def colours(page: Page, selector: str = ".gl-container canvas") -> int:
     """Number of distinct colours in the box of the first element found: an empty canvas has few."""
     page.wait_for_selector(selector, timeout=30_000)

@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page
 
 from checkpoints import open_run
 from tests.browser.conftest import Server
-from tests.browser.steps import PAGES, colours, open_page, settle, wait_until
+from tests.browser.steps import PAGES, address, colours, open_page, settle, wait_until
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -52,6 +52,7 @@ def test_side_by_side_scenes_share_one_camera(server: Server, page: Page):
     page.mouse.up()
     wait_until(lambda: view.evaluate(eye)[0] != before[0], seconds=15, what="turning the first scene")
     wait_until(lambda: len(set(view.evaluate(eye))) == 1, seconds=15, what="the second scene following")
+    assert "at=" not in address(page), "a drag is not a click"
 
 
 def test_the_scrubber_moves_the_marker_and_keeps_the_camera(server: Server, page: Page):
@@ -65,7 +66,7 @@ def test_the_scrubber_moves_the_marker_and_keeps_the_camera(server: Server, page
     for _ in range(6):
         page.keyboard.press("ArrowLeft")
     wait_until(lambda: view.evaluate(place) != before, seconds=20, what="the marker's move")
-    wait_until(lambda: "step=" in page.url, seconds=20, what="the address following")
+    wait_until(lambda: "step=" in address(page), seconds=20, what="the address following")
     settle(page)
     eye = view.evaluate("el => el._fullLayout.scene.camera.eye")
     assert eye["y"] == pytest.approx(-2, abs=1e-6), "an update must not turn the view back"

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Server, serve
-from tests.browser.steps import open_page, settle, wait_until
+from tests.browser.steps import address, open_page, settle, wait_until
 
 
 def test_a_lesson_is_predicted_run_explored_and_reopened(server: Server, page: Page):
@@ -28,7 +28,7 @@ def test_a_lesson_is_predicted_run_explored_and_reopened(server: Server, page: P
     page.keyboard.press("ArrowRight")
     wait_until(lambda: loss.inner_text() != before, seconds=30, what="another evaluation")
     settle(page)
-    wait_until(lambda: "done=1" in page.url and "g1=" in page.url, seconds=10, what="progress in the address")
+    wait_until(lambda: "done=1" in address(page) and "g1=" in address(page), seconds=10, what="progress in the address")
     moved = loss.inner_text()
     open_page(page, page.url)
     loss.wait_for(timeout=60_000)
@@ -36,7 +36,7 @@ def test_a_lesson_is_predicted_run_explored_and_reopened(server: Server, page: P
     assert page.get_by_test_id("stAlert").count() == 0
     page.get_by_role("button", name="2. What does PCA").click()
     page.get_by_text("walk of 30 steps").wait_for(timeout=30_000)
-    wait_until(lambda: "lesson=2" in page.url, seconds=10, what="the lesson in the address")
+    wait_until(lambda: "lesson=2" in address(page), seconds=10, what="the lesson in the address")
 
 
 def test_a_lesson_fits_a_phone(server: Server, page: Page):

@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Page
 
 from tests.browser.conftest import Server
-from tests.browser.steps import colours, open_page, settle, wait_until
+from tests.browser.steps import address, colours, open_page, settle, wait_until
 
 WALKED = "el => el.data.find(t => t.meta?.part === 'walked').x.length"
 EYE = "el => { const e = el._fullLayout.scene.camera.eye; return [e.x, e.y, e.z] }"
@@ -24,12 +24,12 @@ def test_the_path_plays_without_the_server_and_the_page_follows_at_the_end(serve
     assert view.evaluate(WALKED) == 65
     player.click()
     wait_until(lambda: 1 < view.evaluate(WALKED) < 65, seconds=30, what="the path's growth")
-    assert "step=" not in page.url, "while it plays the server hears nothing"
+    assert "step=" not in address(page), "while it plays the server hears nothing"
     assert player.get_attribute("aria-label") == "Pause"
     player.click()
-    wait_until(lambda: "step=" in page.url, seconds=30, what="the address following")
+    wait_until(lambda: "step=" in address(page), seconds=30, what="the address following")
     settle(page)
-    step = page.url.split("step=")[1].split("&")[0]
+    step = address(page).split("step=")[1].split("&")[0]
     assert page.locator(".stage-words").inner_text().startswith(f"step {step},")
 
 
@@ -41,7 +41,7 @@ def test_one_scrubber_moves_both_panels(server: Server, page: Page):
     assert [view.evaluate(WALKED) for view in both] == [21, 21]
     page.get_by_role("slider", name="Checkpoint").press("ArrowRight")
     wait_until(lambda: [view.evaluate(WALKED) for view in both] == [22, 22], seconds=60, what="both panels' move")
-    wait_until(lambda: "step=105" in page.url, seconds=30, what="the address following")
+    wait_until(lambda: "step=105" in address(page), seconds=30, what="the address following")
 
 
 def test_keys_turn_the_camera_and_zoom_and_an_update_keeps_it(server: Server, page: Page):
@@ -80,14 +80,14 @@ def test_a_click_on_the_contours_answers_and_the_link_reopens_it(server: Server,
     page.wait_for_timeout(500)
     page.mouse.click(x, y)
     page.wait_for_selector("text=Loss on test data", timeout=60_000)
-    wait_until(lambda: "at=" in page.url, seconds=20, what="the point in the address")
+    wait_until(lambda: "at=" in address(page), seconds=20, what="the point in the address")
     settle(page)
     answers = page.locator("[data-testid=stMetricValue]").all_inner_texts()
     assert sum("nats" in text for text in answers) == 3
-    link = page.url
+    link = address(page)
     open_page(page, link)
     page.wait_for_selector("text=Loss on test data", timeout=60_000)
-    assert page.url == link
+    assert address(page) == link
     assert [t for t in page.locator("[data-testid=stMetricValue]").all_inner_texts() if "nats" in t] == [
         t for t in answers if "nats" in t
     ]
