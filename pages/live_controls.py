@@ -7,6 +7,7 @@ import dataclasses
 import streamlit as st
 
 from experiments import (
+    Control,
     ExperimentSpec,
     classroom,
     home,
@@ -134,23 +135,26 @@ def transport(job: jobs.Job | None) -> None:
     """Pause, step, stop and speed of the job that is shown; the same buttons, greyed out, where none runs."""
     running = job is not None and job.state == "running"
     name = job.experiment if job is not None else ""
-    paused = running and read_control(home() / name).paused
+    control = read_control(home() / name) if running else Control()
+    paused = control.paused
     with st.container(horizontal=True, vertical_alignment="bottom"):
+        # A press that comes while the page is being drawn may be delivered twice. So every state has a button of its
+        # own, by its key: the second delivery finds no such button any more.
         st.button(
             "Play" if paused else "Pause",
-            key="pause",
+            key="play" if paused else "pause",
             icon=":material/play_arrow:" if paused else ":material/pause:",
             disabled=not running,
             on_click=_wish,
-            args=(name, not paused, False),
+            args=(name, not paused, control.steps),
         )
         st.button(
             "Step",
-            key="one",
+            key=f"step-{control.steps}",
             icon=":material/skip_next:",
             disabled=not running,
             on_click=_wish,
-            args=(name, True, True),
+            args=(name, True, control.steps + 1),
             help="One checkpoint further for every run; pauses first.",
         )
         active = job is not None and job.running
@@ -230,11 +234,10 @@ def _restart() -> None:
     st.session_state[AGAIN] = True
 
 
-def _wish(name: str, paused: bool, step: bool) -> None:
+def _wish(name: str, paused: bool, steps: int) -> None:
     folder = home() / name
-    before = read_control(folder)
     try:
-        write_control(folder, dataclasses.replace(before, paused=paused, steps=before.steps + step))
+        write_control(folder, dataclasses.replace(read_control(folder), paused=paused, steps=steps))
     except (ValueError, OSError) as error:
         st.toast(str(error), icon=":material/error:")
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -14,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
@@ -26,6 +29,8 @@ FLAGS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--disable-renderer-backgrounding",
+    "--disable-backgrounding-occluded-windows",
 ]
 HARMLESS = ("metrics", "NAME_NOT_RESOLVED")
 PATIENCE = 30_000  # milliseconds until what is expected is there, also on a busy machine
@@ -67,9 +72,19 @@ def serve(home: Path, *arguments: str) -> Iterator[Server]:
             assert time.monotonic() < deadline, "the server did not come up"
             time.sleep(0.2)
     yield Server(url, home, process.pid)
-    os.killpg(process.pid, 15)
+    os.killpg(process.pid, signal.SIGTERM)
     process.wait(timeout=60)
     log.close()
+    for pid in job_processes(home):  # jobs outlive their server
+        psutil.Process(pid).kill()
+
+
+def job_processes(home: Path) -> list[int]:
+    """Numbers of processes of jobs that still live."""
+    pids = [json.loads(record.read_text())["pid"] for record in (home / "jobs").glob("*/job.json")]
+    return [
+        pid for pid in pids if pid and psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    ]
 
 
 @pytest.fixture(scope="session")

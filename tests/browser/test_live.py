@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
+import time
 
-import psutil
 import pytest
 from playwright.sync_api import Browser, Page
 
 from benchmarks.serving import serve
 from checkpoints import open_run
-from tests.browser.conftest import Server
-from tests.browser.steps import open_page, wait_until
+from tests.browser.conftest import Server, job_processes
+from tests.browser.steps import address, open_page, wait_until
 
 EYE = "() => document.querySelector('.view3d')._fullLayout.scene.camera.eye.y"
 DRAWN = (
@@ -24,6 +23,7 @@ def start(page: Page, url: str, *, seed: int, epochs: int = 150) -> None:
     open_page(page, f"{url}/live?seed-toy-ops={seed}&epochs-toy-ops={epochs}&speed=20")
     page.get_by_role("button", name="Start", exact=True).click()
     page.wait_for_function("() => location.search.includes('watch=')", timeout=60_000)
+    page.get_by_text("as it will look").wait_for(state="detached", timeout=60_000)  # the training before it is gone
 
 
 def drawn(page: Page) -> int:
@@ -36,20 +36,24 @@ def epoch(page: Page) -> str:
     return page.locator("[data-testid=stMetric]").filter(has_text="Epoch").first.inner_text()
 
 
-def job_processes(home) -> list[int]:
-    """Numbers of processes of jobs that still live."""
-    pids = [json.loads(record.read_text())["pid"] for record in (home / "jobs").glob("*/job.json")]
-    return [
-        pid for pid in pids if pid and psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    ]
-
-
 def press(page: Page, name: str) -> None:
     page.get_by_role("button", name=name, exact=True).first.click()
 
 
 def moved(page: Page, before: int) -> None:
     wait_until(lambda: drawn(page) > before, seconds=120, what="an update of the paths")
+
+
+def standing(page: Page) -> int:
+    """Checkpoints drawn once the picture has stood still for three seconds, as it must while training is paused."""
+    seen, since = drawn(page), time.monotonic()
+    deadline = since + 60
+    while time.monotonic() - since < 3:
+        assert time.monotonic() < deadline, "the picture goes on while training is paused"
+        page.wait_for_timeout(200)
+        if (now := drawn(page)) != seen:
+            seen, since = now, time.monotonic()
+    return seen
 
 
 def test_a_training_is_followed_paused_stepped_scrubbed_and_restarted(server: Server, page: Page, browser: Browser):
@@ -65,10 +69,7 @@ def test_a_training_is_followed_paused_stepped_scrubbed_and_restarted(server: Se
 
     press(page, "Pause")
     page.get_by_text(", paused").first.wait_for(timeout=60_000)
-    page.wait_for_timeout(2500)
-    held = drawn(page)
-    page.wait_for_timeout(2500)
-    assert drawn(page) == held
+    held = standing(page)
     press(page, "Step")
     wait_until(lambda: drawn(page) == held + 1, seconds=60, what="one single step")
     page.reload()
@@ -82,17 +83,17 @@ def test_a_training_is_followed_paused_stepped_scrubbed_and_restarted(server: Se
     wait_until(lambda: epoch(page).split()[1] == "0", seconds=60, what="going back to the start")
     moved(page, drawn(page))
     assert epoch(page).split()[1] == "0", "training goes on, what is shown stays"
-    assert "at-" in page.url
+    assert "at-" in address(page)
     press(page, "Follow")
     wait_until(lambda: epoch(page).split()[1] != "0", seconds=60, what="following again")
 
     other = browser.new_page()
     start(other, server.url, seed=12)
     wait_until(lambda: drawn(other) > 1, seconds=120, what="the second session's training")
-    assert "watch=toy-ops-epochs150-seeds12" in other.url
-    assert "watch=toy-ops-epochs150-seeds11" in page.url
+    assert "watch=toy-ops-epochs150-seeds12" in address(other)
+    assert "watch=toy-ops-epochs150-seeds11" in address(page)
     moved(page, drawn(page))
-    before = other.url
+    before = address(other)
     share = other.locator("[data-testid=stSlider]").filter(has_text="Poisoned share").locator("input").first
     share.focus()
     other.keyboard.press("ArrowLeft")

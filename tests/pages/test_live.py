@@ -72,8 +72,11 @@ def test_a_training_is_started_paused_stepped_restarted_and_cancelled(home, monk
     assert app.query_params["watch"] == "toy-ops"
     app.button(key="pause").click().run()
     assert read_control(home / "toy-ops").paused
-    app.button(key="one").click().run()
+    assert not [one for one in app.button if one.key == "pause"], "pressed twice by accident, it is pressed once"
+    app.button(key="step-0").click().run()
     assert read_control(home / "toy-ops").steps == 1
+    app.button(key="play").click().run()
+    assert not read_control(home / "toy-ops").paused
     app.segmented_control(key="speed").set_value("full").run()
     assert read_control(home / "toy-ops").speed == 0
     monkeypatch.setattr("experiments.jobs.alive", lambda pid, born: False)
