@@ -32,7 +32,7 @@ FLAGS = [
     "--disable-renderer-backgrounding",
     "--disable-backgrounding-occluded-windows",
 ]
-HARMLESS = ("metrics", "NAME_NOT_RESOLVED")
+HARMLESS = ("metrics", "NAME_NOT_RESOLVED", "when disconnected from server")  # the last: a page that is left
 PATIENCE = 30_000  # milliseconds until what is expected is there, also on a busy machine
 PROBES = "/_stcore/"  # Streamlit looks for its own address behind deep links
 
