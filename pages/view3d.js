@@ -69,6 +69,15 @@ function linkCameras(Plotly, stage, box) {
   });
 }
 
+// A view that the server builds anew in another place of the page stands where the one before it stood.
+const left = new Map(); // {key of a view: [its camera, when it went]}
+const HANDOVER = 4000; // milliseconds
+
+function leftAt(key) {
+  const [camera, when] = left.get(key) ?? [];
+  return when && performance.now() - when < HANDOVER ? camera : undefined;
+}
+
 function aimOthers(stage, camera, but, scene) {
   for (const box of stage.querySelectorAll(".view3d"))
     for (const name of box.layout ? scenesOf(box.layout) : [])
@@ -492,7 +501,7 @@ function drawPanel(stage, panel, given, data, pick) {
       const stands = stage.querySelector(".view3d.js-plotly-plot:not(.leaving)");
       for (const name of scenes) {
         // Where the viewer stands now, also in scenes that only followed.
-        const camera = box._fullLayout?.[name]?.camera ?? stands?._fullLayout?.scene?.camera;
+        const camera = box._fullLayout?.[name]?.camera ?? stands?._fullLayout?.scene?.camera ?? leftAt(data.key);
         if (camera?.eye) figure.layout[name].camera = copy(camera);
       }
       box.cursor = null;
@@ -567,6 +576,8 @@ export default function (component) {
       if (box.layout && window.Plotly) window.Plotly.Plots.resize(box);
     });
   return () => {
+    const camera = stage.querySelector(".view3d.js-plotly-plot")?._fullLayout?.scene?.camera;
+    if (camera?.eye) left.set(data.key, [copy(camera), performance.now()]);
     setTimeout(() => {
       if (stage.isConnected || !window.Plotly) return;
       stage.watcher?.disconnect();

@@ -108,6 +108,7 @@ def stage(
         on_pick: Called with the coordinates of a point that the viewer clicked; None where clicks mean nothing.
     """
     data = {
+        "key": key,
         "figures": [{"figure": one.json, "alt": one.alt, "three": one.three} for one in figures],
         "config": PLOTLY_CONFIG,
         "bundle": f"app/static/{ensure_plotly_bundle().name}",
