@@ -1,17 +1,18 @@
 """What one sees while runs train: a snapshot file, renewed about twice a second by the training process.
 
-The snapshot holds each run's path on the joint PCA plane of what exists so far, a coarse loss surface of that plane
-on a small sample, the training curves, SAL by one gradient at every checkpoint with the UD that follows from it, and
-the same by the search at whole epochs, as far as there is time. It is a preview: sizes are chosen so that it costs a
-fraction of the training, and it says which.
+The snapshot holds each run's path on a joint PCA plane, a coarse loss surface of that plane on a small sample, the
+training curves, SAL by one gradient at every checkpoint with the UD that follows from it, and the same by the search at
+whole epochs, as far as there is time. The plane stays while new checkpoints are drawn on it, and is found anew when
+they have grown by a third, or leave the surface. It is a preview: sizes are chosen so that it costs a fraction of the
+training, and it says which.
 """
 
 from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ SHARE = 2.0  # training gets at least this many times as long as the snapshots
 SURFACE_BUDGET = 0.15  # seconds for one coarse surface
 SAMPLES = 256  # for SAL and the coarse surface
 SEARCHED = 128  # samples for the search
+GROWTH = 4 / 3  # of the number of checkpoints, after which the plane is found anew
 CATCH_UP = 30.0  # seconds after training for epochs that were not searched meanwhile
 
 
@@ -57,6 +59,25 @@ class _Series:
     distance: list[float] = field(default_factory=list)  # UD of all checkpoints up to each
 
 
+@dataclass(frozen=True)
+class _Ground:
+    """A plane with its coarse surface, which stays for several snapshots."""
+
+    plane: Plane
+    arrays: Mapping[str, NDArray[Any]]  # of the surface
+    checkpoints: int  # of all runs, from which the plane was found
+    runs: int
+    number: int  # of the snapshot that it was made for
+
+    def holds(self, paths: Sequence[NDArray[np.float64]]) -> bool:
+        """Whether paths [T, 2] have neither grown by much nor left the surface."""
+        if len(paths) != self.runs or sum(map(len, paths)) > GROWTH * self.checkpoints:
+            return False
+        alphas, betas = self.arrays["alphas"], self.arrays["betas"]
+        low, high = np.array([alphas[0], betas[0]]), np.array([alphas[-1], betas[-1]])
+        return all(bool(((path >= low) & (path <= high)).all()) for path in paths)
+
+
 class LiveObserver:
     """Watches runs in training (see :func:`experiments.train_step.train_experiment`) and keeps the snapshot."""
 
@@ -65,17 +86,18 @@ class LiveObserver:
         self._series: dict[str, _Series] = {}
         self._seed: int | None = None
         self._watch: Stopwatch | None = None
-        self._grid = 15
+        self._began = time.time()
         self._number = 0
         self._cost = 0.0  # seconds the last snapshot took
         self._search = EpochSearch(experiment.spec.sal)
+        self._ground: _Ground | None = None
         self._unseen = False  # whether there are checkpoints that no snapshot holds
         self._per_point = float("inf")  # seconds; the best seen, since a busy machine only makes it longer
 
     def __call__(self, run: RunInTraining) -> None:
         """Take note of a new checkpoint; write the snapshot when it is time."""
         if run.seed != self._seed:
-            self._seed, self._series = run.seed, {}
+            self._seed, self._series, self._ground = run.seed, {}, None
             self._search = EpochSearch(self.experiment.spec.sal)
         series = self._series.setdefault(run.name, _Series(run))
         self._take(series)
@@ -123,12 +145,13 @@ class LiveObserver:
             "number": self._number,
             "finished": finished,
             "time": time.time(),
+            "began": self._began,
             "seed": self._seed,
             "samples": SAMPLES,
             "blocks": self.experiment.spec.sal.blocks,
             "runs": [self._describe(s, arrays) for s in started],
         }
-        header |= self._plane_and_surface(started, arrays)
+        header["plane"] = self._draw(started, arrays, anew=finished)
         header["ud"] = self._distances(started, arrays)
         target = snapshot_path(self.experiment)
         target.parent.mkdir(exist_ok=True)
@@ -183,25 +206,39 @@ class LiveObserver:
             "total": series.run.trainer.total_checkpoints,
         }
 
-    def _plane_and_surface(self, started: list[_Series], arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
+    def _draw(self, started: list[_Series], arrays: dict[str, NDArray[Any]], *, anew: bool) -> dict[str, Any] | None:
+        """The paths and the surface on the present plane, or on a new one where that is due."""
         if max(len(s.vectors) for s in started) < 3:
-            return {"plane": None}
+            return None
         stacked = [np.stack(s.vectors) for s in started]
+        ground = self._ground
+        if anew or ground is None or not ground.holds([ground.plane.project(path)[0] for path in stacked]):
+            ground = self._ground = self._new_ground(started, stacked)
+        for series, path in zip(started, stacked, strict=True):
+            coordinates, residual = ground.plane.project(path)
+            arrays[f"run/{series.run.name}/coordinates"] = coordinates
+            arrays[f"run/{series.run.name}/residual"] = residual
+        arrays |= ground.arrays
+        ratio = ground.plane.explained_variance_ratio
+        return {
+            "explained_variance_ratio": None if ratio is None else [float(r) for r in ratio],
+            "checkpoints": ground.checkpoints,
+            "number": ground.number,
+        }
+
+    def _new_ground(self, started: list[_Series], stacked: list[NDArray[np.float32]]) -> _Ground:
         plane = pca_plane(stacked)
-        projected = [plane.project(vectors) for vectors in stacked]
+        if self._ground is not None:
+            plane = _turned_like(plane, self._ground.plane)
         first = started[0].run
         batches = [_sample(first.dataset.x_train, first.dataset.y_train)]
         model = copy.deepcopy(first.model)
+        paths = [plane.project(path)[0] for path in stacked]
         begun = time.monotonic()
-        for series, (coordinates, residual) in zip(started, projected, strict=True):
-            losses = evaluate_points(model, (plane.point(a, b) for a, b in coordinates[-1:]), batches)
-            arrays[f"run/{series.run.name}/coordinates"] = coordinates
-            arrays[f"run/{series.run.name}/residual"] = residual
-            arrays[f"run/{series.run.name}/in_plane_loss"] = losses.loss
+        evaluate_points(model, [plane.point(a, b) for a, b in (path[-1] for path in paths)], batches)
         self._per_point = min(self._per_point, (time.monotonic() - begun) / len(started))
-        self._coarse_surface(model, plane, [c for c, _ in projected], batches, arrays)
-        ratio = plane.explained_variance_ratio
-        return {"plane": {"explained_variance_ratio": None if ratio is None else [float(r) for r in ratio]}}
+        arrays = self._coarse_surface(model, plane, paths, batches)
+        return _Ground(plane, arrays, sum(map(len, stacked)), len(started), self._number)
 
     def _coarse_surface(
         self,
@@ -209,17 +246,16 @@ class LiveObserver:
         plane: Plane,
         paths: list[NDArray[np.float64]],
         batches: list[tuple[torch.Tensor, torch.Tensor]],
-        arrays: dict[str, NDArray[Any]],
-    ) -> None:
+    ) -> dict[str, NDArray[Any]]:
         points = SURFACE_BUDGET / max(self._per_point, 1e-6)
-        self._grid = int(np.clip(np.sqrt(points), 7, 25))
+        grid = int(np.clip(np.sqrt(points), 7, 25))
         if points < 49:  # even the smallest grid is too dear on this sample: take a smaller one
             keep = max(64, int(len(batches[0][1]) * points / 49))
             batches = [(batches[0][0][:keep], batches[0][1][:keep])]
-        alphas, betas = path_box(paths, margin=0.2, grid=self._grid)
+        alphas, betas = path_box(paths, margin=0.2, grid=grid)
         surface = evaluate_surface(model, plane, batches, alphas, betas)
-        arrays |= {"alphas": alphas, "betas": betas, "loss": surface.loss}
-        arrays["surface_samples"] = np.array([surface.samples])
+        samples = np.array([surface.samples])
+        return {"alphas": alphas, "betas": betas, "loss": surface.loss, "surface_samples": samples}
 
     def _distances(self, started: list[_Series], arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
         clean = next((s for s in started if self.experiment.role_of(s.run.name) == "clean"), None)
@@ -251,6 +287,12 @@ def learnable_counts(snapshot: Result) -> Mapping[str, NDArray[np.int64]]:
         run["name"]: (snapshot.arrays[f"run/{run['name']}/sal"] > threshold).sum(axis=1)
         for run in snapshot.header["runs"]
     }
+
+
+def _turned_like(plane: Plane, before: Plane) -> Plane:
+    """The same plane with the axes pointing as those of the plane before it, so that the picture does not turn over."""
+    signs = np.where((plane.axes * before.axes).sum(axis=1) < 0, -1.0, 1.0)
+    return replace(plane, axes=plane.axes * signs[:, None])
 
 
 def _sample(

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import plotly.graph_objects as go
+from plotly.io.json import to_json_plotly
 from plotly.subplots import make_subplots
 
 from landscape.figure_data import (
@@ -80,6 +81,45 @@ def surface_3d(
         margin={"l": 0, "r": 0, "b": 40, "t": figure.layout.margin.t + PANEL_TITLE * (len(surfaces) > 1)}
     )
     return figure
+
+
+class StandingSurface:
+    """A surface in 3-D that stays while the paths on it change: all but the paths is built once.
+
+    Args:
+        surface: What stays.
+        dark: For a dark page.
+    """
+
+    def __init__(self, surface: SurfaceData, *, dark: bool = False) -> None:
+        self._surface, self._dark = surface, dark
+        self._heights = choose_heights([values_of(surface, "loss")], "loss", "auto")
+        self._figure = surface_3d([surface], [[]], dark=dark).to_dict()
+
+    def drawn(self, paths: Sequence[PathData], *, step: int | None = None) -> tuple[str, str]:
+        """The figure of :func:`surface_3d` with these paths as JSON, and in words."""
+        tints = _tints([paths], self._dark)
+        traces = [
+            trace
+            for path in paths
+            for trace in path_traces_3d(
+                self._surface,
+                path,
+                self._heights,
+                "loss",
+                tints[path.name],
+                step=step,
+                legend=True,
+                dark=self._dark,
+            )
+        ]
+        words = alternative([self._surface], [paths], self._heights, "loss")
+        layout = self._figure["layout"]
+        figure = {
+            "data": [*self._figure["data"], *go.Figure(traces).to_dict()["data"]],
+            "layout": layout | {"meta": layout["meta"] | {"alt": words}},
+        }
+        return str(to_json_plotly(figure)), words
 
 
 def contour_2d(
@@ -271,4 +311,14 @@ def _colour_bar(heights: Heights, quantity: str) -> dict[str, object]:
     }
 
 
-__all__ = ["PathData", "RunCurves", "SurfaceData", "alternative", "contour_2d", "interpolate", "subtitle", "surface_3d"]
+__all__ = [
+    "PathData",
+    "RunCurves",
+    "StandingSurface",
+    "SurfaceData",
+    "alternative",
+    "contour_2d",
+    "interpolate",
+    "subtitle",
+    "surface_3d",
+]

@@ -8,7 +8,7 @@ from streamlit.delta_generator import DeltaGenerator
 from experiments import SPEC_FILE, Experiment, home, jobs
 from experiments.launch import stand_by
 from experiments.spec import NAME_PATTERN
-from pages import links, live_controls, live_view, parts
+from pages import links, live_charts, live_controls, live_view, parts
 
 REFRESH = 0.4  # seconds between looks while a job runs
 WAITING = 1.5  # seconds between looks while one waits for its turn
@@ -107,9 +107,7 @@ def _picture(preset: str, name: str | None, job: jobs.Job | None, below: DeltaGe
         live_view.landscape(moment)
     with below:
         live_view.numbers(moment)
-        columns = st.columns(2, gap="medium")
-        live_view.curves(moment, columns[0], columns[1])
-        live_view.sal(moment)
+        live_charts.charts(moment, moving=job is not None and job.running)
         if snapshot.header["finished"] and experiment.result_files("surfaces"):
             st.page_link(
                 "pages/compare.py",

@@ -4,24 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import streamlit as st
-from numpy.typing import NDArray
-from streamlit.delta_generator import DeltaGenerator
 
-from analysis import figures as analysis_figures
-from analysis.figures_live import DistanceSoFar, learnable_and_distance, mark_epoch
 from checkpoints import CheckpointError, Result, read_result
-from experiments import Experiment, find_experiment, learnable_counts, snapshot_path
+from experiments import Experiment, find_experiment, snapshot_path
 from experiments.live import KIND
 from experiments.pictures import SURFACE_KIND, surface_picture
-from landscape import figures, figures_lines
-from landscape.figures import PathData, RunCurves, SurfaceData
+from landscape import figures
+from landscape.figures import PathData, SurfaceData
 from landscape.style import format_ud
 from pages import parts
-from pages.view3d import view3d
+from pages.view3d import Drawn, stage
 
 
 @dataclass(frozen=True)
@@ -148,82 +143,26 @@ def _distances_at(moment: Moment) -> tuple[str, str]:
 
 def landscape(moment: Moment) -> None:
     """The surface with all paths; they end at the newest checkpoint, a mark stands at the one shown."""
-    if moment.snapshot.header["plane"] is None:
+    plane = moment.snapshot.header["plane"]
+    if plane is None:
         st.caption("The plane needs three checkpoints.")
         return
     surface, paths = _surface(moment.snapshot)
-    step = None if moment.newest else moment.step
-    figure = figures.surface_3d([surface], [paths], step=step, dark=parts.is_dark())
-    view3d(figure, key="live3d", height=520, alt=parts.alternative(figure))
+    header = moment.snapshot.header
+    made = f"{header.get('began', 0)} {plane.get('number', header['number'])}"  # older ones are of one plane each
+    standing = _standing(made, parts.is_dark(), surface)
+    figure, words = standing.drawn(paths, step=None if moment.newest else moment.step)
+    stage([Drawn(figure, words, three=True, panels=1)], key="live3d", height=520, moving=True)
 
 
-def curves(moment: Moment, left: DeltaGenerator, right: DeltaGenerator) -> None:
-    """Training curves, and learnable blocks beside UD, with the moment marked in all of them."""
-    dark, snapshot = parts.is_dark(), moment.snapshot
-    runs, arrays = snapshot.header["runs"], snapshot.arrays
-    series = [
-        RunCurves(
-            run["name"],
-            run["role"],
-            arrays[f"run/{run['name']}/epochs"],
-            {
-                key.rsplit("metric_", 1)[-1]: value
-                for key, value in arrays.items()
-                if key.startswith(f"run/{run['name']}/metric_")
-            },
-        )
-        for run in runs
-    ]
-    with left:
-        figure = figures_lines.training_curves(series, dark=dark)
-        parts.plot(_marked(figure, moment, dark), key="live-curves", height=330)
-    counts = learnable_counts(snapshot)
-    if not counts:
-        return
-    over = {name: (arrays[f"run/{name}/epochs"][: len(value)], value) for name, value in counts.items()}
-    distances = {
-        name: DistanceSoFar(
-            arrays[f"run/{name}/epochs"],
-            arrays[f"run/{name}/ud"],
-            arrays[f"run/{name}/search_epochs"],
-            arrays[f"run/{name}/search_ud"],
-        )
-        for name in counts
-        if f"run/{name}/ud" in arrays
-    }
-    with right:
-        figure = learnable_and_distance(over, distances, {run["name"]: run["role"] for run in runs}, dark=dark)
-        parts.plot(_marked(figure, moment, dark), key="live-lp", height=330)
-
-
-def _marked(figure: Any, moment: Moment, dark: bool) -> Any:
-    return figure if moment.newest else mark_epoch(figure, moment.epoch, dark=dark)
-
-
-def sal(moment: Moment) -> None:
-    """SAL of every block of every run at the moment shown."""
-    header, arrays = moment.snapshot.header, moment.snapshot.arrays
-    threshold = header["ud"].get("threshold")
-    clean = next((run for run in header["runs"] if run["role"] == "clean"), None)
-    if threshold is None or clean is None or len(header["runs"]) < 2:
-        return
-    now: dict[str, NDArray[np.float64]] = {
-        run["name"]: arrays[f"run/{run['name']}/sal"][moment.at(run["name"])] for run in header["runs"]
-    }
-    which = "newest checkpoint" if moment.newest else f"checkpoint at step {moment.step}"
-    figure = analysis_figures.sal_histogram(
-        now.pop(clean["name"]),
-        now,
-        float(threshold),
-        roles={run["name"]: run["role"] for run in header["runs"]},
-        subtitle=f"{which}; gradient estimate on {header['samples']} samples; one block per {header['blocks']}",
-        dark=parts.is_dark(),
-    )
-    parts.plot(figure, key="live-sal", height=190 + 75 * len(header["runs"]))
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _standing(made: str, dark: bool, _surface: SurfaceData) -> figures.StandingSurface:
+    return figures.StandingSurface(_surface, dark=dark)
 
 
 def _surface(snapshot: Result) -> tuple[SurfaceData, tuple[PathData, ...]]:
     arrays, ratio = snapshot.arrays, snapshot.header["plane"]["explained_variance_ratio"]
+    found = snapshot.header["plane"].get("checkpoints")
     surface = SurfaceData(
         alphas=arrays["alphas"],
         betas=arrays["betas"],
@@ -236,6 +175,7 @@ def _surface(snapshot: Result) -> tuple[SurfaceData, tuple[PathData, ...]]:
         explained=(float(ratio[0]), float(ratio[1])),
         standard_error=None,
         seeds=(int(snapshot.header["seed"]),),
+        note=f"plane of the first {found} checkpoints" if found else "",
     )
     paths = tuple(
         PathData(
@@ -269,7 +209,7 @@ def finished_before(preset: str, *, offer: bool = True) -> None:
     except (ValueError, OSError, LookupError, StopIteration):
         return
     figure = figures.surface_3d([picture.surface], [picture.paths], dark=parts.is_dark())
-    view3d(figure, key="live3d", height=520, alt=parts.alternative(figure))
+    stage([Drawn.of(figure, parts.alternative(figure))], key="live3d", height=520, moving=True)
     st.caption(f"A finished training of {preset}, as it will look.")
 
 

@@ -4,6 +4,7 @@
 
 const TURN = Math.PI / 36; // radians a key press turns the camera
 const ZOOM = 1.12;
+const FINEST = 2; // pixels drawn for one of the page, along each side
 const NARROW = 560; // pixels below which panels stand above each other
 const WHOLE = 9; // seconds that a path takes at speed 1×
 const LONGEST = 250; // milliseconds that one drawn frame moves the walk on at most
@@ -67,6 +68,28 @@ function linkCameras(Plotly, stage, box) {
     const moved = movedScene(event);
     if (moved && !stage.following) setCamera(Plotly, stage, event[moved], box, moved.split(".")[0]);
   });
+}
+
+// What lies under the pointer is read from the graphics memory, which waits until everything is drawn. A picture that
+// changes all the time reads it only while a pointer rests on it.
+function readUnderPointerOnly(box) {
+  for (const name of scenesOf(box.layout)) {
+    const plot = box._fullLayout[name]._scene?.glplot;
+    if (!plot || plot.readsLess) continue;
+    plot.readsLess = true;
+    const read = plot.gl.readPixels.bind(plot.gl);
+    plot.gl.readPixels = (...given) => {
+      if (box.pointed) read(...given);
+    };
+  }
+  if (box.pointed !== undefined) return;
+  box.pointed = false;
+  const point = (here) => {
+    if (here !== box.pointed && here) for (const name of scenesOf(box.layout)) box._fullLayout[name]._scene?.glplot.setDirty();
+    box.pointed = here;
+  };
+  box.addEventListener("pointermove", (event) => point(event.buttons === 0));
+  box.addEventListener("pointerleave", () => point(false));
 }
 
 // A view that the server builds anew in another place of the page stands where the one before it stood.
@@ -505,8 +528,10 @@ function drawPanel(stage, panel, given, data, pick) {
         if (camera?.eye) figure.layout[name].camera = copy(camera);
       }
       box.cursor = null;
-      return Plotly.react(box, figure.data, figure.layout, data.config).then(() => {
+      const finest = data.moving ? clamp(window.devicePixelRatio, 1, FINEST) : FINEST;
+      return Plotly.react(box, figure.data, figure.layout, { ...data.config, plotGlPixelRatio: finest }).then(() => {
         if (three) linkCameras(Plotly, stage, box);
+        if (three && data.moving) readUnderPointerOnly(box);
         if (data.pickable) makePickable(Plotly, box, stage.pick);
         if (stage.player && data.player) stage.player.show();
       });

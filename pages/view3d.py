@@ -96,6 +96,7 @@ def stage(
     player: Player | None = None,
     on_step: Callable[[int], None] | None = None,
     on_pick: Callable[[float, float], None] | None = None,
+    moving: bool = False,
 ) -> None:
     """Draw figures beside each other, with one camera and one scrubber for all of them.
 
@@ -106,6 +107,8 @@ def stage(
         player: The checkpoints to walk along; None for no scrubber.
         on_step: Called with the step that the viewer let go at.
         on_pick: Called with the coordinates of a point that the viewer clicked; None where clicks mean nothing.
+        moving: Draw no finer than the screen's own pixels, as for pictures that change all the time: Plotly's smoothing
+            takes four times as many.
     """
     data = {
         "key": key,
@@ -119,6 +122,7 @@ def stage(
         else {"steps": list(player.steps), "epochs": list(player.epochs), "step": player.step},
         "tells": on_step is not None,
         "pickable": on_pick is not None,
+        "moving": moving,
     }
 
     def stepped() -> None:

@@ -1,0 +1,126 @@
+"""The charts below the picture of the Live page: training curves, learnable blocks with UD, and SAL.
+
+They follow a moving training in turn and at a slower pace than the paths: three charts drawn anew several times a
+second would keep the browser from answering its viewer.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import plotly.graph_objects as go
+import streamlit as st
+
+from analysis import figures as analysis_figures
+from analysis.figures_live import DistanceSoFar, learnable_and_distance, mark_epoch
+from experiments import learnable_counts
+from landscape import figures_lines
+from landscape.figures import RunCurves
+from pages import parts
+from pages.live_view import Moment
+
+PACE = 1.0  # seconds between drawings of one chart while training moves, at least
+KEPT = "live-charts"  # what was drawn last
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    training: tuple[float, bool]
+    moment: tuple[int, int, bool]
+    when: float
+    figure: go.Figure | None
+
+
+def charts(moment: Moment, *, moving: bool) -> None:
+    """Draw all three; while training moves and is followed, at most one of them is new at a time."""
+    dark, header = parts.is_dark(), moment.snapshot.header
+    training = (header.get("began", header["time"]), dark)
+    shown = (header["number"], moment.checkpoint, moment.newest)
+    kept: dict[str, _Drawn] = st.session_state.setdefault(KEPT, {})
+    now = time.monotonic()
+    following = {
+        name
+        for name, one in kept.items()
+        if one.training == training and moving and moment.newest and one.moment[2] and one.figure is not None
+    }
+    due = min(following, key=lambda name: kept[name].when, default=None)
+    for name, make in (("curves", curves), ("lp", learnable), ("sal", sal)):
+        one = kept.get(name)
+        if one is not None and one.training == training and one.moment == shown:
+            continue
+        if one is not None and name in following and (name != due or now - one.when < PACE):
+            continue
+        kept[name] = _Drawn(training, shown, now, make(moment, dark=dark))
+    left, right = st.columns(2, gap="medium")
+    for place, name, height in (
+        (left, "curves", 330),
+        (right, "lp", 330),
+        (st.container(), "sal", 190 + 75 * len(header["runs"])),
+    ):
+        figure = kept[name].figure
+        if figure is not None:
+            with place:
+                parts.plot(figure, key=f"live-{name}", height=height)
+
+
+def curves(moment: Moment, *, dark: bool) -> go.Figure:
+    """Loss and accuracy of every run, with the moment marked."""
+    arrays = moment.snapshot.arrays
+    series = [
+        RunCurves(
+            run["name"],
+            run["role"],
+            arrays[f"run/{run['name']}/epochs"],
+            {
+                key.rsplit("metric_", 1)[-1]: value
+                for key, value in arrays.items()
+                if key.startswith(f"run/{run['name']}/metric_")
+            },
+        )
+        for run in moment.snapshot.header["runs"]
+    ]
+    return _marked(figures_lines.training_curves(series, dark=dark), moment, dark)
+
+
+def learnable(moment: Moment, *, dark: bool) -> go.Figure | None:
+    """Learnable blocks beside UD by both ways, with the moment marked; None before there is a threshold."""
+    arrays, counts = moment.snapshot.arrays, learnable_counts(moment.snapshot)
+    if not counts:
+        return None
+    over = {name: (arrays[f"run/{name}/epochs"][: len(value)], value) for name, value in counts.items()}
+    distances = {
+        name: DistanceSoFar(
+            arrays[f"run/{name}/epochs"],
+            arrays[f"run/{name}/ud"],
+            arrays[f"run/{name}/search_epochs"],
+            arrays[f"run/{name}/search_ud"],
+        )
+        for name in counts
+        if f"run/{name}/ud" in arrays
+    }
+    roles = {run["name"]: run["role"] for run in moment.snapshot.header["runs"]}
+    return _marked(learnable_and_distance(over, distances, roles, dark=dark), moment, dark)
+
+
+def sal(moment: Moment, *, dark: bool) -> go.Figure | None:
+    """SAL of every block of every run at the moment shown; None without a clean run to compare with."""
+    header, arrays = moment.snapshot.header, moment.snapshot.arrays
+    threshold = header["ud"].get("threshold")
+    clean = next((run for run in header["runs"] if run["role"] == "clean"), None)
+    if threshold is None or clean is None or len(header["runs"]) < 2:
+        return None
+    now = {run["name"]: arrays[f"run/{run['name']}/sal"][moment.at(run["name"])] for run in header["runs"]}
+    which = "newest checkpoint" if moment.newest else f"checkpoint at step {moment.step}"
+    return analysis_figures.sal_histogram(
+        now.pop(clean["name"]),
+        now,
+        float(threshold),
+        roles={run["name"]: run["role"] for run in header["runs"]},
+        subtitle=f"{which}; gradient estimate on {header['samples']} samples; one block per {header['blocks']}",
+        dark=dark,
+    )
+
+
+def _marked(figure: go.Figure, moment: Moment, dark: bool) -> go.Figure:
+    return figure if moment.newest else mark_epoch(figure, moment.epoch, dark=dark)
