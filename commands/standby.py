@@ -42,9 +42,11 @@ def _warm_up() -> None:
     from analysis import sharpness_aware_learnability
     from experiments import compute_surface, train_experiment
     from landscape import evaluate_surface, pca_plane
+    from training.data import load_dataset
 
     assert callable(train_experiment)
     assert callable(compute_surface)
+    load_dataset("toy")  # with scikit-learn
     model = torch.nn.Linear(4, 3)
     batches = [(torch.zeros(8, 4), torch.zeros(8, dtype=torch.int64))]
     torch.autograd.backward(torch.nn.functional.cross_entropy(model(batches[0][0]), batches[0][1]))

@@ -73,13 +73,16 @@ def _panel(name: str | None, pace: float | None) -> None:
         settings = live_controls.choose_how(preset, spec, poisons)
     below = st.container()
     with left:
+        # The picture stays in its place whatever comes above it: a moved one would be built anew, which takes long.
+        above, canvas, under = st.container(), st.container(), st.container()
+    with above:
         live_controls.start_if_asked(settings, pressed)
         live_controls.transport(job)
         if job is not None and job.running:
             live_controls.progress(job)
         elif job is not None:
             live_controls.ended(job)
-        _picture(preset, name, job, below)
+    _picture(preset, name, job, (above, canvas, under), below)
     with below:
         live_controls.describe(spec, settings)
         live_controls.queue(name)
@@ -88,21 +91,32 @@ def _panel(name: str | None, pace: float | None) -> None:
         st.rerun()
 
 
-def _picture(preset: str, name: str | None, job: jobs.Job | None, below: DeltaGenerator) -> None:
+def _picture(
+    preset: str,
+    name: str | None,
+    job: jobs.Job | None,
+    places: tuple[DeltaGenerator, DeltaGenerator, DeltaGenerator],
+    below: DeltaGenerator,
+) -> None:
+    above, canvas, under = places
     if name is None:
-        live_view.finished_before(preset)
+        with above:
+            st.markdown("Press **Start**: the paths appear within seconds, and every slider then starts them anew.")
+        live_view.finished_before(preset, canvas, under)
         return
     if not (home() / name / SPEC_FILE).is_file():
-        live_view.nothing_yet(f"There is no experiment “{name}” any more; press Start to train one.")
+        with above:
+            live_view.nothing_yet(f"There is no experiment “{name}” any more; press Start to train one.")
         return
     experiment = Experiment(home() / name)
     snapshot = live_view.read(experiment)
     if snapshot is None:
-        live_view.nothing_yet("The first checkpoints are on their way." if job else "Nothing was trained here yet.")
-        live_view.finished_before(preset, offer=False)
+        with above:
+            live_view.nothing_yet("The first checkpoints are on their way." if job else "Nothing was trained here yet.")
+        live_view.finished_before(preset, canvas, under)
         return
-    canvas = st.container()
-    moment = live_view.scrub(snapshot)
+    with under:
+        moment = live_view.scrub(snapshot)
     with canvas:
         live_view.landscape(moment)
     with below:

@@ -19,8 +19,9 @@ from landscape import figures_lines
 from landscape.figures import RunCurves
 from pages import parts
 from pages.live_view import Moment
+from pages.view3d import Drawn, stage
 
-PACE = 1.0  # seconds between drawings of one chart while training moves, at least
+PACE = 1.2  # seconds between drawings of one chart while training moves, at least
 KEPT = "live-charts"  # what was drawn last
 
 
@@ -39,29 +40,30 @@ def charts(moment: Moment, *, moving: bool) -> None:
     shown = (header["number"], moment.checkpoint, moment.newest)
     kept: dict[str, _Drawn] = st.session_state.setdefault(KEPT, {})
     now = time.monotonic()
-    following = {
-        name
-        for name, one in kept.items()
-        if one.training == training and moving and moment.newest and one.moment[2] and one.figure is not None
-    }
-    due = min(following, key=lambda name: kept[name].when, default=None)
-    for name, make in (("curves", curves), ("lp", learnable), ("sal", sal)):
+    for name, one in list(kept.items()):
+        if one.training != training:
+            del kept[name]
+    makers = {"curves": curves, "lp": learnable, "sal": sal}
+    due = min(makers, key=lambda name: kept[name].when if name in kept else 0.0)
+    for name, make in makers.items():
         one = kept.get(name)
-        if one is not None and one.training == training and one.moment == shown:
+        follows = moving and moment.newest and (one is None or one.moment[2])
+        if follows and (name != due or (one is not None and now - one.when < PACE)):
             continue
-        if one is not None and name in following and (name != due or now - one.when < PACE):
-            continue
-        kept[name] = _Drawn(training, shown, now, make(moment, dark=dark))
+        if one is None or one.moment != shown:
+            kept[name] = _Drawn(training, shown, now, make(moment, dark=dark))
     left, right = st.columns(2, gap="medium")
     for place, name, height in (
         (left, "curves", 330),
         (right, "lp", 330),
         (st.container(), "sal", 190 + 75 * len(header["runs"])),
     ):
-        figure = kept[name].figure
-        if figure is not None:
-            with place:
-                parts.plot(figure, key=f"live-{name}", height=height)
+        with place:
+            if name not in kept:
+                st.html(f'<div style="height: {height}px"></div>')  # its turn comes
+            elif (figure := kept[name].figure) is not None:
+                # Through the same bundle as the surface: another one would have to be loaded when training starts.
+                stage([Drawn.of(figure, parts.alternative(figure))], key=f"live-{name}", height=height)
 
 
 def curves(moment: Moment, *, dark: bool) -> go.Figure:

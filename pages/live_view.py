@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from checkpoints import CheckpointError, Result, read_result
 from experiments import Experiment, find_experiment, snapshot_path
@@ -198,10 +199,8 @@ def nothing_yet(words: str) -> None:
     st.info(words, icon=":material/hourglass_empty:")
 
 
-def finished_before(preset: str, *, offer: bool = True) -> None:
+def finished_before(preset: str, canvas: DeltaGenerator, under: DeltaGenerator) -> None:
     """A finished training of the preset, where one is at hand, until there is something of one's own to see."""
-    if offer:
-        st.markdown("Press **Start**: the paths appear within seconds, and every slider then starts them anew.")
     try:
         experiment = find_experiment(preset)
         stored = [parts.read(path, SURFACE_KIND) for path in experiment.result_files("surfaces")]
@@ -209,8 +208,9 @@ def finished_before(preset: str, *, offer: bool = True) -> None:
     except (ValueError, OSError, LookupError, StopIteration):
         return
     figure = figures.surface_3d([picture.surface], [picture.paths], dark=parts.is_dark())
-    stage([Drawn.of(figure, parts.alternative(figure))], key="live3d", height=520, moving=True)
-    st.caption(f"A finished training of {preset}, as it will look.")
+    with canvas:
+        stage([Drawn.of(figure, parts.alternative(figure))], key="live3d", height=520, moving=True)
+    under.caption(f"A finished training of {preset}, as it will look.")
 
 
 def _as_live(stored: Result) -> bool:
