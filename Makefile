@@ -4,14 +4,17 @@ VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 8501
 
-.PHONY: app test setup lint types clean
+.PHONY: app test test-slow setup lint types clean
 
 app: $(VENV)/.installed
 	$(BIN)/python cli.py app --port $(PORT)
 
 test: $(VENV)/.installed-dev lint types
 	$(BIN)/python -m pytest -q -m "not browser" -n 2 --dist loadfile
-	$(BIN)/python -m pytest -q -m browser
+	$(BIN)/python -m pytest -q -m "browser and not slow"
+
+test-slow: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -q -m slow
 
 setup: $(VENV)/.installed-dev
 

@@ -34,6 +34,10 @@ function hasWebGL() {
   if (window.unlearnscapeWebGL === undefined) {
     const context = document.createElement("canvas").getContext("webgl");
     window.unlearnscapeWebGL = Boolean(context);
+    // Without a graphics card the processor draws, and every pixel counts.
+    const about = context?.getExtension("WEBGL_debug_renderer_info");
+    const name = about ? String(context.getParameter(about.UNMASKED_RENDERER_WEBGL)) : "";
+    window.unlearnscapeSlowGL = /swiftshader|llvmpipe|software|basic render/i.test(name);
     context?.getExtension("WEBGL_lose_context")?.loseContext();
   }
   return window.unlearnscapeWebGL;
@@ -528,10 +532,10 @@ function drawPanel(stage, panel, given, data, pick) {
         if (camera?.eye) figure.layout[name].camera = copy(camera);
       }
       box.cursor = null;
-      const finest = data.moving ? clamp(window.devicePixelRatio, 1, FINEST) : FINEST;
+      const finest = data.moving || window.unlearnscapeSlowGL ? clamp(window.devicePixelRatio, 1, FINEST) : FINEST;
       return Plotly.react(box, figure.data, figure.layout, { ...data.config, plotGlPixelRatio: finest }).then(() => {
         if (three) linkCameras(Plotly, stage, box);
-        if (three && data.moving) readUnderPointerOnly(box);
+        if (three && (data.moving || window.unlearnscapeSlowGL)) readUnderPointerOnly(box);
         if (data.pickable) makePickable(Plotly, box, stage.pick);
         if (stage.player && data.player) stage.player.show();
       });

@@ -12,7 +12,10 @@ from checkpoints import open_run
 from tests.browser.conftest import Server, job_processes
 from tests.browser.steps import address, open_page, wait_until
 
-pytestmark = pytest.mark.timeout(600)  # software WebGL on a busy machine draws a few frames a second
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(600),
+]  # software WebGL on a busy machine draws a few frames a second
 EYE = "() => document.querySelector('.view3d')._fullLayout.scene.camera.eye.y"
 DRAWN = (
     "() => { const el = document.querySelector('.view3d'); const t = el && el._fullData && "

@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from tests.browser.conftest import Server
-from tests.browser.steps import PAGES, open_page
+from tests.browser.steps import PAGES, open_page, wait_until
 
 LEAST, LEAST_LARGE = 4.5, 3.0  # contrast of text against its ground, after WCAG 2.2 (AA)
 
@@ -101,6 +101,14 @@ UNREACHABLE = """
 """
 
 
+IS_DARK = """
+() => {
+  const [r, g, b] = getComputedStyle(document.querySelector('.stApp')).backgroundColor.match(/\\d+/g).map(Number);
+  return r + g + b < 384;
+}
+"""
+
+
 def checked(page: Page) -> list[str]:
     """What is wrong with a page as it stands."""
     problems = [
@@ -115,18 +123,19 @@ def checked(page: Page) -> list[str]:
 
 @pytest.mark.parametrize("name", PAGES)
 def test_every_page_can_be_read_heard_and_reached(server: Server, browser: Browser, name: str):
-    for scheme in ("light", "dark"):
-        context = browser.new_context(viewport={"width": 1440, "height": 900}, color_scheme=scheme)
-        page = context.new_page()
-        open_page(page, server.url + PAGES[name])
+    context = browser.new_context(viewport={"width": 1440, "height": 900}, color_scheme="light")
+    page = context.new_page()
+    open_page(page, server.url + PAGES[name])
+    for scheme, dark in (("light", False), ("dark", True)):
+        page.emulate_media(color_scheme=scheme)
+        wait_until(lambda dark=dark: page.evaluate(IS_DARK) is dark, seconds=30, what=f"the {scheme} theme")
         problems = ["not looked at"]
-        for _ in range(8):  # a page that is still being filled is looked at again
-            page.wait_for_timeout(1500)
+        for _ in range(12):  # a page that is still being filled is looked at again
+            page.wait_for_timeout(800)
             if not (problems := checked(page)):
                 break
-        page.set_viewport_size({"width": 390, "height": 844})
-        page.wait_for_timeout(600)
-        if page.evaluate("document.documentElement.scrollWidth") > 391:
-            problems.append("the page scrolls sideways at 390 pixels")
-        context.close()
         assert not problems, (scheme, problems)
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.wait_for_timeout(600)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 391, "the page scrolls sideways at 390 pixels"
+    context.close()
