@@ -174,6 +174,7 @@ def test_a_second_user_is_not_blocked_by_a_running_job(server: Server, page: Pag
     page.wait_for_selector("text=Stopped. Every checkpoint is kept", timeout=30_000)
 
 
+@pytest.mark.slow
 def test_memory_stays_flat_over_fifty_page_changes(server: Server, page: Page):
     links = page.locator("[data-testid=stSidebarNavLink]")
 

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from landscape.figures import PathData, SurfaceData, contour_2d, interpolate, surface_3d
+from landscape.figures import PathData, StandingSurface, SurfaceData, contour_2d, interpolate, surface_3d
 from landscape.figures_lines import divergence_bar, loss_along_path, residual_along_path
 from landscape.heights import choose_heights, nice_ticks
 from landscape.static_export import figure_csv, figure_html, save_static
@@ -36,6 +36,22 @@ def test_both_views_put_alpha_on_x_and_beta_on_y():
         np.testing.assert_allclose(np.asarray(trace.customdata)[5, 3], s.loss[3, 5], rtol=1e-6)
         np.testing.assert_allclose(trace.x, s.alphas, rtol=1e-6)
         np.testing.assert_allclose(trace.y, s.betas, rtol=1e-6)
+
+
+@pytest.mark.parametrize("step", [None, 100])
+def test_a_standing_surface_draws_what_a_new_figure_would(step):
+    paths = [path(), path("ops-s0", "poisoned")]
+    standing = StandingSurface(surface(), dark=True)
+    standing.drawn(paths[:1])
+    drawn, words = standing.drawn(paths, step=step)
+    new = json.loads(surface_3d([surface()], [paths], step=step, dark=True).to_json())
+    drawn = json.loads(drawn)
+    for trace in new["data"]:
+        trace.pop("scene", None)  # the only scene is the default
+    for trace in drawn["data"]:
+        trace.pop("scene", None)
+    assert drawn == new
+    assert words == new["layout"]["meta"]["alt"]
 
 
 def test_payload_travels_as_bytes():

@@ -29,6 +29,12 @@ def visit(**query):
     return app
 
 
+def layouts(app):
+    """Layouts of everything drawn."""
+    views = [json.loads(view.proto.json)["figures"] for view in app.get("bidi_component")]
+    return [json.loads(one["figure"])["layout"] for figures in views for one in figures]
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     spec = override(load_preset_or_file("toy-ops"), ["training.epochs=2"])
@@ -52,9 +58,10 @@ def test_scrubbing_moves_marker_curves_sal_and_numbers_together(home, trained):
     assert not app.exception
     shown = {metric.label: metric for metric in app.metric}
     assert shown["Epoch"].delta == "step 15"
-    titles = " ".join(str(json.loads(chart.proto.spec)["layout"]["title"]) for chart in app.get("plotly_chart"))
-    assert "checkpoint at step 15" in titles
-    lines = json.loads(app.get("plotly_chart")[0].proto.spec)["layout"]["shapes"]
+    drawn = layouts(app)
+    assert any("checkpoint at step 15" in str(layout["title"]) for layout in drawn)
+    lines = next(layout for layout in drawn if "Training" in str(layout["title"]))["shapes"]
+    assert lines
     assert all(line["x0"] == pytest.approx(15 / 32, abs=0.01) for line in lines)
     app.button(key="follow").click().run()
     assert {metric.label: metric for metric in app.metric}["Epoch"].value == "2"
