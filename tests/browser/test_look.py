@@ -125,9 +125,9 @@ def checked(page: Page) -> list[str]:
 def test_every_page_can_be_read_heard_and_reached(server: Server, browser: Browser, name: str):
     context = browser.new_context(viewport={"width": 1440, "height": 900}, color_scheme="light")
     page = context.new_page()
-    open_page(page, server.url + PAGES[name])
     for scheme, dark in (("light", False), ("dark", True)):
         page.emulate_media(color_scheme=scheme)
+        open_page(page, server.url + PAGES[name])
         wait_until(lambda dark=dark: page.evaluate(IS_DARK) is dark, seconds=30, what=f"the {scheme} theme")
         problems = ["not looked at"]
         for _ in range(12):  # a page that is still being filled is looked at again
