@@ -1,7 +1,7 @@
 """Pictures of every page of the running app, for the guides: wide and narrow, light and dark.
 
     python docs/screenshots.py                 # serves the app on a free port, writes docs/screenshots/*.png
-    python docs/screenshots.py --only home,live --out /tmp/pictures
+    python docs/screenshots.py --only home,live --out pictures
 
 Needs Playwright for Python (in ``requirements-dev.txt``) and an installed Chromium or Chrome. The pages are those that
 the navigation shows; nothing has to be listed here. The app works in an empty folder of experiments, so that only what

@@ -212,10 +212,11 @@ class LiveObserver:
             return None
         stacked = [np.stack(s.vectors) for s in started]
         ground = self._ground
-        if anew or ground is None or not ground.holds([ground.plane.project(path)[0] for path in stacked]):
+        projected = [] if anew or ground is None else [ground.plane.project(path) for path in stacked]
+        if ground is None or not projected or not ground.holds([coordinates for coordinates, _ in projected]):
             ground = self._ground = self._new_ground(started, stacked)
-        for series, path in zip(started, stacked, strict=True):
-            coordinates, residual = ground.plane.project(path)
+            projected = [ground.plane.project(path) for path in stacked]
+        for series, (coordinates, residual) in zip(started, projected, strict=True):
             arrays[f"run/{series.run.name}/coordinates"] = coordinates
             arrays[f"run/{series.run.name}/residual"] = residual
         arrays |= ground.arrays

@@ -150,7 +150,8 @@ def landscape(moment: Moment) -> None:
         return
     surface, paths = _surface(moment.snapshot)
     header = moment.snapshot.header
-    made = f"{header.get('began', 0)} {plane.get('number', header['number'])}"  # older ones are of one plane each
+    # Older snapshots do not say when they began, and are of one plane each.
+    made = f"{header.get('began', header['time'])} {plane.get('number', header['number'])}"
     standing = _standing(made, parts.is_dark(), surface)
     figure, words = standing.drawn(paths, step=None if moment.newest else moment.step)
     stage([Drawn(figure, words, three=True, panels=1)], key="live3d", height=520, moving=True)

@@ -471,8 +471,7 @@ function makePlayer(stage, emit) {
 // Panels ----------------------------------------------------------------------------------------------------
 
 const HELP3D = "3-D view. Arrow keys turn it, plus and minus zoom, 0 puts it back.";
-const HELP2D = "Contour view. ";
-const HELPPICK = "Arrow keys move a cross, Enter chooses the point under it.";
+const HELP2D = "Contour view. Arrow keys move a cross, Enter chooses the point under it.";
 
 function makePanel() {
   const panel = document.createElement("div");
@@ -500,8 +499,9 @@ function drawPanel(stage, panel, given, data, pick) {
   box.classList.toggle("view3d", three);
   box.classList.toggle("view2d", !three);
   box.setAttribute("aria-label", given.alt);
-  panel.setAttribute("aria-label", three ? HELP3D : HELP2D + (data.pickable ? HELPPICK : ""));
-  panel.dataset.help = three ? HELP3D : HELP2D + (data.pickable ? HELPPICK : "");
+  const help = three ? HELP3D : data.pickable ? HELP2D : "Chart.";
+  panel.setAttribute("aria-label", help);
+  panel.dataset.help = help;
   if (three && !hasWebGL()) {
     say(panel, "This browser offers no WebGL, which the 3-D view needs. The contour view shows the same.");
     return;

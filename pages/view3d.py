@@ -76,18 +76,6 @@ class Player:
     step: int
 
 
-def view3d(figure: go.Figure, *, key: str, height: int = 560, alt: str = "") -> None:
-    """Draw a figure with 3-D scenes.
-
-    Args:
-        figure: Any Plotly figure; ``layout.uirevision`` stays constant so that the camera is kept.
-        key: Names the view; the same key on a rerun is the same view.
-        height: Pixels.
-        alt: The figure in words.
-    """
-    stage([Drawn.of(figure, alt)], key=key, height=height)
-
-
 def stage(
     figures: Sequence[Drawn],
     *,
