@@ -54,8 +54,8 @@ def charts(moment: Moment, *, moving: bool) -> None:
             kept[name] = _Drawn(training, shown, now, make(moment, dark=dark))
     left, right = st.columns(2, gap="medium")
     for place, name, height in (
-        (left, "curves", 330),
-        (right, "lp", 330),
+        (left, "curves", 430),
+        (right, "lp", 430),
         (st.container(), "sal", 190 + 75 * len(header["runs"])),
     ):
         with place:
@@ -66,9 +66,11 @@ def charts(moment: Moment, *, moving: bool) -> None:
                 stage([Drawn.of(figure, parts.alternative(figure))], key=f"live-{name}", height=height)
 
 
-def curves(moment: Moment, *, dark: bool) -> go.Figure:
-    """Loss and accuracy of every run, with the moment marked."""
+def curves(moment: Moment, *, dark: bool) -> go.Figure | None:
+    """Loss and accuracy of every run, with the moment marked; None while there is but one checkpoint."""
     arrays = moment.snapshot.arrays
+    if max(run["checkpoints"] for run in moment.snapshot.header["runs"]) < 2:
+        return None
     series = [
         RunCurves(
             run["name"],

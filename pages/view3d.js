@@ -252,6 +252,13 @@ function walkFigure(figure, paths, step) {
 
 // Layout ----------------------------------------------------------------------------------------------------
 
+// Axes of panels that stand beside each other; those above each other stay as they are.
+function besides(layout) {
+  const axes = Object.keys(layout).filter((name) => /^xaxis\d*$/.test(name));
+  const starts = new Set(axes.map((name) => layout[name].domain?.[0] ?? 0));
+  return starts.size > 1 ? axes : axes.slice(0, 1);
+}
+
 // A phone: no colour bar, panels above each other, and a camera that stands farther away.
 function fit(figure, width, height) {
   figure.layout.autosize = true;
@@ -262,7 +269,7 @@ function fit(figure, width, height) {
   const scenes = scenesOf(figure.layout);
   for (const name of scenes)
     for (const axis of ["x", "y", "z"]) figure.layout[name].camera.eye[axis] *= scenes.length > 1 ? 0.9 : 1.35;
-  const axes = Object.keys(figure.layout).filter((name) => /^xaxis\d*$/.test(name));
+  const axes = besides(figure.layout);
   const panels = scenes.length || axes.length;
   figure.layout.margin.r = 8;
   if (panels < 2) return;
@@ -285,7 +292,7 @@ function fit(figure, width, height) {
 }
 
 function heightOf(figure, width, height) {
-  const panels = scenesOf(figure.layout).length || Object.keys(figure.layout).filter((n) => /^xaxis\d*$/.test(n)).length;
+  const panels = scenesOf(figure.layout).length || besides(figure.layout).length;
   return width < NARROW && panels > 1 ? Math.round(height * 0.72 * panels) : height;
 }
 
