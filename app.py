@@ -1,5 +1,8 @@
 """The web door: navigation and the choice of the experiment. ``streamlit run app.py`` or ``make app``."""
 
+# Before any figure: Plotly looks for pandas in what is loaded, and two first visitors at once would show it one that
+# the other is still loading. An import waits until that is done.
+import pandas  # noqa: F401
 import streamlit as st
 
 from pages import links, parts

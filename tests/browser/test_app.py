@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import time
+from pathlib import Path
 
 import psutil
 import pytest
 from playwright.sync_api import Browser, Page
 
 from checkpoints import open_run
-from tests.browser.conftest import Server
+from tests.browser.conftest import Server, serve
 from tests.browser.steps import PAGES, address, colours, open_page, settle, wait_until
 
 
@@ -189,3 +190,15 @@ def test_memory_stays_flat_over_fifty_page_changes(server: Server, page: Page):
     visit(50)
     after = psutil.Process(server.pid).memory_info().rss
     assert after < 1.2 * before, f"{before / 2**20:.0f} MiB grew to {after / 2**20:.0f} MiB"
+
+
+def test_the_first_visitors_may_come_at_once(tmp_path: Path, browser: Browser):
+    with serve(tmp_path) as cold:  # nothing is imported yet
+        pages = [browser.new_page() for _ in range(3)]
+        for page in pages:
+            page.goto(cold.url, wait_until="commit")
+        for page in pages:
+            page.wait_for_selector(".gl-container canvas, [data-testid=stException]", timeout=60_000)
+            assert page.locator("[data-testid=stException]").count() == 0
+            page.close()
+    assert "Traceback" not in (tmp_path / "server.log").read_text()
