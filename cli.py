@@ -10,7 +10,8 @@ import click
 
 from commands.app import app
 from commands.bench import bench
-from commands.look import export, import_, show
+from commands.importing import import_
+from commands.look import export, show
 from commands.measure import curvature, sal, surface, ud
 from commands.poison import poison
 from commands.report import report

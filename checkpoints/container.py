@@ -15,7 +15,7 @@ import hashlib
 import json
 import os
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -88,8 +88,12 @@ def write_sealed(
     header: Mapping[str, Any],
     arrays: Mapping[str, NDArray[Any]],
     body: tuple[int, int, np.dtype[Any], Any] | None = None,
+    late: Collection[str] = (),
 ) -> None:
-    """Write and seal a file in place. ``body``: (rows, columns, dtype, iterator of rows)."""
+    """Write and seal a file in place. ``body``: (rows, columns, dtype, iterator of rows).
+
+    ``late``: arrays that the iterator of rows fills in; they must be contiguous, and are stored when it ends.
+    """
     try:
         text = json.dumps(header, sort_keys=True).encode()
     except (TypeError, ValueError) as error:
@@ -102,7 +106,7 @@ def write_sealed(
     try:
         with path.open("w+b") as raw:
             careful = _Careful(raw)
-            span = _write_hdf5(careful, text, plain, body)
+            span = _write_hdf5(careful, text, plain, body, late)
         if careful.error is not None:
             raise careful.error
         seal(path, kind, span)
@@ -150,6 +154,7 @@ def _write_hdf5(
     text: bytes,
     arrays: Mapping[str, NDArray[Any]],
     body: tuple[int, int, np.dtype[Any], Any] | None,
+    late: Collection[str],
 ) -> tuple[int, int]:
     """Fill an HDF5 file; returns the byte range of the body."""
     with h5py.File(target, "w", libver=("earliest", "v110"), userblock_size=BLOCK) as file:
@@ -165,6 +170,8 @@ def _write_hdf5(
         dataset = file.create_dataset("body", shape=(rows, columns), dtype=dtype)
         for i, row in enumerate(iterator):
             dataset[i] = row
+        for key in late:
+            group[key][...] = arrays[key]
         file.flush()
         offset = int(dataset.id.get_offset())
         return offset, offset + rows * columns * dtype.itemsize

@@ -46,7 +46,7 @@ def pack(folder: Path, target: Path) -> None:
     body = (len(commits), layout.parameters.size, layout.vector_dtype, rows())
     with replacing(target) as temporary:
         write_sealed(temporary, kind=KIND, header=header, arrays=arrays, body=body)
-        _verify(temporary, target, digests)
+        verify_rows(temporary, target, digests)
 
 
 def read_packed(path: Path) -> tuple[StateLayout, dict[str, Any], dict[str, NDArray[Any]], Body]:
@@ -135,7 +135,8 @@ def _damaged(path: Path, i: int) -> CheckpointError:
     return CheckpointError(f"{path} is damaged at checkpoint {i}; restore it from a copy or train the run again.")
 
 
-def _verify(temporary: Path, target: Path, digests: NDArray[np.uint8]) -> None:
+def verify_rows(temporary: Path, target: Path, digests: NDArray[np.uint8]) -> None:
+    """Compare every row of a file that was just written with its digest [T, 32]; raise :class:`CheckpointError`."""
     _, _, _, body = read_packed(temporary)
     for i, digest in enumerate(digests):
         try:

@@ -1,4 +1,4 @@
-"""``show``, ``export`` and ``import``: look at an experiment, take figures out, bring runs in."""
+"""``show`` and ``export``: look at an experiment, take figures out."""
 
 from __future__ import annotations
 
@@ -95,20 +95,3 @@ def export(
     target = output or Path(f"{experiment.name}-{figure}.{kind}")
     write_bytes(target, data)
     click.echo(str(target))
-
-
-@click.command(name="import")
-@click.argument("exp", type=click.Path(path_type=Path))
-@click.argument("recordings", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--clean", "clean", metavar="NAME", help="Which recording is the clean one [default: the first].")
-@click.option("--model", default="", help="Registered network the runs are of, as lenet5.")
-@click.option("--data", default="", help="Data set they are measured on: a registered name or FILE.npz.")
-def import_(exp: Path, recordings: tuple[Path, ...], clean: str | None, model: str, data: str) -> None:
-    """Make an experiment EXP from runs that any PyTorch loop recorded with checkpoints.Recorder.
-
-    Example: unlearnscape import mine clean.h5 poisoned.h5 --model mlp --data my.npz
-    """
-    from experiments import import_runs
-
-    experiment = import_runs(exp, recordings, clean=clean, model=model, data=data)
-    click.echo(f"{experiment.path}: {', '.join(experiment.run_names())}")

@@ -14,7 +14,7 @@ from experiments.control import Control, Gate, read_control, write_control
 from experiments.curvature_step import CurvatureOptions, compute_curvature, curvature_text, describe_curvature
 from experiments.engine import Where
 from experiments.experiment import SPEC_FILE, Experiment, ExperimentError
-from experiments.importing import import_runs
+from experiments.importing import examine_runs, import_runs
 from experiments.live import LiveObserver, learnable_counts, read_snapshot, snapshot_path
 from experiments.pictures import draw, render
 from experiments.progress import Progress, ProgressFile, Several, Silent, Stopped, TerminalBar
@@ -56,6 +56,7 @@ __all__ = [
     "describe_curvature",
     "describe_surface",
     "draw",
+    "examine_runs",
     "find_experiment",
     "home",
     "import_runs",

@@ -1,12 +1,22 @@
-"""Experiments made of runs that somebody recorded in a loop of their own."""
+"""Experiments made of runs that somebody recorded, or saved as checkpoints, in a loop of their own."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+import re
+import tempfile
+import unicodedata
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from checkpoints import copy_run, open_run
+from checkpoints.importing import ENDINGS, ImportReport, examine_checkpoints, import_checkpoints
+from checkpoints.layout import StateLayout
+from checkpoints.manifest import MANIFEST, live_folder
 from experiments.experiment import Experiment, ExperimentError
+from experiments.materials import dataset_of, network
+from experiments.progress import Progress, Silent
 from experiments.spec import (
     CLEAN_METHOD,
     IMPORTED_METHOD,
@@ -20,30 +30,158 @@ from experiments.spec import (
 )
 
 
-def import_runs(
-    path: Path, recordings: Sequence[Path], *, clean: str | None = None, model: str = "", data: str = ""
-) -> Experiment:
-    """Make the experiment folder ``path`` from recorded runs of one network; each recording becomes an arm.
+@dataclass(frozen=True)
+class Source:
+    """What becomes one arm: a recording, a folder of checkpoints, or checkpoint files."""
 
-    ``clean`` names the recording to compare the others with (default: the first). Without ``model`` and ``data``
-    only what is stored can be shown. Raises :class:`ExperimentError` or :class:`checkpoints.CheckpointError`.
+    name: str
+    places: tuple[Path, ...]
+    recorded: bool
+    metrics: Path | None = None
+
+    @property
+    def given(self) -> Path | list[Path]:
+        """As :func:`checkpoints.importing.import_checkpoints` takes it."""
+        return self.places[0] if len(self.places) == 1 else list(self.places)
+
+
+def import_runs(
+    path: Path,
+    recordings: Sequence[Path],
+    *,
+    clean: str | None = None,
+    model: str = "",
+    data: str = "",
+    order: Path | None = None,
+    metrics: Sequence[Path] = (),
+    progress: Progress | None = None,
+) -> Experiment:
+    """Make the experiment folder ``path`` from runs of one network; each becomes an arm.
+
+    Args:
+        path: The folder to make.
+        recordings: Recorded runs, folders of checkpoints (one run each), or checkpoint files (one run together).
+        clean: The one to compare the others with (default: the first).
+        model, data: Without them only what is stored can be shown, and the first checkpoint decides which
+            parameters there are, in which order.
+        order: A list of checkpoints, see :func:`checkpoints.importing.find_checkpoints`.
+        metrics: CSV tables, one for each run that is made of checkpoints, in their order.
+
+    Raises:
+        ExperimentError, checkpoints.CheckpointError: One of them cannot be imported; nothing is left behind.
     """
-    names = [recording.name.removesuffix(".live").removesuffix(".h5") for recording in recordings]
-    for name in names:
-        if not NAME_PATTERN.match(name):
-            raise ExperimentError(f"The recording's name {name!r} must be letters, digits, dots, dashes, underscores.")
+    sources = find_sources(recordings, metrics)
+    spec = _spec(path, sources, clean, model, data)
+    layout = _layout(spec, sources)
+    existing = {source.name for source in sources if _run_path(path, source).is_file()}
+    new = [source for source in sources if source.name not in existing]
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=_parent(path)) as staged:
+        files = {source.name: Path(staged) / f"{source.name}.h5" for source in new}
+        for source in new:
+            _import(source, files[source.name], order, layout, progress or Silent())
+        _check_same_network([files.get(s.name, _run_path(path, s)) for s in sources], [s.name for s in sources])
+        experiment = Experiment.create(spec, path)
+        for source in new:
+            target = _run_path(path, source)
+            target.parent.mkdir(exist_ok=True)
+            os.replace(files[source.name], target)
+    return experiment
+
+
+def examine_runs(
+    recordings: Sequence[Path],
+    *,
+    model: str = "",
+    data: str = "",
+    order: Path | None = None,
+    metrics: Sequence[Path] = (),
+    progress: Progress | None = None,
+) -> list[tuple[Source, ImportReport | None]]:
+    """What an import would understand, without writing anything; None for what was recorded by ``Recorder``."""
+    sources = find_sources(recordings, metrics)
+    layout = _layout(_spec(Path("examined"), sources, None, model, data), sources)
+    progress = progress or Silent()
+    found: list[tuple[Source, ImportReport | None]] = []
+    for source in sources:
+        if source.recorded:
+            open_run(source.places[0])
+            found.append((source, None))
+            continue
+        count = _counter(progress, f"reading {source.name}")
+        report = examine_checkpoints(source.given, order=order, metrics=source.metrics, layout=layout, on_file=count)
+        found.append((source, report))
+    return found
+
+
+def find_sources(places: Sequence[Path], metrics: Sequence[Path] = ()) -> list[Source]:
+    """Tell recordings, folders of checkpoints and checkpoint files apart, and name the arms after them."""
+    loose = [place for place in places if place.suffix.lower() in ENDINGS and place.is_file()]
+    sources: list[Source] = []
+    for place in places:
+        if place in loose:
+            if place == loose[0]:
+                name = place.stem if len(loose) == 1 else place.resolve().parent.name
+                sources.append(Source(arm_name(name), tuple(loose), recorded=False))
+        elif place.is_dir() and not _is_recording(place):
+            sources.append(Source(arm_name(place.resolve().name), (place,), recorded=False))
+        else:
+            name = place.name.removesuffix(".live").removesuffix(".h5")
+            if not NAME_PATTERN.match(name):
+                raise ExperimentError(
+                    f"The recording's name {name!r} must be letters, digits, dots, dashes, underscores."
+                )
+            sources.append(Source(name, (place,), recorded=True))
+    names = [source.name for source in sources]
     if len(set(names)) < len(names):
         raise ExperimentError(f"Two recordings have one name among {', '.join(names)}; rename one of the files.")
+    return _with_metrics(sources, metrics)
+
+
+def arm_name(name: str) -> str:
+    """A folder's name as that of an arm: letters, digits, dots, dashes, underscores."""
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", plain).strip("-._")[:64] or "run"
+
+
+def _with_metrics(sources: list[Source], metrics: Sequence[Path]) -> list[Source]:
+    mine = [source for source in sources if not source.recorded]
+    if metrics and len(metrics) != len(mine):
+        raise ExperimentError(
+            f"{len(metrics)} tables of metrics were given for {len(mine)} runs of checkpoints; give one --metrics for "
+            "each."
+        )
+    tables = {source.name: table for source, table in zip(mine, metrics, strict=False)}
+    return [Source(s.name, s.places, s.recorded, tables.get(s.name)) for s in sources]
+
+
+def _is_recording(place: Path) -> bool:
+    return (live_folder(place) / MANIFEST).is_file()
+
+
+def _run_path(path: Path, source: Source) -> Path:
+    return Experiment(path).run_path(run_name(source.name, 0))
+
+
+def _parent(path: Path) -> Path:
+    """The folder that will hold the experiment, made if needed."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ExperimentError(f"The folder {path.parent} cannot be written: {error.strerror or error}.") from None
+    return path.parent
+
+
+def _spec(path: Path, sources: Sequence[Source], clean: str | None, model: str, data: str) -> ExperimentSpec:
+    names = [source.name for source in sources]
     clean = clean or names[0]
     if clean not in names:
         raise ExperimentError(f"{clean!r} is none of the recordings {', '.join(names)}.")
-    _check_same_network(recordings, names)
     arms = {
         name: ArmSpec(method=CLEAN_METHOD if name == clean else IMPORTED_METHOD)
         for name in sorted(names, key=lambda name: name != clean)
     }
     data = str(Path(data).resolve()) if data.endswith(".npz") else data
-    spec = ExperimentSpec(
+    return ExperimentSpec(
         name=path.name,
         title=f"Imported: {', '.join(arms)}",
         data=DataSpec(data),
@@ -51,22 +189,42 @@ def import_runs(
         arms=arms,
         sal=SalSpec(method="gradient", blocks="layer"),
     )
-    experiment = Experiment.create(spec, path)
-    for recording, name in zip(recordings, names, strict=True):
-        target = experiment.run_path(run_name(name, 0))
-        target.parent.mkdir(exist_ok=True)
-        if not target.is_file():
-            copy_run(recording, target)
-    return experiment
 
 
-def _check_same_network(recordings: Sequence[Path], names: Sequence[str]) -> None:
-    first = None
-    for recording, name in zip(recordings, names, strict=True):
-        with open_run(recording) as run:
-            layout = (tuple(run.parameters.names), tuple(map(tuple, run.parameters.shapes)))
+def _layout(spec: ExperimentSpec, sources: Sequence[Source]) -> StateLayout | None:
+    """The layout of the network that was named, which says what in a checkpoint is trainable."""
+    if not (spec.model.name and spec.data.name) or all(source.recorded for source in sources):
+        return None
+    return StateLayout.from_model(network(spec, dataset_of(spec), seed=0))
+
+
+def _import(source: Source, target: Path, order: Path | None, layout: StateLayout | None, progress: Progress) -> None:
+    if source.recorded:
+        with open_run(source.places[0]) as run:
             if len(run) == 0:
-                raise ExperimentError(f"The recording {recording} holds no checkpoint.")
+                raise ExperimentError(f"The recording {source.places[0]} holds no checkpoint.")
+        copy_run(source.places[0], target)
+        return
+    count = _counter(progress, f"importing {source.name}")
+    import_checkpoints(source.given, target, order=order, metrics=source.metrics, layout=layout, on_file=count)
+
+
+def _counter(progress: Progress, label: str) -> Callable[[int, int], None]:
+    """What a loop over files calls, as progress of one phase."""
+
+    def on_file(done: int, total: int) -> None:
+        if done == 1:
+            progress.start(label, total)
+        progress.advance()
+
+    return on_file
+
+
+def _check_same_network(files: Sequence[Path], names: Sequence[str]) -> None:
+    first = None
+    for file, name in zip(files, names, strict=True):
+        with open_run(file) as run:
+            layout = (tuple(run.parameters.names), tuple(map(tuple, run.parameters.shapes)))
         if first is None:
             first = layout
         elif layout != first:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import re
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +11,8 @@ import torch
 from torch import Tensor
 
 from checkpoints.durable import replacing
+from checkpoints.errors import CheckpointError
+from checkpoints.torch_files import load_torch
 from training.artefacts.artefact import MAX_BYTES, ArtefactError, check_size, checked_file
 
 
@@ -22,18 +22,10 @@ def load_tensors(path: Path) -> Any:
     Raises:
         ArtefactError: No such file, a damaged one, or one that asks for code, which is never run.
     """
-    _check_archive(checked_file(path))
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a hostile file can make any layer of the format fail in its own way
-        if isinstance(error, PermissionError):
-            raise ArtefactError(f"{path} may not be read; change its permissions.") from None
-        asked = re.search(r"GLOBAL ([\w.]+)", str(error))
-        if asked:
-            raise ArtefactError(
-                f"{path} is refused: it asks for {asked[1]}, and only tensors are read; nothing in it was executed."
-            ) from None
-        raise ArtefactError(f"{path} is damaged or no file of torch.save that holds tensors alone.") from None
+        return load_torch(checked_file(path), limit=MAX_BYTES)
+    except CheckpointError as error:
+        raise ArtefactError(str(error)) from None
 
 
 def numbers(given: Any, where: str) -> Any:
@@ -57,18 +49,3 @@ def save(path: Path, value: Any) -> None:
         file.write(buffer.getbuffer())
         file.flush()
         os.fsync(file.fileno())
-
-
-def _check_archive(path: Path) -> None:
-    if path.stat().st_size > MAX_BYTES:
-        raise ArtefactError(f"{path} is larger than {MAX_BYTES >> 30} GiB; give a smaller file.")
-    try:
-        if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                unpacked = sum(member.file_size for member in archive.infolist())
-            if unpacked > MAX_BYTES:
-                raise ArtefactError(f"{path} unpacks to more than {MAX_BYTES >> 30} GiB; give a smaller file.")
-    except (zipfile.BadZipFile, OSError, ValueError) as error:
-        if isinstance(error, ArtefactError):
-            raise
-        raise ArtefactError(f"{path} is damaged or no file of torch.save that holds tensors alone.") from None

@@ -1,0 +1,155 @@
+"""What an import understood, for people and for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from checkpoints.layout import StateLayout
+
+SHOWN = 12  # files that are listed one by one
+
+
+@dataclass
+class FileReport:
+    """One checkpoint file. ``problem`` is the sentence for which it cannot be imported; empty when it can."""
+
+    name: str
+    step: int | None = None
+    epoch: float | None = None
+    nesting: str = ""
+    prefix: str = ""
+    tensors: int = 0
+    bytes: int = 0
+    dtypes: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    extra: tuple[str, ...] = ()
+    misshapen: tuple[str, ...] = ()
+    not_finite: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    problem: str = ""
+
+    def __str__(self) -> str:
+        place = [] if self.step is None else [f"step {self.step}"]
+        place += [] if self.epoch is None or self.epoch != self.epoch else [f"epoch {self.epoch:g}"]
+        parts = [", ".join(place) or "no number"]
+        if self.tensors:
+            parts.append(f"{self.tensors} tensors, {size(self.bytes)}, {' and '.join(self.dtypes)}")
+        parts += [f"found under {self.nesting}"] if self.nesting else []
+        parts += [f"prefix {self.prefix} taken off"] if self.prefix else []
+        parts += list(self.notes)
+        if self.not_finite:
+            parts.append(f"WARNING: {len(self.not_finite)} tensors hold NaN or infinite values ({self.not_finite[0]})")
+        parts += [f"CANNOT BE IMPORTED: {self.problem}"] if self.problem else []
+        return f"{self.name}: " + "; ".join(parts)
+
+
+@dataclass
+class ImportReport:
+    """What was understood of the checkpoints of one run.
+
+    Attributes:
+        source: The folder or files. order: How the order was found.
+        files: In order. left_out: Other files, each with the reason.
+        layout: Parameters, buffers and ties; None when no file could be read.
+        of_model: Whether names, order and what is trainable come from a model, or from the first file.
+        metrics: Metric names from the table. matched: Checkpoints that have a row there.
+    """
+
+    source: Path
+    order: str
+    files: list[FileReport] = field(default_factory=list)
+    left_out: tuple[str, ...] = ()
+    layout: StateLayout | None = None
+    of_model: bool = False
+    metrics: tuple[str, ...] = ()
+    matched: int = 0
+
+    @property
+    def problems(self) -> list[str]:
+        """Why this cannot be imported; empty when it can."""
+        return [one.problem for one in self.files if one.problem]
+
+    @property
+    def warnings(self) -> list[str]:
+        """What is imported and may surprise."""
+        return [
+            f"{one.name} holds NaN or infinite weights ({one.not_finite[0]})" for one in self.files if one.not_finite
+        ]
+
+    def as_text(self) -> str:
+        """Lines for a terminal."""
+        return "\n".join(self._lines())
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values."""
+        layout = self.layout
+        return {
+            "source": str(self.source),
+            "order": self.order,
+            "files": [asdict(one) | {"epoch": _finite(one.epoch)} for one in self.files],
+            "left_out": list(self.left_out),
+            "parameters": None if layout is None else layout.parameters.size,
+            "parameter_names": [] if layout is None else list(layout.parameters.names),
+            "buffers": [] if layout is None else list(layout.others.names),
+            "tied": {} if layout is None else dict(layout.aliases),
+            "of_model": self.of_model,
+            "metrics": list(self.metrics),
+            "matched": self.matched,
+            "problems": self.problems,
+            "warnings": self.warnings,
+        }
+
+    def _lines(self) -> Iterator[str]:
+        count = f"{len(self.files)} checkpoint{'s' * (len(self.files) != 1)}"
+        yield f"{self.source}: {count}, {size(sum(one.bytes for one in self.files))}, in order {self.order}"
+        usual = str(self.files[0]).partition(": ")[2].partition("; ")[2] if self.files else ""
+        hidden = 0
+        for i, one in enumerate(self.files):
+            special = one.problem or one.not_finite or str(one).partition(": ")[2].partition("; ")[2] != usual
+            if len(self.files) <= SHOWN or i < SHOWN - 4 or i >= len(self.files) - 2 or special:
+                if hidden:
+                    yield f"  … {hidden} more like these …"
+                hidden = 0
+                yield f"  {one}"
+            else:
+                hidden += 1
+        if self.layout is not None:
+            yield from self._layout_lines(self.layout)
+        if self.metrics:
+            yield f"  metrics {', '.join(self.metrics)}: rows for {self.matched} of {len(self.files)} checkpoints"
+        for line in self.left_out[:SHOWN]:
+            yield f"  left out: {line}"
+        if len(self.left_out) > SHOWN:
+            yield f"  left out: {len(self.left_out) - SHOWN} more"
+
+    def _layout_lines(self, layout: StateLayout) -> Iterator[str]:
+        trainable, others = layout.parameters, layout.others
+        source = "as the model has them" if self.of_model else "in the order of the first file"
+        yield f"  {trainable.size:,} trainable parameters in {len(trainable.names)} tensors, {source}"
+        if not self.of_model:
+            yield "    (a state dict does not say what is trainable: all but buffers, known by name and type)"
+        if others.names:
+            word = "frozen parameters and buffers" if self.of_model else "buffers"
+            yield f"  {len(others.names)} {word}: {_some(others.names)}"
+        if layout.aliases:
+            yield f"  tied: {_some([f'{a} is {b}' for a, b in layout.aliases.items()])}"
+
+
+def size(count: int) -> str:
+    """Bytes as people say them."""
+    if count < 1 << 20:
+        return f"{count / (1 << 10):.1f} KiB"
+    return f"{count / (1 << 20):.1f} MiB" if count < 1 << 30 else f"{count / (1 << 30):.2f} GiB"
+
+
+def _some(names: Any) -> str:
+    listed = list(names)
+    return ", ".join(listed[:4]) + (f", … ({len(listed)} in all)" if len(listed) > 4 else "")
+
+
+def _finite(value: float | None) -> float | None:
+    return None if value is None or value != value else value

@@ -1,0 +1,63 @@
+"""Reading files of ``torch.save`` that hold tensors and plain values, and nothing else: no code in them ever runs."""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from checkpoints.errors import CheckpointError
+
+MAX_BYTES = 64 << 30
+
+
+def load_torch(path: Path, *, limit: int = MAX_BYTES) -> Any:
+    """What ``torch.load`` gives for tensors and plain containers, on the CPU whatever device they were saved from.
+
+    ``limit``: bytes of the file and of what it unpacks to. An archive that unpacks to more than it holds is refused
+    before it is read: ``torch.save`` does not compress.
+
+    Raises:
+        CheckpointError: No such file, a damaged one, or one that asks for code, which is never run.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"There is no file {path}.")
+    _check_archive(path, limit)
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a hostile file can make any layer of the format fail in its own way
+        if isinstance(error, PermissionError):
+            raise CheckpointError(f"{path} may not be read; change its permissions.") from None
+        asked = re.search(r"GLOBAL ([\w.]+)", str(error))
+        if asked:
+            raise CheckpointError(
+                f"{path} is refused: it asks for {asked[1]}, and only tensors are read; nothing in it was executed."
+            ) from None
+        raise _damaged(path) from None
+
+
+def _check_archive(path: Path, limit: int) -> None:
+    size = path.stat().st_size
+    too_large = CheckpointError(f"{path} is larger than {limit >> 30} GiB; give a smaller file.")
+    if size > limit:
+        raise too_large
+    try:
+        if not zipfile.is_zipfile(path):
+            return
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(member.file_size for member in archive.infolist())
+    except Exception as error:
+        if isinstance(error, PermissionError):
+            raise CheckpointError(f"{path} may not be read; change its permissions.") from None
+        raise _damaged(path) from None
+    if unpacked > limit:
+        raise CheckpointError(f"{path} unpacks to more than {limit >> 30} GiB; give a smaller file.")
+    if unpacked > size:
+        raise CheckpointError(f"{path} is refused: it unpacks to more than it holds, which torch.save never makes.")
+
+
+def _damaged(path: Path) -> CheckpointError:
+    return CheckpointError(f"{path} is damaged or no file of torch.save that holds tensors alone.")

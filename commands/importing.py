@@ -1,0 +1,82 @@
+"""``import``: bring runs in, recorded ones or folders of checkpoints."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from options import json_option, terminal_progress
+
+
+@click.command(name="import")
+@click.argument("exp", type=click.Path(path_type=Path))
+@click.argument("recordings", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--dry-run", is_flag=True, help="Only say what is understood; write nothing.")
+@click.option("--clean", "clean", metavar="NAME", help="Which run is the clean one [default: the first].")
+@click.option("--model", default="", help="Registered network the runs are of, as lenet5.")
+@click.option("--data", default="", help="Data set they are measured on: a registered name or FILE.npz.")
+@click.option(
+    "--order",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="List of checkpoints in order: a line each, name or name,step or name,step,epoch.",
+)
+@click.option(
+    "--metrics",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="CSV",
+    help="Table of metrics with a column step or epoch; once for each folder of checkpoints.",
+)
+@json_option
+def import_(
+    exp: Path,
+    recordings: tuple[Path, ...],
+    dry_run: bool,
+    clean: str | None,
+    model: str,
+    data: str,
+    order: Path | None,
+    metrics: tuple[Path, ...],
+    as_json: bool,
+) -> None:
+    """Make an experiment EXP from runs of one network; each becomes an arm.
+
+    A run is what any PyTorch loop recorded with checkpoints.Recorder, or a folder of checkpoints (.pt, .pth, .ckpt,
+    .safetensors), one file for each step or epoch, in the order of the numbers in their names. No code in a file is
+    ever executed.
+
+    \b
+    Examples: unlearnscape import mine clean.h5 poisoned.h5 --model mlp --data my.npz
+              unlearnscape import optimisers sgd/ adam/ --dry-run
+    """
+    from experiments import examine_runs, import_runs
+
+    common: dict[str, Any] = {"model": model, "data": data, "order": order, "metrics": metrics}
+    with terminal_progress() as progress:
+        if dry_run:
+            _tell(examine_runs(recordings, progress=progress, **common), as_json)
+            return
+        experiment = import_runs(exp, recordings, clean=clean, progress=progress, **common)
+    if as_json:
+        click.echo(json.dumps({"experiment": str(experiment.path), "runs": experiment.run_names()}))
+    else:
+        click.echo(f"{experiment.path}: {', '.join(experiment.run_names())}")
+
+
+def _tell(found: list[Any], as_json: bool) -> None:
+    """Print a dry run; it fails when something could not be imported."""
+    if as_json:
+        click.echo(json.dumps([{"run": s.name, "report": r and r.as_json()} for s, r in found], indent=2))
+    else:
+        for source, report in found:
+            click.echo(f"Arm {source.name}")
+            click.echo(f"{source.places[0]}: a recorded run, taken as it is" if report is None else report.as_text())
+    problems = [problem for _, report in found if report is not None for problem in report.problems]
+    if problems:
+        raise click.ClickException(f"{problems[0]}" + (f" And {len(problems) - 1} more." if problems[1:] else ""))
+    if not as_json:
+        click.echo("Nothing was written; leave out --dry-run to import.")

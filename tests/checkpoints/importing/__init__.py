@@ -1,0 +1,1 @@
+"""Tests of checkpoints that others saved becoming runs."""

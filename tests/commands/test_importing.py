@@ -1,0 +1,89 @@
+"""``import`` from the terminal: folders of checkpoints become the arms of an experiment."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from click.testing import CliRunner, Result
+
+from checkpoints import open_run
+from cli import main
+from training import build_model
+
+
+def call(*arguments: object) -> Result:
+    return CliRunner().invoke(main, [str(a) for a in arguments])
+
+
+@pytest.fixture(autouse=True)
+def _home(tmp_path, monkeypatch):
+    monkeypatch.setenv("UNLEARNSCAPE_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    for seed, name in enumerate(("sgd", "mit Adam, läuft")):
+        model = build_model("mlp", (12,), 10, seed=seed)
+        Path(name).mkdir()
+        for epoch in range(3):
+            for parameter in model.parameters():
+                parameter.data += 0.05
+            torch.save({"net": model.state_dict(), "epoch": epoch}, Path(name) / f"ckpt {epoch}.pth")
+
+
+def test_folders_become_arms_that_can_be_measured(tmp_path):
+    dry = call("import", "mine", "sgd", "mit Adam, läuft", "--dry-run")
+    assert dry.exit_code == 0, dry.output
+    assert "found under net" in dry.output
+    assert "1,802 trainable parameters in 6 tensors" in dry.output
+    assert not Path("mine").exists()
+    (tmp_path / "m.csv").write_text("epoch,test_accuracy\n0,0.1\n2,0.7\n")
+    given = ["sgd", "mit Adam, läuft", "--model", "mlp", "--data", "toy", "--metrics", "m.csv", "--metrics", "m.csv"]
+    result = call("import", "mine", *given)
+    assert result.exit_code == 0, result.output
+    assert "mine: sgd-s0, mit-Adam-lauft-s0" in result.output
+    assert open_run("mine/runs/sgd-s0.h5").metrics["test_accuracy"][2] == 0.7
+    assert call("surface", "mine", "--grid", "3").exit_code == 0
+    before = Path("mine/runs/sgd-s0.h5").stat().st_mtime_ns
+    assert call("import", "mine", *given).exit_code == 0
+    assert Path("mine/runs/sgd-s0.h5").stat().st_mtime_ns == before
+
+
+def test_files_and_recordings_together(tmp_path):
+    assert call("import", "one", "sgd/ckpt 0.pth", "sgd/ckpt 2.pth").exit_code == 0
+    assert open_run("one/runs/sgd-s0.h5").steps.tolist() == [0, 2]
+    Path("one/runs/sgd-s0.h5").rename("rec.h5")
+    said = json.loads(call("import", "two", "rec.h5", "sgd", "--clean", "sgd", "--json").stdout)
+    assert said["runs"] == ["sgd-s0", "rec-s0"]
+    dry = json.loads(call("import", "x", "rec.h5", "sgd", "--dry-run", "--json").stdout)
+    assert dry[0]["report"] is None
+    assert dry[1]["report"]["parameters"] == 1802
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["sgd", "mit Adam, läuft", "--metrics", "m.csv"], "one --metrics for each"),
+        (["sgd", "nowhere"], "no run at nowhere"),
+        (["sgd", "--order", "nowhere"], "cannot be read"),
+        (["sgd", "--model", "lenet5", "--data", "toy"], "images"),
+        (["sgd", "sgd"], "one name"),
+        (["sgd", "other"], "another network"),
+    ],
+)
+def test_refusals_are_one_sentence_and_leave_nothing(arguments, words):
+    Path("m.csv").write_text("epoch,loss\n0,1\n")
+    Path("other").mkdir()
+    torch.save({"w": torch.zeros(3)}, "other/m_1.pt")
+    before = sorted(Path().rglob("*"))
+    result = call("import", "mine", *arguments)
+    assert result.exit_code not in (0, 130)
+    assert "Traceback" not in result.output
+    assert words in " ".join(result.output.split())
+    assert sorted(Path().rglob("*")) == before
+
+
+def test_a_dry_run_fails_where_the_import_would():
+    torch.save({"w": torch.zeros(3)}, "sgd/ckpt 1.pth")
+    result = call("import", "mine", "sgd", "--dry-run")
+    assert result.exit_code == 1
+    assert "does not have the tensors of ckpt 0.pth" in " ".join(result.output.split())
+    assert "CANNOT BE IMPORTED" in result.output
