@@ -6,7 +6,7 @@ all contiguous and unfiltered. The body, one dataset of rows too large to read a
 each of its rows has a digest among the sealed arrays and is checked when it is read.
 
 A seal stops accidents and edits, not an author of hostile files, who can compute it too. So the contents are held to
-strict rules as well (methods of attack: external storage, links, virtual datasets, declared sizes): see ``_Guard``.
+strict rules as well (methods of attack: external storage, links, virtual datasets, declared sizes): see ``Guard``.
 """
 
 from __future__ import annotations
@@ -193,7 +193,7 @@ def read_sealed(path: Path, *, kind: str) -> tuple[dict[str, Any], dict[str, NDA
     span = _check_seal(path, kind)
     try:
         with h5py.File(path, "r") as file:
-            guard = _Guard(path, file)
+            guard = Guard(path, file)
             header = guard.json("header")
             arrays = guard.arrays("arrays")
             body = guard.body("body", span)
@@ -254,7 +254,7 @@ def _digest(file: Any, kind: str, size: int, span: tuple[int, int]) -> bytes:
     return digest.digest()
 
 
-class _Guard:
+class Guard:
     """Reads nothing but plain, contiguous, numeric datasets that lie inside the file."""
 
     def __init__(self, path: Path, file: h5py.File) -> None:

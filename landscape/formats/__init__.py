@@ -1,0 +1,1 @@
+"""Surfaces, planes and paths in the formats of other programs: one file each, arrays in and bytes out, or back."""
