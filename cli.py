@@ -10,8 +10,9 @@ import click
 
 from commands.app import app
 from commands.bench import bench
+from commands.export import export
 from commands.importing import import_
-from commands.look import export, show
+from commands.look import show
 from commands.measure import curvature, sal, surface, ud
 from commands.poison import poison
 from commands.report import report

@@ -47,7 +47,8 @@ def import_(
 
     A run is what any PyTorch loop recorded with checkpoints.Recorder, or a folder of checkpoints (.pt, .pth, .ckpt,
     .safetensors), one file for each step or epoch, in the order of the numbers in their names. No code in a file is
-    ever executed.
+    ever executed. Beside runs, surfaces can be given: direction, surface and projection files of Li et al.'s tool, or
+    what export --format npz wrote.
 
     \b
     Examples: unlearnscape import mine clean.h5 poisoned.h5 --model mlp --data my.npz
@@ -60,11 +61,14 @@ def import_(
         if dry_run:
             _tell(examine_runs(recordings, progress=progress, **common), as_json)
             return
-        experiment = import_runs(exp, recordings, clean=clean, progress=progress, **common)
+        notes: list[str] = []
+        experiment = import_runs(exp, recordings, clean=clean, progress=progress, say=notes.append, **common)
     if as_json:
-        click.echo(json.dumps({"experiment": str(experiment.path), "runs": experiment.run_names()}))
+        click.echo(json.dumps({"experiment": str(experiment.path), "runs": experiment.run_names(), "notes": notes}))
     else:
         click.echo(f"{experiment.path}: {', '.join(experiment.run_names())}")
+        for note in notes:
+            click.echo(f"  {note}")
 
 
 def _tell(found: list[Any], as_json: bool) -> None:

@@ -15,6 +15,7 @@ from checkpoints.importing import ENDINGS, ImportReport, examine_checkpoints, im
 from checkpoints.layout import StateLayout
 from checkpoints.manifest import MANIFEST, live_folder
 from experiments.experiment import Experiment, ExperimentError
+from experiments.importing_surfaces import SurfaceFiles, import_surfaces, options_of, roles_of, split_places
 from experiments.materials import dataset_of, network
 from experiments.progress import Progress, Silent
 from experiments.spec import (
@@ -26,6 +27,7 @@ from experiments.spec import (
     ExperimentSpec,
     ModelSpec,
     SalSpec,
+    parse_run_name,
     run_name,
 )
 
@@ -55,37 +57,53 @@ def import_runs(
     order: Path | None = None,
     metrics: Sequence[Path] = (),
     progress: Progress | None = None,
+    say: Callable[[str], None] = lambda note: None,
 ) -> Experiment:
     """Make the experiment folder ``path`` from runs of one network; each becomes an arm.
 
     Args:
         path: The folder to make.
-        recordings: Recorded runs, folders of checkpoints (one run each), or checkpoint files (one run together).
+        recordings: Recorded runs, folders of checkpoints (one run each), or checkpoint files (one run together); beside
+            them files of surfaces, see :mod:`experiments.importing_surfaces`.
         clean: The one to compare the others with (default: the first).
         model, data: Without them only what is stored can be shown, and the first checkpoint decides which
             parameters there are, in which order.
         order: A list of checkpoints, see :func:`checkpoints.importing.find_checkpoints`.
         metrics: CSV tables, one for each run that is made of checkpoints, in their order.
+        say: Called with notes about what was imported.
 
     Raises:
         ExperimentError, checkpoints.CheckpointError: One of them cannot be imported; nothing is left behind.
     """
-    sources = find_sources(recordings, metrics)
-    spec = _spec(path, sources, clean, model, data)
+    places, surfaces = split_places(recordings)
+    sources = find_sources(places, metrics)
+    spec = _spec(path, sources, clean, model, data, surfaces)
     layout = _layout(spec, sources)
-    existing = {source.name for source in sources if _run_path(path, source).is_file()}
-    new = [source for source in sources if source.name not in existing]
-    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=_parent(path)) as staged:
-        files = {source.name: Path(staged) / f"{source.name}.h5" for source in new}
-        for source in new:
-            _import(source, files[source.name], order, layout, progress or Silent())
-        _check_same_network([files.get(s.name, _run_path(path, s)) for s in sources], [s.name for s in sources])
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=_parent(path)) as folder:
+        staged = Experiment.create(spec, Path(folder) / path.name)
+        staged.run_path("x").parent.mkdir()
+        for source in sources:
+            target, existing = _run_path(staged.path, source), _run_path(path, source)
+            if existing.is_file():
+                target.symlink_to(existing.resolve())
+            else:
+                _import(source, target, order, layout, progress or Silent())
+        _check_same_network([_run_path(staged.path, s) for s in sources], [s.name for s in sources])
+        notes = import_surfaces(staged, surfaces) if surfaces else []
         experiment = Experiment.create(spec, path)
-        for source in new:
-            target = _run_path(path, source)
-            target.parent.mkdir(exist_ok=True)
-            os.replace(files[source.name], target)
+        for kind in ("runs", "surfaces"):
+            _move(staged.path / kind, experiment.path / kind)
+    for note in notes:
+        say(note)
     return experiment
+
+
+def _move(source: Path, target: Path) -> None:
+    """Give staged files their place; what is there already stays."""
+    for file in sorted(source.glob("*.h5")):
+        target.mkdir(exist_ok=True)
+        if not (target / file.name).exists():
+            os.replace(file, target / file.name)
 
 
 def examine_runs(
@@ -98,8 +116,9 @@ def examine_runs(
     progress: Progress | None = None,
 ) -> list[tuple[Source, ImportReport | None]]:
     """What an import would understand, without writing anything; None for what was recorded by ``Recorder``."""
-    sources = find_sources(recordings, metrics)
-    layout = _layout(_spec(Path("examined"), sources, None, model, data), sources)
+    places, surfaces = split_places(recordings)
+    sources = find_sources(places, metrics)
+    layout = _layout(_spec(Path("examined"), sources, None, model, data, surfaces), sources)
     progress = progress or Silent()
     found: list[tuple[Source, ImportReport | None]] = []
     for source in sources:
@@ -171,13 +190,22 @@ def _parent(path: Path) -> Path:
     return path.parent
 
 
-def _spec(path: Path, sources: Sequence[Source], clean: str | None, model: str, data: str) -> ExperimentSpec:
+def _spec(
+    path: Path, sources: Sequence[Source], clean: str | None, model: str, data: str, surfaces: SurfaceFiles
+) -> ExperimentSpec:
     names = [source.name for source in sources]
-    clean = clean or names[0]
+    roles = {parsed[0]: role for run, role in roles_of(surfaces).items() if (parsed := parse_run_name(run))}
+    names += [name for name in roles if name not in names]
+    if not names:
+        raise ExperimentError("No run was given; a surface of Li et al.'s tool needs the folder of its checkpoints.")
+    clean = clean or (names[0] if sources else next((n for n in names if roles[n] == "clean"), names[0]))
     if clean not in names:
         raise ExperimentError(f"{clean!r} is none of the recordings {', '.join(names)}.")
     arms = {
-        name: ArmSpec(method=CLEAN_METHOD if name == clean else IMPORTED_METHOD)
+        name: ArmSpec(
+            method=CLEAN_METHOD if name == clean else IMPORTED_METHOD,
+            control=name != clean and roles.get(name) == "control",
+        )
         for name in sorted(names, key=lambda name: name != clean)
     }
     data = str(Path(data).resolve()) if data.endswith(".npz") else data
@@ -188,6 +216,7 @@ def _spec(path: Path, sources: Sequence[Source], clean: str | None, model: str, 
         model=ModelSpec(model),
         arms=arms,
         sal=SalSpec(method="gradient", blocks="layer"),
+        surface=options_of(surfaces),
     )
 
 

@@ -18,7 +18,7 @@ from experiments.ud_step import PairUd, UdReport, report_ud, stored_sal
 from landscape import figures as landscape_figures
 from landscape import figures_lines
 from landscape.figures import PathData, RunCurves, SurfaceData
-from landscape.static_export import figure_csv, figure_html, save_static
+from landscape.static_export import figure_csv, figure_html, figure_parquet, save_static
 
 PLANE_NAMES = {
     "pca": "joint PCA",
@@ -215,7 +215,7 @@ def sal_subtitle(options: SalSpec, samples: int, extra: str = "") -> str:
 
 
 def render(figure: go.Figure, kind: str, *, width: int = 1000, height: int = 640, **style: Any) -> bytes:
-    """Turn a figure into the bytes of an html, png, svg, pdf or csv file, without a browser.
+    """Turn a figure into the bytes of an html, png, svg, pdf, csv or parquet file, without a browser.
 
     ``style`` goes to :func:`landscape.static_export.save_static`: font, font_size, title.
     """
@@ -223,6 +223,8 @@ def render(figure: go.Figure, kind: str, *, width: int = 1000, height: int = 640
         return figure_html(figure).encode()
     if kind == "csv":
         return figure_csv(figure).encode()
+    if kind == "parquet":
+        return figure_parquet(figure)
     return save_static(figure, kind, width=width, height=height, **style)
 
 

@@ -97,7 +97,7 @@ def probe_point(experiment: Experiment, stored: Result, alpha: float, beta: floa
     notes: list[str] = []
     losses: list[PointLoss] = []
     try:
-        plane, model = _plane(stored), _model(experiment, stored)
+        plane, model = plane_of(stored), network_of(experiment, stored)
         data = list(_data(experiment, stored, notes))
     except ValueError as error:
         return PointAnswer(alpha, beta, (), near, tuple(slices), (str(error),))
@@ -191,13 +191,14 @@ def _loss(model: nn.Module, plane: Plane, at: tuple[float, float], kind: str, me
     return PointLoss(measured_on.label, kind, float(found.loss[0]), error, accuracy, spread, found.samples)
 
 
-def _plane(stored: Result) -> Plane:
+def plane_of(stored: Result) -> Plane:
+    """The plane of a surface file. Raises :class:`ExperimentError` where it is not stored."""
     if "origin" not in stored.arrays or "axes" not in stored.arrays:
         raise ExperimentError("This surface does not hold its plane; compute it again to ask its points.")
     return Plane(stored.arrays["origin"].astype(np.float64), stored.arrays["axes"].astype(np.float64), None)
 
 
-def _model(experiment: Experiment, stored: Result) -> nn.Module:
+def network_of(experiment: Experiment, stored: Result) -> nn.Module:
     """The network whose buffers the surface was evaluated with."""
     dataset, name = dataset_of(experiment.spec), stored.header["runs"][0]
     if name in experiment.run_names():

@@ -62,7 +62,7 @@ class Summary:
         lines.append("  surfaces" if self.surfaces else "  no surface")
         lines += [
             f"    {s['file']}: {s['plane']} plane of {', '.join(s['runs'])}, {s['grid']}×{s['grid']} "
-            f"on {s['measured_on']} ({s['samples']} samples)"
+            f"on {s['measured_on']} ({s['samples'] or 'an unknown number of'} samples)"
             for s in self.surfaces
         ]
         lines.append("  SAL" if self.sal else "  no SAL")

@@ -192,7 +192,7 @@ def subtitle(surfaces: Sequence[SurfaceData], heights: Heights) -> str:
     parts.append(f"{first.plane_name} plane")
     if first.explained is not None:
         parts.append(f"explains {100 * sum(first.explained):.1f} % of the variance")
-    parts.append(f"{first.samples} samples{_error(first)}")
+    parts.append(f"{first.samples} samples{_error(first)}" if first.samples else "sample size not known")
     parts.append(f"seed{'s' if len(first.seeds) != 1 else ''} {', '.join(map(str, first.seeds))}")
     parts += [note for note in (first.note, heights.note) if note]
     return " · ".join(parts)

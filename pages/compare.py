@@ -62,7 +62,7 @@ def main() -> None:
     compare_numbers.metrics(experiment, picture, player.step)
     compare_point.answer(experiment, found, picture)
     compare_numbers.details(picture, player.step)
-    compare_numbers.explain(experiment, picture, view, player.step)
+    compare_numbers.explain(experiment, found, picture, view, player.step)
 
 
 def _surfaces(experiment: Experiment) -> list[Result]:

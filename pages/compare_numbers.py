@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import streamlit as st
 
+from checkpoints import Result
 from experiments import Experiment
 from experiments.pictures import SurfacePicture
+from experiments.taking import holds_weights, take_surface, weights_at
 from landscape import figures, figures_lines
 from landscape.figures import PathData
 from landscape.style import format_loss
@@ -81,7 +85,7 @@ def details(picture: SurfacePicture, step: int) -> None:
         st.dataframe(rows, hide_index=True)
 
 
-def explain(experiment: Experiment, picture: SurfacePicture, view: dict[str, str], step: int) -> None:
+def explain(experiment: Experiment, stored: Result, picture: SurfacePicture, view: dict[str, str], step: int) -> None:
     """How to read the page, and what can be taken from it."""
     parts.how_to_read(
         """
@@ -107,6 +111,30 @@ it. The surface is the loss over a **two-dimensional slice** of that space, and 
         name=f"{experiment.name}-paths",
         command=parts.command_of(["export", experiment.name, "--figure", "compare", "--format", "pdf"]),
         key="compare",
+        files=_files(experiment, stored, picture),
     )
     parts.report_button(experiment, key="compare")
     parts.share_hint()
+
+
+def _files(
+    experiment: Experiment, stored: Result, picture: SurfacePicture
+) -> dict[str, tuple[str, Callable[[], str | bytes]]]:
+    """The surface for other programs, and the network at the point that was chosen, or at the plane's origin."""
+    name = f"{experiment.name}-surface"
+
+    def surface(kind: str) -> Callable[[], bytes]:
+        return lambda: take_surface(experiment, stored, kind)
+
+    files: dict[str, tuple[str, Callable[[], str | bytes]]] = {
+        "ParaView (VTP)": (f"{name}.vtp", surface("vtp")),
+        "3-D print (STL)": (f"{name}.stl", surface("stl")),
+        "NumPy (NPZ)": (f"{name}.npz", surface("npz")),
+    }
+    if holds_weights(experiment, stored):
+        point = compare_point.chosen(picture)
+        at = point or (0.0, 0.0)
+        files["Li et al. (HDF5)"] = (f"{name}-li.zip", surface("li"))
+        label = "Weights at the point" if point else "Weights at the origin"
+        files[label] = (f"{experiment.name}-weights.safetensors", lambda: weights_at(experiment, stored, *at))
+    return files

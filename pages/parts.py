@@ -268,7 +268,7 @@ def take_with_you(
     with st.expander("Take it with you", icon=":material/download:"):
         if make is not None:
             columns = st.columns(6)
-            for column, kind in zip(columns, ("png", "svg", "pdf", "html", "csv"), strict=False):
+            for column, kind in zip(columns, ("png", "svg", "pdf", "html", "csv", "parquet"), strict=True):
                 column.download_button(
                     kind.upper(),
                     data=lambda kind=kind: render(make(), kind, width=size[0], height=size[1]),

@@ -4,8 +4,9 @@ Li et al., *Visualizing the Loss Landscape of Neural Nets*, NeurIPS 2018.
 
 Direction files: groups ``xdirection`` and ``ydirection`` of datasets ``"0"``, ``"1"``, … in tensor order and shape; a
 PCA file adds ``explained_variance_ratio_``, ``singular_values_`` and ``explained_variance_``. Surface files:
-``dir_file``, ``xcoordinates``, ``ycoordinates`` and losses and accuracies (percent), where −1 is a value that was not computed. Their
-buffer is y-major although the declared shape is (nx, ny). Projection files: ``proj_xcoord``, ``proj_ycoord``.
+``dir_file``, ``xcoordinates``, ``ycoordinates`` and losses and accuracies (percent), where −1 is a value that was not
+computed. Their buffer is y-major although the declared shape is (nx, ny). Projection files: ``proj_xcoord``,
+``proj_ycoord``.
 """
 
 from __future__ import annotations

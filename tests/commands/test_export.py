@@ -2,8 +2,11 @@
 
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
+from safetensors.torch import load_file
 
 from cli import main
 
@@ -48,6 +51,12 @@ def test_text_stays_text_in_pdf_and_no_date_is_in_it():
         (["--figure", "ud", "--format", "png", "--font-size", "1"], "cannot be read"),
         (["--figure", "ud", "--format", "gif"], "only --figure animation"),
         (["--figure", "animation", "--format", "svg"], "gif, html, csv"),
+        ([], "Say what to draw with --figure"),
+        (["--figure", "sal", "--format", "stl"], "leave out --figure sal"),
+        (["--weights-at", "1"], "is no point such as 0.5,-1.2"),
+        (["--weights-at", "nan,0"], "two finite numbers"),
+        (["--weights-at", "0,0", "--format", "stl"], "without --figure or --format"),
+        (["--format", "vtp", "--plane", "three-point"], "no such surface yet"),
     ],
 )
 def test_refusals_are_one_sentence(arguments, words):
@@ -64,6 +73,33 @@ def test_a_report_and_a_film_are_files():
     made = call("export", "digits-random", "--figure", "animation", "--format", "gif")
     assert made.output.strip() == "digits-random-animation.gif"
     assert Path("digits-random-animation.gif").read_bytes().startswith(b"GIF89a")
+
+
+def test_surfaces_and_weights_are_files_that_repeat():
+    starts = {"vtp": b"<?xml", "stl": b"Unlearnscape", "npz": b"PK"}
+    for kind, start in starts.items():
+        assert call("export", "toy-ops", "--format", kind).output.strip() == f"toy-ops.{kind}"
+        first = Path(f"toy-ops.{kind}").read_bytes()
+        assert first.startswith(start)
+        call("export", "toy-ops", "--format", kind)
+        assert Path(f"toy-ops.{kind}").read_bytes() == first
+    assert call("export", "toy-ops", "--format", "li").output.strip() == "toy-ops-li"
+    names = {"directions.h5", "surface.h5", "clean-s0_proj_cos.h5", "ops-s0_proj_cos.h5", "origin.safetensors"}
+    assert {path.name for path in Path("toy-ops-li").iterdir()} == names
+    assert call("export", "toy-ops", "--weights-at", "-0.5,1e-3", "--output", "w.safetensors").exit_code == 0
+    (weight,) = load_file("w.safetensors").values()
+    assert weight.shape == (10, 12)
+
+
+def test_parquet_holds_the_numbers_of_the_csv():
+    for figure in ("compare", "sal"):
+        for kind in ("csv", "parquet"):
+            assert call("export", "toy-ops", "--figure", figure, "--format", kind).exit_code == 0
+        text, table = pd.read_csv(f"toy-ops-{figure}.csv"), pd.read_parquet(f"toy-ops-{figure}.parquet")
+        assert list(table.columns) == list(text.columns)
+        assert table["trace"].tolist() == text["trace"].tolist()
+        np.testing.assert_array_equal(table["x"].to_numpy(float), text["x"].to_numpy(float))
+        assert table["y"].dtype == np.float64
 
 
 def test_the_threshold_is_in_the_numbers():
