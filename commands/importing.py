@@ -55,11 +55,13 @@ def import_(
               unlearnscape import optimisers sgd/ adam/ --dry-run
     """
     from experiments import examine_runs, import_runs
+    from experiments.importing_surfaces import surface_kinds
 
     common: dict[str, Any] = {"model": model, "data": data, "order": order, "metrics": metrics}
     with terminal_progress() as progress:
         if dry_run:
-            _tell(examine_runs(recordings, progress=progress, **common), as_json)
+            found, surfaces = examine_runs(recordings, progress=progress, **common), surface_kinds(recordings)
+            _tell(found, surfaces, as_json)
             return
         notes: list[str] = []
         experiment = import_runs(exp, recordings, clean=clean, progress=progress, say=notes.append, **common)
@@ -71,13 +73,16 @@ def import_(
             click.echo(f"  {note}")
 
 
-def _tell(found: list[Any], as_json: bool) -> None:
+def _tell(found: list[Any], surfaces: dict[Path, str], as_json: bool) -> None:
     """Print a dry run; it fails when something could not be imported."""
     if as_json:
-        click.echo(json.dumps([{"run": s.name, "report": r and r.as_json()} for s, r in found], indent=2))
+        runs = [{"run": source.run, "report": report and report.as_json()} for source, report in found]
+        click.echo(json.dumps({"runs": runs, "surfaces": {str(k): v for k, v in surfaces.items()}}, indent=2))
     else:
+        for path, kind in surfaces.items():
+            click.echo(f"{path}: {kind}")
         for source, report in found:
-            click.echo(f"Arm {source.name}")
+            click.echo(f"Run {source.run}")
             click.echo(f"{source.places[0]}: a recorded run, taken as it is" if report is None else report.as_text())
     problems = [problem for _, report in found if report is not None for problem in report.problems]
     if problems:

@@ -3,48 +3,28 @@
 from __future__ import annotations
 
 import os
-import re
 import tempfile
-import unicodedata
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from checkpoints import copy_run, open_run
-from checkpoints.importing import ENDINGS, ImportReport, examine_checkpoints, import_checkpoints
+from checkpoints.importing import ImportReport, examine_checkpoints, import_checkpoints
 from checkpoints.layout import StateLayout
-from checkpoints.manifest import MANIFEST, live_folder
 from experiments.experiment import Experiment, ExperimentError
+from experiments.importing_sources import Source, find_sources
 from experiments.importing_surfaces import SurfaceFiles, import_surfaces, options_of, roles_of, split_places
 from experiments.materials import dataset_of, network
 from experiments.progress import Progress, Silent
 from experiments.spec import (
     CLEAN_METHOD,
     IMPORTED_METHOD,
-    NAME_PATTERN,
     ArmSpec,
     DataSpec,
     ExperimentSpec,
     ModelSpec,
     SalSpec,
     parse_run_name,
-    run_name,
 )
-
-
-@dataclass(frozen=True)
-class Source:
-    """What becomes one arm: a recording, a folder of checkpoints, or checkpoint files."""
-
-    name: str
-    places: tuple[Path, ...]
-    recorded: bool
-    metrics: Path | None = None
-
-    @property
-    def given(self) -> Path | list[Path]:
-        """As :func:`checkpoints.importing.import_checkpoints` takes it."""
-        return self.places[0] if len(self.places) == 1 else list(self.places)
 
 
 def import_runs(
@@ -79,6 +59,7 @@ def import_runs(
     sources = find_sources(places, metrics)
     spec = _spec(path, sources, clean, model, data, surfaces)
     layout = _layout(spec, sources)
+    notes: list[str] = []
     with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=_parent(path)) as folder:
         staged = Experiment.create(spec, Path(folder) / path.name)
         staged.run_path("x").parent.mkdir()
@@ -87,9 +68,9 @@ def import_runs(
             if existing.is_file():
                 target.symlink_to(existing.resolve())
             else:
-                _import(source, target, order, layout, progress or Silent())
-        _check_same_network([_run_path(staged.path, s) for s in sources], [s.name for s in sources])
-        notes = import_surfaces(staged, surfaces) if surfaces else []
+                notes += _import(source, target, order, layout, progress or Silent())
+        _check_same_network([_run_path(staged.path, s) for s in sources], [s.run for s in sources])
+        notes += import_surfaces(staged, surfaces) if surfaces else []
         experiment = Experiment.create(spec, path)
         for kind in ("runs", "surfaces"):
             _move(staged.path / kind, experiment.path / kind)
@@ -126,59 +107,14 @@ def examine_runs(
             open_run(source.places[0])
             found.append((source, None))
             continue
-        count = _counter(progress, f"reading {source.name}")
+        count = _counter(progress, f"reading {source.run}")
         report = examine_checkpoints(source.given, order=order, metrics=source.metrics, layout=layout, on_file=count)
         found.append((source, report))
     return found
 
 
-def find_sources(places: Sequence[Path], metrics: Sequence[Path] = ()) -> list[Source]:
-    """Tell recordings, folders of checkpoints and checkpoint files apart, and name the arms after them."""
-    loose = [place for place in places if place.suffix.lower() in ENDINGS and place.is_file()]
-    sources: list[Source] = []
-    for place in places:
-        if place in loose:
-            if place == loose[0]:
-                name = place.stem if len(loose) == 1 else place.resolve().parent.name
-                sources.append(Source(arm_name(name), tuple(loose), recorded=False))
-        elif place.is_dir() and not _is_recording(place):
-            sources.append(Source(arm_name(place.resolve().name), (place,), recorded=False))
-        else:
-            name = place.name.removesuffix(".live").removesuffix(".h5")
-            if not NAME_PATTERN.match(name):
-                raise ExperimentError(
-                    f"The recording's name {name!r} must be letters, digits, dots, dashes, underscores."
-                )
-            sources.append(Source(name, (place,), recorded=True))
-    names = [source.name for source in sources]
-    if len(set(names)) < len(names):
-        raise ExperimentError(f"Two recordings have one name among {', '.join(names)}; rename one of the files.")
-    return _with_metrics(sources, metrics)
-
-
-def arm_name(name: str) -> str:
-    """A folder's name as that of an arm: letters, digits, dots, dashes, underscores."""
-    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", plain).strip("-._")[:64] or "run"
-
-
-def _with_metrics(sources: list[Source], metrics: Sequence[Path]) -> list[Source]:
-    mine = [source for source in sources if not source.recorded]
-    if metrics and len(metrics) != len(mine):
-        raise ExperimentError(
-            f"{len(metrics)} tables of metrics were given for {len(mine)} runs of checkpoints; give one --metrics for "
-            "each."
-        )
-    tables = {source.name: table for source, table in zip(mine, metrics, strict=False)}
-    return [Source(s.name, s.places, s.recorded, tables.get(s.name)) for s in sources]
-
-
-def _is_recording(place: Path) -> bool:
-    return (live_folder(place) / MANIFEST).is_file()
-
-
 def _run_path(path: Path, source: Source) -> Path:
-    return Experiment(path).run_path(run_name(source.name, 0))
+    return Experiment(path).run_path(source.run)
 
 
 def _parent(path: Path) -> Path:
@@ -193,9 +129,9 @@ def _parent(path: Path) -> Path:
 def _spec(
     path: Path, sources: Sequence[Source], clean: str | None, model: str, data: str, surfaces: SurfaceFiles
 ) -> ExperimentSpec:
-    names = [source.name for source in sources]
-    roles = {parsed[0]: role for run, role in roles_of(surfaces).items() if (parsed := parse_run_name(run))}
-    names += [name for name in roles if name not in names]
+    shown = {parsed: role for run, role in roles_of(surfaces).items() if (parsed := parse_run_name(run))}
+    roles = {arm: role for (arm, _), role in shown.items()}
+    names = list(dict.fromkeys([*(source.name for source in sources), *roles]))
     if not names:
         raise ExperimentError("No run was given; a surface of Li et al.'s tool needs the folder of its checkpoints.")
     clean = clean or (names[0] if sources else next((n for n in names if roles[n] == "clean"), names[0]))
@@ -212,6 +148,7 @@ def _spec(
     return ExperimentSpec(
         name=path.name,
         title=f"Imported: {', '.join(arms)}",
+        seeds=tuple(sorted({source.seed for source in sources} | {seed for _, seed in shown})),
         data=DataSpec(data),
         model=ModelSpec(model),
         arms=arms,
@@ -227,15 +164,19 @@ def _layout(spec: ExperimentSpec, sources: Sequence[Source]) -> StateLayout | No
     return StateLayout.from_model(network(spec, dataset_of(spec), seed=0))
 
 
-def _import(source: Source, target: Path, order: Path | None, layout: StateLayout | None, progress: Progress) -> None:
+def _import(
+    source: Source, target: Path, order: Path | None, layout: StateLayout | None, progress: Progress
+) -> Iterator[str]:
+    """Import one run; gives what is to be said about it."""
     if source.recorded:
         with open_run(source.places[0]) as run:
             if len(run) == 0:
                 raise ExperimentError(f"The recording {source.places[0]} holds no checkpoint.")
         copy_run(source.places[0], target)
         return
-    count = _counter(progress, f"importing {source.name}")
-    import_checkpoints(source.given, target, order=order, metrics=source.metrics, layout=layout, on_file=count)
+    count = _counter(progress, f"importing {source.run}")
+    report = import_checkpoints(source.given, target, order=order, metrics=source.metrics, layout=layout, on_file=count)
+    yield from report.highlights(source.run)
 
 
 def _counter(progress: Progress, label: str) -> Callable[[int, int], None]:

@@ -61,6 +61,27 @@ def split_places(places: Sequence[Path]) -> tuple[list[Path], SurfaceFiles]:
     return runs, SurfaceFiles(*kinds)
 
 
+def surface_kinds(places: Sequence[Path]) -> dict[Path, str]:
+    """What each file of surfaces among those given is, in words; each is read, and refused where it is damaged."""
+    _, files = split_places(places)
+    said = {}
+    for path in files.directions:
+        directions = li2018.read_directions(path)
+        kind = "PCA directions" if directions.pca else "directions"
+        said[path] = f"{len(directions.axes)} {kind} of {len(directions.axes[0])} tensors (Li et al.)"
+    for path in files.surfaces:
+        grid = li2018.read_surface(path)
+        shape = f"{len(grid.xcoordinates)}×{len(grid.ycoordinates)}"
+        said[path] = f"a surface {shape} with {', '.join(grid.values)} (Li et al.)"
+    for path in files.projections:
+        said[path] = f"a projected path of {len(li2018.read_projection(path))} checkpoints (Li et al.)"
+    for path in files.npz:
+        header = read_npz(path)[0].get("surface")
+        runs = header.get("runs") if isinstance(header, dict) else None
+        said[path] = f"an exported surface with the runs {', '.join(map(str, runs or []))}"
+    return said
+
+
 def roles_of(files: SurfaceFiles) -> dict[str, str]:
     """Runs that exported surfaces name, with their roles, in order."""
     roles: dict[str, str] = {}

@@ -84,6 +84,21 @@ class ImportReport:
         """Lines for a terminal."""
         return "\n".join(self._lines())
 
+    def highlights(self, name: str) -> Iterator[str]:
+        """The few lines that are worth saying after an import of the run ``name``."""
+        first = self.files[0]
+        found = [f"{len(self.files)} checkpoints in order {self.order}"]
+        found += [f"found under {first.nesting}"] if first.nesting else []
+        found += [f"prefix {first.prefix} taken off"] if first.prefix else []
+        yield f"{name}: " + "; ".join([*found, *first.notes])
+        if self.metrics and self.matched < len(self.files):
+            yield f"{name}: the table of metrics has rows for {self.matched} of {len(self.files)} checkpoints"
+        for word, lines in (("left out", list(self.left_out)), ("WARNING:", self.warnings)):
+            for line in lines[:3]:
+                yield f"{name}: {word} {line}"
+            if len(lines) > 3:
+                yield f"{name}: {word} {len(lines) - 3} more"
+
     def as_json(self) -> dict[str, Any]:
         """Plain values."""
         layout = self.layout

@@ -12,6 +12,7 @@ computed. Their buffer is y-major although the declared shape is (nx, ny). Proje
 from __future__ import annotations
 
 import io
+import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -23,13 +24,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from checkpoints import CheckpointError
-from checkpoints.container import Guard
+from checkpoints.container import MAGIC, Guard
 
 NOT_COMPUTED = -1.0
 PCA_KEYS = ("explained_variance_ratio_", "singular_values_", "explained_variance_")
 VALUES = ("train_loss", "train_acc", "test_loss", "test_acc")
 MAX_COUNT = 1_000_000  # samples of which an accuracy can be told to be a share
 MAX_TEXT = 4096
+MAX_HEAP = 1 << 16
+_REFERENCE, _OBJECT = struct.Struct("<IQI"), struct.Struct("<HHIQ")  # a string's length and place; a heap's entry
 T = TypeVar("T")
 
 
@@ -68,11 +71,14 @@ class GridFile:
 
 
 def kind_of(path: Path) -> str | None:
-    """``directions``, ``surface`` or ``projection``; None for any other file."""
+    """``directions``, ``surface`` or ``projection``; None for any other file, such as a sealed one of ours."""
     try:
+        with path.open("rb") as raw:
+            if raw.read(len(MAGIC)) == MAGIC:
+                return None
         with h5py.File(path, "r") as file:
             names = set(file)
-    except (OSError, RuntimeError, ValueError):
+    except Exception:  # a damaged file can make any layer of the format fail in its own way
         return None
     marks = {"directions": "xdirection", "surface": "xcoordinates", "projection": "proj_xcoord"}
     return next((kind for kind, mark in marks.items() if mark in names), None)
@@ -113,7 +119,7 @@ def read_surface(path: Path) -> GridFile:
             if raw.size != len(x) * len(y):
                 raise guard.refuse(f"its {name} has {raw.size} values for {len(x)}×{len(y)} points")
         grids = {name: np.ascontiguousarray(raw.reshape(len(y), len(x)).T) for name, raw in values.items()}
-        return GridFile(x, y, grids, _text(guard.file, "dir_file"))
+        return GridFile(x, y, grids, _text(guard, "dir_file"))
 
     return _reading(path, read)
 
@@ -172,12 +178,30 @@ def _tensors(guard: Guard, name: str) -> tuple[NDArray[Any], ...]:
     return tuple(guard.load(group, str(k)) for k in range(len(group)))
 
 
-def _text(file: h5py.File, name: str) -> str:
-    held = file.get(name)
+def _text(guard: Guard, name: str) -> str:
+    """A scalar string; empty where there is none.
+
+    Found by hand in the file's heap of strings: the library never returns from some damaged heaps.
+    """
+    held = guard.file.get(name)
     if not isinstance(held, h5py.Dataset) or held.shape != () or h5py.check_string_dtype(held.dtype) is None:
         return ""
-    value = held[()]
-    return (value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value))[:MAX_TEXT]
+    place = held.id.get_offset()
+    if place is None or held.id.get_storage_size() != _REFERENCE.size:
+        return ""
+    with guard.path.open("rb") as file:
+        file.seek(place)
+        length, address, wanted = _REFERENCE.unpack(file.read(_REFERENCE.size))
+        file.seek(address if address < guard.size else guard.size)
+        heap = file.read(MAX_HEAP)
+    position = 16  # behind the heap's own header
+    while heap[:4] == b"GCOL" and position + _OBJECT.size <= len(heap):
+        index, _, _, size = _OBJECT.unpack_from(heap, position)
+        position += _OBJECT.size
+        if index == wanted:
+            return heap[position : position + min(length, size, MAX_TEXT)].decode("utf-8", "replace")
+        position += size + -size % 8
+    return ""
 
 
 def _ascends(values: NDArray[np.float64]) -> bool:

@@ -1,6 +1,7 @@
 """``import`` from the terminal: folders of checkpoints become the arms of an experiment."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -53,9 +54,33 @@ def test_files_and_recordings_together(tmp_path):
     Path("one/runs/sgd-s0.h5").rename("rec.h5")
     said = json.loads(call("import", "two", "rec.h5", "sgd", "--clean", "sgd", "--json").stdout)
     assert said["runs"] == ["sgd-s0", "rec-s0"]
-    dry = json.loads(call("import", "x", "rec.h5", "sgd", "--dry-run", "--json").stdout)
+    dry = json.loads(call("import", "x", "rec.h5", "sgd", "--dry-run", "--json").stdout)["runs"]
     assert dry[0]["report"] is None
     assert dry[1]["report"]["parameters"] == 1802
+
+
+def test_seeds_of_an_arm_stay_together_and_surfaces_are_told():
+    for name in ("sgd-s0", "sgd-s1", "adam-s0", "adam-s1"):
+        Path("sgd").rename(name) if name == "sgd-s0" else shutil.copytree("sgd-s0", name)
+    given = ["sgd-s0", "sgd-s1", "adam-s0", "adam-s1", "--clean", "sgd"]
+    result = call("import", "mine", *given, "--model", "mlp", "--data", "toy")
+    assert "mine: sgd-s0, adam-s0, sgd-s1, adam-s1" in result.output
+    assert "3 checkpoints in order by the number in the name" in " ".join(result.output.split())
+    assert "missing\n    sgd" not in call("show", "mine").output
+    assert "uneven: sgd-s0-s0, sgd-s1-s0, adam-s0-s0" in call("import", "uneven", *given[:3]).stdout
+    assert call("surface", "mine", "--grid", "3", "--plane", "random").exit_code == 0
+    for kind in ("npz", "li"):
+        assert call("export", "mine", "--plane", "random", "--format", kind).exit_code == 0
+    files = [*sorted(Path("mine-li").glob("*.h5")), Path("mine.npz")]
+    dry = call("import", "again", "sgd-s0", "adam-s0", *files, "--dry-run")
+    assert dry.exit_code == 0, dry.output
+    assert "2 directions of 6 tensors (Li et al.)" in dry.output
+    assert "a surface 3×3 with train_loss, train_acc (Li et al.)" in dry.output
+    assert "an exported surface with the runs sgd-s0, adam-s0" in dry.output
+    done = call("import", "again", "sgd-s0", "adam-s0", *files)
+    assert done.exit_code == 0, done.output
+    assert "agrees with the path of sgd-s0" in done.output
+    assert len(list(Path("again/surfaces").glob("*.h5"))) == 2
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Li et al.'s files: read as their tool means them, written so that it could not tell the difference."""
 
+import random
 from pathlib import Path
 
 import h5py
@@ -8,7 +9,13 @@ import pytest
 
 from checkpoints import CheckpointError
 from landscape.formats import li2018
+from tests.checkpoints.test_hostile import guarded, mutate
 
+READERS = {
+    "directions": li2018.read_directions,
+    "surface": li2018.read_surface,
+    "projection": li2018.read_projection,
+}
 GOLDEN = Path(__file__).parents[1] / "golden" / "li2018"
 
 
@@ -105,6 +112,25 @@ def test_surfaces_that_lie_or_lack_something_are_refused(tmp_path, name):
     attack(path, name)
     with pytest.raises(CheckpointError, match=r"s\.h5"):
         li2018.read_surface(path)
+
+
+@pytest.mark.parametrize("name", ["directions", "surface", "pca_projection"])
+def test_mutated_files_are_refused_or_read_and_never_hang(tmp_path, name):
+    original, target = (GOLDEN / f"{name}.h5").read_bytes(), tmp_path / "x.h5"
+
+    def action() -> str:
+        chance, refused = random.Random(5), 0
+        for _ in range(250):
+            target.write_bytes(mutate(original, chance))
+            li2018.kind_of(target)
+            try:
+                READERS[name.removeprefix("pca_")](target)
+            except CheckpointError as error:
+                refused += str(target) in str(error)
+        return f"{refused} refused"
+
+    said = guarded(action, seconds=30)
+    assert int(said.split()[0]) > 30, said
 
 
 def test_other_files_are_refused(tmp_path):
