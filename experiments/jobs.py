@@ -178,21 +178,26 @@ def read_job(folder: Path) -> Job:
 
 def stop(job: Job) -> Job:
     """Ask a job to stop, and end it if it does not within a few seconds. What it acknowledged is kept."""
+    job = read_job(job.folder)
     if job.waiting:
         with _locked(PATIENCE):
             job = read_job(job.folder)
             if job.waiting:
-                _end_unstarted(job.folder, "stopped", "")
+                _note_end(job.folder, "stopped", "")
     if job.running and job.pid:
         _signal(job, signal.SIGTERM)
         deadline = time.monotonic() + GRACE_SECONDS
         while time.monotonic() < deadline:
             job = read_job(job.folder)
             if not job.running and not alive(job.pid, None):
-                return job
+                break
             time.sleep(0.05)
-        _signal(job, signal.SIGKILL)
-        time.sleep(0.1)
+        else:
+            _signal(job, signal.SIGKILL)
+            time.sleep(0.1)
+        job = read_job(job.folder)
+        if job.state == "lost":  # it had only just begun, or was too busy to answer, and ended as it was asked to
+            _note_end(job.folder, "stopped", "")
     return read_job(job.folder)
 
 
@@ -242,11 +247,11 @@ def _serve() -> None:
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else error
             with contextlib.suppress(OSError, ValueError):
-                _end_unstarted(job.folder, "failed", f"The job could not be started ({reason}).")
+                _note_end(job.folder, "failed", f"The job could not be started ({reason}).")
         room -= 1
 
 
-def _end_unstarted(folder: Path, state: str, message: str) -> None:
+def _note_end(folder: Path, state: str, message: str) -> None:
     write_bytes(folder / "progress.json", json.dumps({"state": state, "message": message}).encode())
 
 

@@ -66,7 +66,7 @@ def _job_of(name: str | None) -> jobs.Job | None:
 
 def _panel(name: str | None, pace: float | None) -> None:
     """Everything that moves, and the controls that move it; reruns the page when the job begins or ends."""
-    preset, spec, poisons, pressed = live_controls.choose_what()
+    preset, spec, poisons = live_controls.choose_what()
     job = _job_of(name)
     left, right = st.columns([3, 1], gap="medium")
     with right:
@@ -76,7 +76,7 @@ def _panel(name: str | None, pace: float | None) -> None:
         # The picture stays in its place whatever comes above it: a moved one would be built anew, which takes long.
         above, canvas, under = st.container(), st.container(), st.container()
     with above:
-        live_controls.start_if_asked(settings, pressed)
+        live_controls.start_if_asked(settings)
         live_controls.transport(job)
         if job is not None and job.running:
             live_controls.progress(job)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 
 import streamlit as st
 
@@ -24,10 +25,14 @@ NEEDS_DOWNLOAD = ("mnist", "fashion-mnist")
 SPEEDS = {"1": 1.0, "2": 2.0, "5": 5.0, "10": 10.0, "20": 20.0, "full": 0.0}
 MINE = "live-mine"  # the experiment that this session started
 AGAIN = "live-again"  # set by a control whose change restarts
+PRESSED = "live-pressed"  # set by the start button
+TWICE = 1.5  # seconds in which a second press of Start is the same press, delivered twice
+# A press is acted on, or noted, in the button's own callback: a page that draws itself twice a second may be drawn anew
+# before it comes to the button, and the press would be lost.
 
 
-def choose_what() -> tuple[str, ExperimentSpec, tuple[str, ...], bool]:
-    """Preset and racing poisons, in one row with the start button, whose press is the last value."""
+def choose_what() -> tuple[str, ExperimentSpec, tuple[str, ...]]:
+    """Preset and racing poisons, in one row with the start button."""
     names = list(_allowed().presets)
     preset_column, poison_column, button = st.columns([2, 2.4, 1], vertical_alignment="bottom")
     preset = preset_column.selectbox(
@@ -44,8 +49,8 @@ def choose_what() -> tuple[str, ExperimentSpec, tuple[str, ...], bool]:
         on_change=_restart,
         help="Each poison trains a run of its own; all start from the same weights and take the same batches.",
     )
-    pressed = button.button("Start", type="primary", icon=":material/play_arrow:", width="stretch", key="start")
-    return preset, spec, tuple(poisons), pressed
+    button.button("Start", type="primary", icon=":material/play_arrow:", width="stretch", key="start", on_click=_press)
+    return preset, spec, tuple(poisons)
 
 
 def choose_how(preset: str, spec: ExperimentSpec, poisons: tuple[str, ...]) -> LiveSettings:
@@ -110,11 +115,14 @@ def describe(spec: ExperimentSpec, settings: LiveSettings) -> None:
     st.caption(f"**{spec.title}.** {spec.description}  \n`{parts.command_of(arguments)}`")
 
 
-def start_if_asked(settings: LiveSettings, pressed: bool) -> None:
+def start_if_asked(settings: LiveSettings) -> None:
     """Start on a press, or anew when a control changed while this session's training is shown."""
     mine = st.session_state.get(MINE)
     again = st.session_state.pop(AGAIN, False) and mine is not None and mine == st.query_params.get("watch")
+    pressed = st.session_state.pop(PRESSED, False)
     if not (pressed or again):
+        return
+    if not again and _just_started(mine, settings):
         return
     try:
         job = begin(settings, mine=mine, speed=chosen_speed())
@@ -124,6 +132,13 @@ def start_if_asked(settings: LiveSettings, pressed: bool) -> None:
     st.session_state[MINE] = job.experiment
     st.query_params["watch"] = job.experiment
     st.rerun()
+
+
+def _just_started(mine: str | None, settings: LiveSettings) -> bool:
+    """Whether this session has only just started the very same training."""
+    newest = next(iter(jobs.list_jobs(mine)), None) if mine is not None else None
+    same = newest is not None and newest.arguments == tuple(settings.arguments(str(home() / newest.experiment)))
+    return same and newest is not None and newest.running and time.time() - newest.started < TWICE
 
 
 def chosen_speed() -> float:
@@ -158,7 +173,7 @@ def transport(job: jobs.Job | None) -> None:
             help="One checkpoint further for every run; pauses first.",
         )
         active = job is not None and job.running
-        stop = st.button("Stop", key="stop", icon=":material/stop:", disabled=not active)
+        st.button("Stop", key="stop", icon=":material/stop:", disabled=not active, on_click=_stop, args=(job,))
         st.segmented_control(
             "Speed (checkpoints a second)",
             list(SPEEDS),
@@ -169,9 +184,6 @@ def transport(job: jobs.Job | None) -> None:
             on_change=_set_speed,
             args=(name,),
         )
-    if stop and job is not None:
-        jobs.stop(job)
-        st.rerun()
 
 
 def progress(job: jobs.Job) -> None:
@@ -196,14 +208,8 @@ def ended(job: jobs.Job) -> None:
         st.error(job.message or "The training ended early.", icon=":material/error:")
         with st.expander("What it printed"):
             st.code(jobs.log_tail(job) or "Nothing.")
-    if job.state in ("stopped", "lost", "failed") and st.button("Go on", key="resume", icon=":material/play_arrow:"):
-        try:
-            go_on(job, speed=chosen_speed())
-        except (ValueError, OSError) as error:
-            parts.fail_softly(error)
-        else:
-            st.session_state[MINE] = job.experiment
-            st.rerun()
+    if job.state in ("stopped", "lost", "failed"):
+        st.button("Go on", key="resume", icon=":material/play_arrow:", on_click=_go_on, args=(job,))
 
 
 def queue(shown: str | None) -> None:
@@ -221,17 +227,37 @@ def queue(shown: str | None) -> None:
             words.markdown(f"**{job.experiment}** · {state}{mark}")
             with log.popover("Log", width="stretch"):
                 st.code(jobs.log_tail(job) or "Nothing printed yet.")
-            if cancel.button("Cancel", key=f"cancel-{job.id}", width="stretch"):
-                jobs.stop(job)
-                st.rerun()
+            cancel.button("Cancel", key=f"cancel-{job.id}", width="stretch", on_click=_stop, args=(job,))
 
 
 def _many(count: int, word: str) -> str:
     return f"{count} {word}{'' if count == 1 else 's'}"
 
 
+def _press() -> None:
+    st.session_state[PRESSED] = True
+
+
 def _restart() -> None:
     st.session_state[AGAIN] = True
+
+
+def _stop(job: jobs.Job | None) -> None:
+    if job is None:
+        return
+    try:
+        jobs.stop(job)
+    except (ValueError, OSError) as error:
+        st.toast(str(error), icon=":material/error:")
+
+
+def _go_on(job: jobs.Job) -> None:
+    try:
+        go_on(job, speed=chosen_speed())
+    except (ValueError, OSError) as error:
+        st.toast(str(error), icon=":material/error:")
+    else:
+        st.session_state[MINE] = job.experiment
 
 
 def _wish(name: str, paused: bool, steps: int) -> None:

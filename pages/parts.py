@@ -212,9 +212,17 @@ def job_panel(experiment: str) -> None:
     count = f" {job.done} of {job.total}" if job.total else ""
     bar, button = st.columns([6, 1], vertical_alignment="center")
     bar.progress(job.fraction, text=f"{job.label.capitalize()}:{count}{remaining}")
-    if button.button("Stop", key=f"stop-{job.id}", icon=":material/stop:", width="stretch"):
+    # In a callback: the panel may be drawn anew before it comes to the button, and the press would be lost.
+    button.button(
+        "Stop", key=f"stop-{job.id}", icon=":material/stop:", width="stretch", on_click=_stop_job, args=(job,)
+    )
+
+
+def _stop_job(job: jobs.Job) -> None:
+    try:
         jobs.stop(job)
-        st.rerun()
+    except (ValueError, OSError) as error:
+        st.toast(str(error), icon=":material/error:")
 
 
 def equivalent(experiment: Experiment, arguments: Sequence[str]) -> None:

@@ -1,5 +1,7 @@
 """Background jobs: started once, watched through files, stopped without orphans."""
 
+import os
+import signal
 import time
 
 import psutil
@@ -52,6 +54,21 @@ def test_a_killed_job_is_lost_not_running(tmp_path):
     job = wait(job, until=lambda j: not j.running)
     assert job.state == "lost"
     assert "kept" in job.message
+
+
+def test_a_job_stopped_before_it_can_answer_is_stopped_all_the_same(tmp_path):
+    job = jobs.start(["train", "toy-ops", "--out", str(tmp_path / "t")], experiment="t")
+    assert jobs.stop(job).state == "stopped", "Python itself had hardly begun"
+
+
+def test_a_job_too_busy_to_answer_is_stopped_all_the_same(tmp_path, monkeypatch):
+    monkeypatch.setattr("experiments.jobs.GRACE_SECONDS", 0.0)
+    arguments = ["train", "toy-ops", "--out", str(tmp_path / "t"), "--set", "training.epochs=300"]
+    job = wait(jobs.start(arguments, experiment="t"), until=lambda j: j.done > 3)
+    os.kill(job.pid, signal.SIGSTOP)  # it will not hear SIGTERM
+    assert jobs.stop(job).state == "stopped"
+    assert jobs.stop(job).state == "stopped", "a second press changes nothing"
+    assert len(open_run(tmp_path / "t" / "runs" / "clean-s0.h5")) > 3
 
 
 def test_a_failing_job_gives_its_sentence(tmp_path):
