@@ -11,6 +11,8 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from training.data.dense import DenseTargets
+
 MAX_CLASSES = 10_000
 CHANNELS = (1, 2, 3, 4)  # what is taken for the channels of an image
 
@@ -31,6 +33,9 @@ class Dataset:
         n_classes: K.
         kind: ``"features"`` or ``"image"``.
         eight_bit: Whether images are exact multiples of 1/255.
+        dense_train, dense_test: Per-pixel targets of the images, where the data set has them.
+        class_names: What each class is, where it is known.
+        left_out: One sentence for each file or image that could not be used.
     """
 
     name: str
@@ -41,6 +46,10 @@ class Dataset:
     n_classes: int
     kind: str
     eight_bit: bool = False
+    dense_train: DenseTargets | None = None
+    dense_test: DenseTargets | None = None
+    class_names: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -49,8 +58,9 @@ class Dataset:
 
     @cached_property
     def fingerprint(self) -> str:
-        """32 hexadecimal digits that depend on the four arrays alone."""
-        return fingerprint_arrays(self.x_train, self.y_train, self.x_test, self.y_test)
+        """32 hexadecimal digits that depend on the four arrays, and on per-pixel targets where there are any."""
+        dense = [array for part in (self.dense_train, self.dense_test) if part is not None for array in part.arrays()]
+        return fingerprint_arrays(self.x_train, self.y_train, self.x_test, self.y_test, *dense)
 
     def subset(self, n: int, seed: int) -> Dataset:
         """Keep ``n`` training samples, every class in proportion, in their order; test data stay as they are."""
@@ -60,7 +70,13 @@ class Dataset:
                 f"{self.name} has {available} training samples; a subset holds 1 to {available}, not {n}."
             )
         chosen = stratified(self.y_train, n, seed)
-        return replace(self, name=f"{self.name}-{n}", x_train=self.x_train[chosen], y_train=self.y_train[chosen])
+        return replace(
+            self,
+            name=f"{self.name}-{n}",
+            x_train=self.x_train[chosen],
+            y_train=self.y_train[chosen],
+            dense_train=None if self.dense_train is None else self.dense_train[chosen],
+        )
 
 
 def stratified(labels: NDArray[np.int64], n: int, seed: int) -> NDArray[np.int64]:
