@@ -16,18 +16,21 @@ from training.models.shapes import image_shape
 IMAGENET_STEM_FROM = 96  # pixels
 
 
-def resnet18(input_shape: tuple[int, ...], n_classes: int) -> nn.Module:
-    """Four stages of two basic blocks, widths 64 to 512; 11,173,962 parameters for ten classes of 32×32×3."""
+def resnet18(input_shape: tuple[int, ...], n_classes: int, *, small_stride: int = 1) -> nn.Module:
+    """Four stages of two basic blocks, widths 64 to 512; 11,173,962 parameters for ten classes of 32×32×3.
+
+    ``small_stride`` is the stem's stride for images below 96 pixels.
+    """
     from torchvision.models.resnet import BasicBlock
 
-    return _resnet("resnet18", BasicBlock, (2, 2, 2, 2), input_shape, n_classes)
+    return _resnet("resnet18", BasicBlock, (2, 2, 2, 2), input_shape, n_classes, small_stride)
 
 
-def resnet50(input_shape: tuple[int, ...], n_classes: int) -> nn.Module:
+def resnet50(input_shape: tuple[int, ...], n_classes: int, *, small_stride: int = 1) -> nn.Module:
     """Stages of 3, 4, 6 and 3 bottleneck blocks; 23,520,842 parameters for ten classes of 32×32×3."""
     from torchvision.models.resnet import Bottleneck
 
-    return _resnet("resnet50", Bottleneck, (3, 4, 6, 3), input_shape, n_classes)
+    return _resnet("resnet50", Bottleneck, (3, 4, 6, 3), input_shape, n_classes, small_stride)
 
 
 def senet18(input_shape: tuple[int, ...], n_classes: int) -> nn.Module:
@@ -37,13 +40,20 @@ def senet18(input_shape: tuple[int, ...], n_classes: int) -> nn.Module:
     return _resnet("senet18", SEBasicBlock, (2, 2, 2, 2), input_shape, n_classes)
 
 
-def _resnet(name: str, block: Any, stages: tuple[int, ...], input_shape: tuple[int, ...], n_classes: int) -> nn.Module:
+def _resnet(
+    name: str,
+    block: Any,
+    stages: tuple[int, ...],
+    input_shape: tuple[int, ...],
+    n_classes: int,
+    small_stride: int = 1,
+) -> nn.Module:
     from torchvision.models.resnet import ResNet
 
     channels, height, width = image_shape(name, input_shape)
     model: nn.Module = ResNet(block, list(stages), num_classes=n_classes)
     if min(height, width) < IMAGENET_STEM_FROM:
-        stem = nn.Conv2d(channels, 64, 3, 1, 1, bias=False)
+        stem = nn.Conv2d(channels, 64, 3, small_stride, 1, bias=False)
         model.maxpool = nn.Identity()
     else:
         stem = nn.Conv2d(channels, 64, 7, 2, 3, bias=False)
