@@ -174,7 +174,8 @@ def _strip(tensors: Mapping[str, Tensor], wanted: frozenset[str]) -> tuple[str, 
     while True:
         prefix = next((p for p in PREFIXES if named and all(n.startswith(p) for n in named)), None)
         if prefix is None or wanted & named.keys():
-            return taken, named
+            full, short = next(zip(tensors, named, strict=True), ("", ""))
+            return full.removesuffix(short) if full.endswith(short) else taken, named
         named, taken = {name.removeprefix(prefix): tensor for name, tensor in named.items()}, taken + prefix
 
 

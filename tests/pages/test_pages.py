@@ -231,3 +231,14 @@ def test_live_shows_the_command_it_will_run(home):
     assert "run toy-ops" in captions
     assert "--set training.epochs=3" in captions
     assert not home.exists(), "looking starts nothing"
+
+
+def test_a_surface_can_be_taken_away_and_weights_where_the_runs_are():
+    def labels(**query: str) -> set[str]:
+        return {button.label for button in visit("compare", **query).get("download_button")}
+
+    everything = {"PARQUET", "ParaView (VTP)", "3-D print (STL)", "NumPy (NPZ)"}
+    assert everything | {"Li et al. (HDF5)", "Weights at the point"} <= labels(at="0,0")
+    without_runs = labels(exp="digits-random")
+    assert everything <= without_runs
+    assert not any(label.startswith("Weights") for label in without_runs)

@@ -44,7 +44,7 @@ def ddp(state):
     ("wrap", "nesting", "prefix"),
     [
         (lambda i, s: {"state_dict": s, "epoch": i}, "state_dict", ""),
-        (lambda i, s: {"model_state_dict": ddp(s), "loss": 1.5}, "model_state_dict", "_orig_mod.module."),
+        (lambda i, s: {"model_state_dict": ddp(s), "loss": 1.5}, "model_state_dict", "module._orig_mod."),
         (
             lambda i, s: {"model": {"state_dict": s}, "optimizer": {"state": {}, "param_groups": []}},
             "model.state_dict",
