@@ -6,6 +6,7 @@ Every function takes at least two values that are not all equal.
 from __future__ import annotations
 
 import warnings
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +16,16 @@ BINS = 256  # of Otsu's histogram, as for images of 8 bits
 
 def kmeans(values: NDArray[np.float64]) -> float:
     """Midpoint of scikit-learn's two centres from one seeded start, as the authors of UD call it."""
+    return _kmeans(np.ascontiguousarray(values, dtype=np.float64).tobytes())
+
+
+@lru_cache(maxsize=4096)
+def _kmeans(numbers: bytes) -> float:
+    """Of float64 numbers; kept, because reports and bootstraps come back to the same checkpoints."""
     from sklearn.cluster import KMeans  # takes most of a second to import
     from sklearn.exceptions import ConvergenceWarning
 
+    values = np.frombuffer(numbers, dtype=np.float64)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         found = KMeans(n_clusters=2, random_state=0, n_init="auto").fit(values.reshape(-1, 1))

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse.linalg import ArpackError, eigsh
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -84,6 +83,8 @@ def hessian_eigenpairs(
             dense = np.stack([hessian.times(unit) for unit in np.eye(hessian.size)])
             values, vectors = np.linalg.eigh((dense + dense.T) / 2)
         else:
+            from scipy.sparse.linalg import ArpackError, eigsh  # takes a tenth of a second to import
+
             try:
                 values, vectors = eigsh(hessian.operator, k=k, which="LA", v0=start, tol=tolerance)
             except ArpackError:

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.interpolate import RBFInterpolator
-from scipy.spatial import cKDTree
 
 if TYPE_CHECKING:
     from landscape.surface import Surface
@@ -122,6 +120,8 @@ def _places(shape: tuple[int, ...], indices: Indices) -> NDArray[np.float64]:
 def _interpolate(
     shape: tuple[int, ...], known: Indices, values: NDArray[np.float64], wanted: Indices, kernel: str
 ) -> NDArray[np.float64]:
+    from scipy.interpolate import RBFInterpolator  # takes a quarter of a second to import
+
     neighbours = NEIGHBOURS if known.size > 400 else None
     fit = RBFInterpolator(_places(shape, known), values, kernel=kernel, neighbors=neighbours, degree=1)
     return np.asarray(fit(_places(shape, wanted)), dtype=np.float64)
@@ -131,6 +131,8 @@ def _doubtful(
     shape: tuple[int, ...], known: Indices, missing: Indices, doubt: NDArray[np.float64]
 ) -> NDArray[np.int64]:
     """Positions in ``missing`` to evaluate next: half where doubt is largest, half far from everything known."""
+    from scipy.spatial import cKDTree
+
     count = min(missing.size, max(8, known.size // 6))
     places = _places(shape, missing)
     distance = cKDTree(_places(shape, known)).query(places)[0]
