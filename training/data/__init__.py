@@ -1,4 +1,4 @@
-"""Data sets: what one is, the registered ones, any ``.npz`` file, and any folder of images."""
+"""Data sets: what one is, the registered ones, any ``.npz`` file, any folder of images or of Taskonomy's shape."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from training.data.dataset import Dataset, DatasetError, batches, fingerprint_ar
 from training.data.digits import load_digits
 from training.data.image_folder import load_image_folder
 from training.data.npz import load_npz
+from training.data.rooms import load_rooms
+from training.data.taskonomy import load_taskonomy
+from training.data.taskonomy_files import is_taskonomy
 from training.data.torchvision_sets import find_file, load_cifar10, load_cifar100, load_fashion_mnist, load_mnist
 from training.data.toy import load_toy
 
@@ -22,6 +25,8 @@ DATASETS: dict[str, Callable[..., Dataset]] = {
     "fashion-mnist": load_fashion_mnist,
     "cifar10": load_cifar10,
     "cifar100": load_cifar100,
+    "rooms": load_rooms,
+    "taskonomy": load_taskonomy,
 }
 DOWNLOADED = ("mnist", "fashion-mnist", "cifar10", "cifar100")
 
@@ -38,10 +43,10 @@ def load_dataset(
     """Load a data set by registered name, from an ``.npz`` file, or from a folder of images.
 
     Args:
-        name: One of ``DATASETS``, a path that ends with ``.npz``, or the path of a folder with ``train`` and ``test``;
-            a relative path is also looked for below ``root``.
+        name: One of ``DATASETS``, a path that ends with ``.npz``, or the path of a folder with ``train`` and ``test``
+            or with the domains of Taskonomy; a relative path is also looked for below ``root``.
         download: Allow torchvision to fetch the data once.
-        root: Where downloaded data lie; default ``$UNLEARNSCAPE_DATA``, else the user's cache folder.
+        root: Where downloaded and generated data lie; default ``$UNLEARNSCAPE_DATA``, else the user's cache folder.
         n_train: Training samples to keep, every class in proportion; default all.
         seed: Decides which (0 when not given), and goes to a loader that draws.
         options: The loader's own, such as ``n_samples`` of ``toy`` or ``size`` of a folder.
@@ -53,8 +58,15 @@ def load_dataset(
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
             raise DatasetError(f"{option} must be a whole number of at least {least}, not {value!r}.")
     if name not in DATASETS and (folder := find_file(name, root)).is_dir():
+        if is_taskonomy(folder):
+            given = {"folder": folder} | options | ({} if n_train is None else {"n_train": n_train})
+            _check_options(f"The folder {name}", load_taskonomy, options, ("folder", "root"))
+            return load_taskonomy(**given, seed=seed or 0)
         _check_options(f"The folder {name}", load_image_folder, options, ("folder",))
         return load_image_folder(folder, n_train=n_train, seed=seed or 0, **options)
+    loader = DATASETS.get(name)
+    if n_train is not None and loader is not None and "n_train" in inspect.signature(loader).parameters:
+        options, n_train = options | {"n_train": n_train}, None  # it makes or reads no more than these
     data = _load_whole(name, options, seed, {"download": download, "root": root})
     return data if n_train is None else data.subset(n_train, seed or 0)
 
@@ -74,8 +86,7 @@ def _load_whole(name: str, options: dict[str, Any], seed: int | None, place: dic
     _check_options(name, loader, options, ("download", "root"))
     if seed is not None and "seed" in inspect.signature(loader).parameters:
         options = options | {"seed": seed}
-    if name in DOWNLOADED:
-        options = options | place
+    options = options | {key: place[key] for key in place if key in inspect.signature(loader).parameters}
     try:
         return loader(**options)
     except (ValueError, TypeError) as error:
