@@ -2,6 +2,7 @@
 
 from analysis.bimodality import Bimodality, ashman_d, bimodality_verdict, judge_bimodality, split_silhouette
 from analysis.calibration import Calibration, calibrate
+from analysis.cross_task import TaskScores, cross_task_ratio, net_damage, task_damage
 from analysis.dip import dip_p_value, dip_statistic
 from analysis.distance import UnlearnableDistance, unlearnable_distance
 from analysis.resampling import Estimate, bootstrap_difference, bootstrap_mean, bootstrap_rank_correlation
@@ -10,6 +11,7 @@ from analysis.sal import BlockSal, SharpnessMeter, sharpness_aware_learnability
 from analysis.seeds import SeedSummary, rank_correlation, summarise_seeds, verdict
 from analysis.sensitivity import Sensitivity, SettingUd, ranking_verdict, rule_sensitivity, ud_sensitivity
 from analysis.steady import ESTIMATORS, SteadyUd, estimate_ud, ud_authors, ud_geometric, ud_log, ud_rank
+from analysis.task_similarity import TaskUd, mean_similarity, task_similarity, task_ud
 from analysis.threshold import RULES, learnable_threshold, pooled_threshold, threshold_midpoints
 
 __all__ = [
@@ -27,6 +29,8 @@ __all__ = [
     "SettingUd",
     "SharpnessMeter",
     "SteadyUd",
+    "TaskScores",
+    "TaskUd",
     "UnlearnableDistance",
     "ashman_d",
     "bimodality_verdict",
@@ -35,12 +39,15 @@ __all__ = [
     "bootstrap_rank_correlation",
     "calibrate",
     "compare_estimators",
+    "cross_task_ratio",
     "dip_p_value",
     "dip_statistic",
     "estimate_ud",
     "floor",
     "judge_bimodality",
     "learnable_threshold",
+    "mean_similarity",
+    "net_damage",
     "pooled_threshold",
     "power",
     "rank_correlation",
@@ -49,6 +56,9 @@ __all__ = [
     "sharpness_aware_learnability",
     "split_silhouette",
     "summarise_seeds",
+    "task_damage",
+    "task_similarity",
+    "task_ud",
     "threshold_midpoints",
     "ud_authors",
     "ud_geometric",

@@ -42,12 +42,17 @@ def amplification(delta: NDArray[np.floating]) -> float:
     return fitting[-1] if fitting and largest > 0 else 1.0 if largest == 0 else STEPS[0]
 
 
-def image_strips(rows: Sequence[tuple[str, NDArray[np.floating]]], columns: Sequence[str]) -> str:
+def image_strips(
+    rows: Sequence[tuple[str, NDArray[np.floating]]],
+    columns: Sequence[str],
+    *,
+    each: str = "one image of each of the classes",
+) -> str:
     """Images in rows and columns as HTML that fits any width, every pixel a sharp square, each row with words for it.
 
     Args:
         rows: (label, images [K, C, H, W] with values in [0, 1]) from top to bottom; C is 1, 3 or 4.
-        columns: K labels, of classes.
+        columns: K labels, of classes. each: What a row holds, in words before its columns.
 
     Raises:
         ValueError: No row, or images that differ in shape or are not one to a column.
@@ -57,7 +62,7 @@ def image_strips(rows: Sequence[tuple[str, NDArray[np.floating]]], columns: Sequ
     classes = escape(", ".join(columns))
     strips = "".join(
         f'<div class="label">{escape(label)}</div>'
-        f'<img src="{_address(compose([images]))}" alt="{escape(label)}: one image of each of the classes {classes}">'
+        f'<img src="{_address(compose([images]))}" alt="{escape(label)}: {escape(each)} {classes}">'
         for (label, _), images in zip(rows, tiles, strict=True)
     )
     style = f"max-width:{len(columns) * TILE}px"

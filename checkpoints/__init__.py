@@ -6,14 +6,19 @@ from checkpoints.errors import CheckpointError
 from checkpoints.layout import Parameters
 from checkpoints.recorder import Recorder, ResumePoint
 from checkpoints.run import Run, copy_run, open_run
+from checkpoints.schedule import DenseThenSparse, EveryEpochs, EverySteps, Schedule
 
 __all__ = [
     "CheckpointError",
+    "DenseThenSparse",
+    "EveryEpochs",
+    "EverySteps",
     "Parameters",
     "Recorder",
     "Result",
     "ResumePoint",
     "Run",
+    "Schedule",
     "copy_run",
     "open_run",
     "read_result",

@@ -9,6 +9,7 @@ import os
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -32,6 +33,8 @@ from checkpoints.manifest import (
     read_manifest,
 )
 from checkpoints.packing import pack
+from checkpoints.schedule import Schedule, as_schedule
+from checkpoints.writer import Writer
 
 RESUME_KIND = "resume-state"
 
@@ -55,6 +58,15 @@ class Recorder:
                 ...
                 recorder.record(step, epoch=step / steps_per_epoch, train_loss=loss)
 
+    or let it count the steps and choose among them::
+
+        with Recorder("clean.h5", model, every=20, background=True) as recorder:
+            for inputs, targets in ...:
+                ...
+                optimiser.step()
+                recorder.step(train_loss=loss)
+
+    Recording draws no random number and changes no weight: training takes the same steps with and without it.
     While it records, the run is a folder ``<path>.live``; leaving the block normally packs it into the one file
     ``path``. After an exception or a crash the folder stays, and a new ``Recorder`` on the same path goes on.
 
@@ -64,6 +76,12 @@ class Recorder:
         metadata: Anything JSON-able that describes the run.
         resume_state: Gives further tensors, such as optimiser buffers, that are kept with the newest checkpoint only
             and handed back by :meth:`restore`.
+        every: Which of the states after :meth:`step` are recorded: a number of steps, ``"epoch"``, ``"dense"`` (every
+            step at first, sparser and sparser later) or a :class:`Schedule`. The initial weights (as step 0) and the
+            last state are recorded too. None leaves the choice to the calls of :meth:`record`.
+        background: Write in a thread beside the training. :meth:`record` then returns once the state is copied, and a
+            checkpoint is durable when :attr:`steps` names it or :meth:`flush` has returned. At most two checkpoints
+            are held in memory; where the disk is slower, training waits. What fails is raised by the next call.
 
     Raises:
         CheckpointError: The place cannot be written, is being written by another process, holds a finished run, or
@@ -77,6 +95,8 @@ class Recorder:
         *,
         metadata: Mapping[str, Any] | None = None,
         resume_state: Callable[[], Mapping[str, Tensor]] | None = None,
+        every: Schedule | int | str | None = None,
+        background: bool = False,
     ) -> None:
         self.path = Path(path)
         self.live_path = live_folder(self.path)
@@ -88,6 +108,10 @@ class Recorder:
         self._layout = StateLayout.from_model(model)
         header = encode_header(self._layout, dict(metadata or {}))
         self._closed = False
+        self._schedule = as_schedule(every)
+        self._unrecorded: tuple[float | None, dict[str, float | Tensor]] | None = (
+            None  # epoch and metrics of the newest step
+        )
         try:
             self.live_path.mkdir(parents=True, exist_ok=True)
             self._lock = Lock(self.live_path / "lock")
@@ -98,19 +122,24 @@ class Recorder:
         except BaseException:
             self._lock.release()
             raise
+        self._newest = self._commits[-1].step if self._commits else -1  # handed over, perhaps not yet durable
+        self._count = 0
+        self._writer = Writer() if background else None
 
     @property
     def steps(self) -> tuple[int, ...]:
         """Steps of the checkpoints that are durable."""
         return tuple(commit.step for commit in self._commits)
 
-    def record(self, step: int, *, epoch: float | None = None, **metrics: float) -> None:
+    def record(self, step: int, *, epoch: float | None = None, **metrics: float | Tensor) -> None:
         """Store the model's present state; when this returns, the checkpoint survives a crash or power loss.
+
+        With ``background=True`` it is only copied when this returns; :meth:`flush` waits until it is durable.
 
         Args:
             step: Optimiser steps so far; must grow. Recording a stored step again is accepted if the bits are equal.
             epoch: Epochs so far (may be fractional); NaN when not given.
-            metrics: Named numbers, such as ``test_accuracy``; any may be NaN or infinite.
+            metrics: Named numbers, such as ``test_accuracy``, or tensors of one number; any may be NaN or infinite.
 
         Raises:
             CheckpointError: The disk is full or not writable (what was recorded before is kept), the step does not
@@ -119,34 +148,58 @@ class Recorder:
         if self._closed:
             raise CheckpointError(f"The recording of {self.path} is closed; open a new Recorder to go on.")
         step = int(step)
-        vector, rest = self._layout.capture(self._model)
-        data = vector.tobytes() + rest.tobytes()
-        digest = hashlib.sha256(data).hexdigest()
-        if self._commits and step <= self._commits[-1].step:
-            self._accept_again(step, digest)
-            return
         if step < 0:
             raise CheckpointError(f"Step {step} is negative; count optimiser steps from 0.")
-        commit = Commit(
-            step=step,
-            epoch=math.nan if epoch is None else float(epoch),
-            metrics={name: float(value) for name, value in metrics.items()},
-            file=f"checkpoint-{len(self._commits):08d}.bin",
-            size=len(data),
-            digest=digest,
-        )
-        with replacing(self.live_path / commit.file) as temporary, temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        if self._resume_state is not None:
-            self._store_resume(step, self._resume_state())
-        self._commit(commit)
-        self._commits.append(commit)
-        self._forget_resume(except_step=step)
+        if step <= self._newest:
+            self.flush()
+            self._accept_again(step)
+            return
+        when = math.nan if epoch is None else float(epoch)
+        numbers = {name: _number(value) for name, value in metrics.items()}
+        if self._writer is None:
+            self._store(step, when, numbers, *self._layout.capture(self._model), self._resumable())
+        else:
+            self._writer.reserve()
+            try:
+                captured, resumable = self._layout.capture(self._model), self._resumable(copy=True)
+            except BaseException:
+                self._writer.release()
+                raise
+            self._writer.put(partial(self._store, step, when, numbers, *captured, resumable))
+        self._newest, self._count, self._unrecorded = step, step, None
+
+    def step(self, *, epoch: float | None = None, **metrics: float | Tensor) -> bool:
+        """Count one more optimiser step, and record the state where ``every`` says so; call it after each step.
+
+        Args:
+            epoch, metrics: As for :meth:`record`. Metrics that do not change from step to step may be left out.
+
+        Returns:
+            Whether the state was recorded.
+
+        Raises:
+            CheckpointError: As for :meth:`record`; or ``every`` was not given.
+        """
+        if self._schedule is None:
+            raise CheckpointError("This Recorder was not told which steps to record; give it every=20, or call record.")
+        self._count += 1
+        if self._schedule.due(self._count, epoch):
+            self.record(self._count, epoch=epoch, **metrics)
+            return True
+        self._unrecorded = (epoch, metrics)
+        return False
+
+    def flush(self) -> None:
+        """Wait until everything recorded so far is durable. Raises :class:`CheckpointError` where it cannot be."""
+        if self._writer is not None:
+            self._writer.flush()
 
     def restore(self) -> ResumePoint | None:
-        """Load the newest checkpoint into the model, in place; None when there is none yet."""
+        """Load the newest checkpoint into the model, in place; None when there is none yet.
+
+        :meth:`step` counts on from there.
+        """
+        self.flush()
         if not self._commits:
             return None
         last = self._commits[-1]
@@ -157,33 +210,80 @@ class Recorder:
         if path.exists():
             stored = read_result(path, kind=RESUME_KIND).arrays
             state = {name: torch.from_numpy(np.array(array)) for name, array in stored.items()}
+        self._count, self._unrecorded = last.step, None
         return ResumePoint(last.step, last.epoch, state)
 
     def finish(self) -> None:
         """Pack the recording into its one file, verified against every digest, and remove the folder."""
         if self._closed:
             return
+        if self._unrecorded is not None:
+            epoch, metrics = self._unrecorded
+            self.record(self._count, epoch=epoch, **metrics)
+        self.flush()
         pack(self.live_path, self.path)
-        self._closed = True
-        self._lock.release()
+        self._end()
         shutil.rmtree(self.live_path, ignore_errors=True)
 
     def close(self) -> None:
-        """Stop recording and leave the folder as it is, to be resumed."""
+        """Stop recording and leave the folder as it is, to be resumed; what was handed over is written first."""
         if not self._closed:
-            self._closed = True
-            self._lock.release()
+            self._end()
+
+    def _end(self) -> None:
+        if self._writer is not None:
+            self._writer.end()
+        self._closed = True
+        self._lock.release()
 
     def __enter__(self) -> Recorder:
+        if self._schedule is not None and self._newest < 0:
+            self.record(0)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if kind is None:
-            self.finish()
-        else:
+        try:
+            if kind is None:
+                self.finish()
+        finally:
             self.close()
+
+    def _resumable(self, *, copy: bool = False) -> dict[str, NDArray[Any]] | None:
+        """What ``resume_state`` gives, as arrays; copies where training goes on meanwhile."""
+        if self._resume_state is None:
+            return None
+        state = {name: tensor.detach().to("cpu").contiguous().numpy() for name, tensor in self._resume_state().items()}
+        return {name: array.copy() for name, array in state.items()} if copy else state
+
+    def _store(
+        self,
+        step: int,
+        epoch: float,
+        metrics: dict[str, float],
+        vector: NDArray[Any],
+        rest: NDArray[np.uint8],
+        resumable: dict[str, NDArray[Any]] | None,
+    ) -> None:
+        commit = Commit(
+            step=step,
+            epoch=epoch,
+            metrics=metrics,
+            file=f"checkpoint-{len(self._commits):08d}.bin",
+            size=vector.nbytes + rest.nbytes,
+            digest=_digest(vector, rest),
+        )
+        with replacing(self.live_path / commit.file) as temporary, temporary.open("wb") as file:
+            file.write(vector.data)
+            file.write(rest.data)
+            file.flush()
+            os.fsync(file.fileno())
+        if resumable:
+            write_result(self._resume_path(step), kind=RESUME_KIND, header={}, arrays=resumable)
+        self._commit(commit)
+        self._commits.append(commit)
+        self._forget_resume(except_step=step)
 
     def _open_manifest(self, header: bytes) -> list[Commit]:
         path = self.live_path / MANIFEST
@@ -226,13 +326,13 @@ class Recorder:
         except OSError as error:
             raise cannot_write(path, error) from None
 
-    def _accept_again(self, step: int, digest: str) -> None:
+    def _accept_again(self, step: int) -> None:
         stored = next((commit for commit in self._commits if commit.step == step), None)
         if stored is None:
             raise CheckpointError(
                 f"Step {step} comes after step {self._commits[-1].step} was recorded in {self.path}; steps must grow."
             )
-        if stored.digest != digest:
+        if stored.digest != _digest(*self._layout.capture(self._model)):
             raise CheckpointError(
                 f"Step {step} is already recorded in {self.path} with other weights; continue from restore(), or "
                 "choose another path."
@@ -241,17 +341,20 @@ class Recorder:
     def _resume_path(self, step: int) -> Path:
         return self.live_path / f"resume-{step:012d}.h5"
 
-    def _store_resume(self, step: int, state: Mapping[str, Tensor]) -> None:
-        arrays: dict[str, NDArray[Any]] = {
-            name: tensor.detach().to("cpu").contiguous().numpy() for name, tensor in state.items()
-        }
-        if arrays:
-            write_result(self._resume_path(step), kind=RESUME_KIND, header={}, arrays=arrays)
-
     def _forget_resume(self, *, except_step: int) -> None:
         for path in self.live_path.glob("resume-*.h5"):
             if path != self._resume_path(except_step):
                 path.unlink(missing_ok=True)
+
+
+def _number(value: float | Tensor) -> float:
+    return float(value.detach()) if isinstance(value, Tensor) else float(value)
+
+
+def _digest(vector: NDArray[Any], rest: NDArray[np.uint8]) -> str:
+    digest = hashlib.sha256(vector.data)
+    digest.update(rest.data)
+    return digest.hexdigest()
 
 
 def _difference(theirs: StateLayout, ours: StateLayout) -> str:

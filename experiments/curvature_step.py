@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from checkpoints import CheckpointError, read_result, write_result
 from experiments.engine import one_thread
 from experiments.experiment import Experiment, ExperimentError, versions
-from experiments.materials import dataset_of, network_for_run
+from experiments.materials import dataset_of, measured_network
 from experiments.progress import Progress, Silent
 from experiments.sal_step import sample_of_run
 from experiments.spec import SalSpec, content_key
@@ -69,7 +69,7 @@ def _of_run(experiment: Experiment, options: CurvatureOptions, name: str, progre
     if target.is_file():
         return target
     target.parent.mkdir(exist_ok=True)
-    model = network_for_run(experiment.spec, dataset_of(experiment.spec), run, name)
+    model = measured_network(experiment.spec, dataset_of(experiment.spec), run, name)
     last = len(run) - 1
     chosen = np.unique(np.append(np.arange(0, len(run), options.every), last)) if options.every else np.array([last])
     partial = target.with_suffix(".partial.h5")

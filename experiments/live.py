@@ -25,6 +25,7 @@ from checkpoints import Result, open_run, read_result, write_result
 from experiments.experiment import Experiment
 from experiments.live_search import EpochSearch, distance_so_far
 from experiments.progress import Progress, Silent, Stopwatch
+from experiments.tasks import require_task
 from experiments.train_step import RunInTraining
 from landscape import ParameterLayout, Plane, evaluate_points, evaluate_surface, path_box, pca_plane
 
@@ -82,6 +83,8 @@ class LiveObserver:
     """Watches runs in training (see :func:`experiments.train_step.train_experiment`) and keeps the snapshot."""
 
     def __init__(self, experiment: Experiment) -> None:
+        if experiment.spec.tasks is not None:
+            require_task(experiment.spec, "scene")  # what the snapshot shows
         self.experiment = experiment
         self._series: dict[str, _Series] = {}
         self._seed: int | None = None

@@ -19,7 +19,9 @@ from experiments.experiment import Experiment, ExperimentError
 from experiments.poisons import poison_key, poisoned_inputs
 from experiments.progress import Progress
 from experiments.spec import CLEAN_METHOD, IMPORTED_METHOD, ArmSpec, DataSpec, ExperimentSpec, content_key
+from experiments.tasks import multi_task_network, require_task
 from training import Dataset, Defence, build_defence, build_model, fingerprint_arrays, load_dataset
+from training.models import MultiTaskNet
 
 MEASURE_BATCH = 2000  # samples per forward pass when only a mean is wanted
 
@@ -130,12 +132,20 @@ def network(spec: ExperimentSpec, dataset: Dataset, seed: int) -> nn.Module:
     """A new network with the initial weights of a seed, shared by all arms of that seed."""
     if not spec.model.name:
         raise ExperimentError(f"The network of {spec.name} is not known; import its runs again with --model NAME.")
+    if spec.tasks is not None:
+        return multi_task_network(spec, dataset, seed)
     return build_model(spec.model.name, dataset.input_shape, dataset.n_classes, seed=seed)
 
 
-def network_for_run(spec: ExperimentSpec, dataset: Dataset, run: Run, name: str) -> nn.Module:
-    """The network of a recorded run, checked against the parameters the run stores."""
+def network_for_run(spec: ExperimentSpec, dataset: Dataset, run: Run, name: str, *, task: str = "scene") -> nn.Module:
+    """The network of a recorded run, checked against the parameters the run stores.
+
+    One of several tasks gives the outputs of ``task`` alone.
+    """
     model = network(spec, dataset, seed=0)
+    if isinstance(model, MultiTaskNet):
+        require_task(spec, task)
+        model.task = task
     here = [(n, tuple(p.shape)) for n, p in model.named_parameters() if p.requires_grad]
     there = list(zip(run.parameters.names, map(tuple, run.parameters.shapes), strict=True))
     if here != there:
@@ -143,6 +153,14 @@ def network_for_run(spec: ExperimentSpec, dataset: Dataset, run: Run, name: str)
             f"The run {name} holds another network than {spec.model.name}: "
             f"{_layout_difference(here, there)}; say which network it is when importing."
         )
+    return model
+
+
+def measured_network(spec: ExperimentSpec, dataset: Dataset, run: Run, name: str) -> nn.Module:
+    """The network of a run for what is measured weight by weight: heads of tasks that are not measured are frozen."""
+    model = network_for_run(spec, dataset, run, name)
+    if isinstance(model, MultiTaskNet):
+        model.freeze_other_heads()
     return model
 
 
@@ -160,26 +178,55 @@ def sample(
     ``samples`` 0 takes all; fewer are drawn once, class by class, by the data set's own rule, so that every arm
     and every run is measured on the same samples. ``batch_size`` 0 makes one full batch.
     """
+    picked = pick(experiment, on, seed=seed, samples=samples, download=download)
+    return as_sample(picked, torch.from_numpy(picked.targets), batch_size)
+
+
+@dataclass(frozen=True, eq=False)
+class Picked:
+    """Samples to measure on, before they are cut into batches.
+
+    Attributes:
+        inputs, targets: [n, …] and [n] class indices.
+        chosen: [n] their numbers among ``available`` ones of the test data if ``test``, else of the training data.
+    """
+
+    inputs: NDArray[np.float32]
+    targets: NDArray[np.int64]
+    chosen: NDArray[np.int64]
+    test: bool
+    label: str
+    available: int
+
+
+def pick(experiment: Experiment, on: str, *, seed: int, samples: int, download: bool = False) -> Picked:
+    """The samples that :func:`sample` is made of."""
     spec = experiment.spec
     dataset = dataset_of(spec, download=download)
     arm = _arm_for(spec, on)
-    if arm is None and on == "test":
+    test = arm is None and on == "test"
+    if test:
         inputs, targets, label = dataset.x_test, dataset.y_test, "test data"
     elif arm is None:
         inputs, targets, label = dataset.x_train, dataset.y_train, "clean training data"
     else:
         own = arm_inputs(experiment, dataset, arm, seed)
         inputs, targets, label = own.inputs, own.targets, f"training data of {arm}"
-    chosen = _choose(dataset.y_test if label == "test data" else dataset.y_train, samples)  # whatever an arm's labels
-    inputs, targets = inputs[chosen], targets[chosen]
-    size = batch_size or len(targets)
-    x, y = torch.from_numpy(np.ascontiguousarray(inputs)), torch.from_numpy(np.ascontiguousarray(targets))
+    labels = dataset.y_test if test else dataset.y_train  # whatever an arm's labels
+    chosen = choose(labels, samples)
+    x, y = np.ascontiguousarray(inputs[chosen]), np.ascontiguousarray(targets[chosen])
+    return Picked(x, y, chosen, test, label, len(labels))
+
+
+def as_sample(picked: Picked, targets: Tensor, batch_size: int) -> Sample:
+    """Batches of picked inputs with targets [n, …]."""
+    size, x = batch_size or len(targets), torch.from_numpy(picked.inputs)
     return Sample(
-        [(x[i : i + size], y[i : i + size]) for i in range(0, len(y), size)],
-        label,
-        len(chosen),
-        len(dataset.y_test if label == "test data" else dataset.y_train),
-        fingerprint_arrays(inputs, targets),
+        [(x[i : i + size], targets[i : i + size]) for i in range(0, len(targets), size)],
+        picked.label,
+        len(targets),
+        picked.available,
+        fingerprint_arrays(picked.inputs, targets.numpy()),
     )
 
 
@@ -206,7 +253,7 @@ def _arm_for(spec: ExperimentSpec, on: str) -> str | None:
     raise ExperimentError(f"{on!r} is not data to measure on; choose one of {known}.")
 
 
-def _choose(targets: NDArray[np.integer], samples: int) -> NDArray[np.int64]:
+def choose(targets: NDArray[np.integer], samples: int) -> NDArray[np.int64]:
     """Pick ``samples`` indices spread over the classes in proportion, in ascending order, without chance."""
     n = len(targets)
     if samples <= 0 or samples >= n:

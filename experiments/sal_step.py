@@ -17,7 +17,7 @@ from analysis import SharpnessMeter
 from checkpoints import CheckpointError, Run, read_result, write_result
 from experiments.engine import Here, Where
 from experiments.experiment import Experiment, ExperimentError, versions
-from experiments.materials import Sample, dataset_of, network_for_run, same_data, sample
+from experiments.materials import Sample, dataset_of, measured_network, same_data, sample
 from experiments.progress import Progress, Silent, Stopwatch
 from experiments.spec import SalSpec, content_key
 from landscape import Block, model_blocks
@@ -89,7 +89,7 @@ def _sal_of_run(
     if target.is_file():
         return target
     target.parent.mkdir(exist_ok=True)
-    model = network_for_run(experiment.spec, dataset_of(experiment.spec), run, name)
+    model = measured_network(experiment.spec, dataset_of(experiment.spec), run, name)
     chosen = checkpoints_to_measure(len(run), options.every)
     blocks = model_blocks(model, options.blocks)
     table = _Table(target.with_suffix(".partial.h5"), len(chosen), len(blocks))
@@ -188,7 +188,7 @@ def _worker(experiment: str, name: str, fingerprints: tuple[str, str], options: 
     run = place.open_run(name)
     if run.fingerprint != fingerprints[0]:
         raise ExperimentError(f"A worker sees another run {name} under {experiment} than this machine does.")
-    model = network_for_run(place.spec, dataset_of(place.spec), run, name)
+    model = measured_network(place.spec, dataset_of(place.spec), run, name)
     measured_on = sample_of_run(place, options, name)
     same_data(measured_on, fingerprints[1])
     return SalWorker(model, run, measured_on, options)

@@ -10,6 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from training.models import NORMS
+from training.tasks import TASKS, WEIGHTS
+
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 CLEAN_METHOD = "none"
 IMPORTED_METHOD = "imported"
@@ -35,6 +38,27 @@ class ModelSpec:
     """The network, by its registered name; empty for imported runs whose model is not known."""
 
     name: str = "linear"
+
+
+@dataclass(frozen=True)
+class TasksSpec:
+    """The tasks of one network with a head for each; without this part an experiment has the scene's class alone.
+
+    ``weights``: ``fixed`` divides each task's loss by that of its trivial predictor, ``learned`` trains them.
+    ``legacy``: the losses of Mod-Squad. ``norm``: ``batch``, or ``group`` for GroupNorm in place of BatchNorm.
+    """
+
+    names: tuple[str, ...] = TASKS
+    weights: str = "fixed"
+    legacy: bool = False
+    norm: str = "batch"
+
+    def __post_init__(self) -> None:
+        known = bool(self.names) and set(self.names) <= set(TASKS) and len(set(self.names)) == len(self.names)
+        _require(known, "tasks.names", list(self.names), "one or more different names of " + ", ".join(TASKS))
+        _require(self.weights in WEIGHTS, "tasks.weights", self.weights, "'fixed' or 'learned'")
+        _require(self.norm in NORMS, "tasks.norm", self.norm, "'batch' or 'group'")
+        object.__setattr__(self, "names", tuple(name for name in TASKS if name in self.names))
 
 
 @dataclass(frozen=True)
@@ -184,6 +208,7 @@ class ExperimentSpec:
     defences: Mapping[str, DefenceSpec] = field(default_factory=dict)
     sal: SalSpec = field(default_factory=SalSpec)
     surface: SurfaceSpec = field(default_factory=SurfaceSpec)
+    tasks: TasksSpec | None = None
 
     def __post_init__(self) -> None:
         _check_name(self.name, "name")
@@ -194,6 +219,9 @@ class ExperimentSpec:
         for arm in self.arms:
             _check_name(arm, "arm")
         self._check_defences()
+        if self.tasks is not None:
+            wanted = "'none' where there are tasks: crop-flip moves images, but not the targets of their pixels"
+            _require(self.training.augmentation == "none", "training.augmentation", self.training.augmentation, wanted)
 
     def defence(self, name: str) -> DefenceSpec:
         """What an arm's defence means: the table of that name, else a registered defence with its defaults."""
@@ -205,7 +233,7 @@ class ExperimentSpec:
         named |= {name: f"defences.{name}" for name in self.defences}
         if not named:
             return
-        from training.defences import DEFENCES, build_defence  # few specs need it
+        from training.defences import DEFENCES, Defence, build_defence  # few specs need it
 
         for name, where in named.items():
             entry = self.defence(name)
@@ -215,9 +243,14 @@ class ExperimentSpec:
                 hint = f"did you mean {close[0]}?" if close else f"known are {', '.join([*self.defences, *DEFENCES])}."
                 raise SpecError(f"{where}: there is no defence called {name!r}; {hint}")
             try:
-                build_defence(entry.method, **dict(entry.options))
+                built = build_defence(entry.method, **dict(entry.options))
             except ValueError as error:
                 raise SpecError(f"{where}: {error}") from None
+            if self.tasks is not None and type(built).batch is not Defence.batch:
+                raise SpecError(
+                    f"{where}: {entry.method} changes batches with class labels, not the targets of several tasks; "
+                    "take a defence of the whole training set, such as 'jpeg'."
+                )
 
     @property
     def clean_arm(self) -> str | None:

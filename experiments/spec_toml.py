@@ -20,6 +20,7 @@ from experiments.spec import (
     SalSpec,
     SpecError,
     SurfaceSpec,
+    TasksSpec,
     TrainingSpec,
 )
 
@@ -54,6 +55,8 @@ def spec_from_table(table: Mapping[str, Any], *, where: str = "specification") -
     arms = build_parts(ArmSpec, table.pop("arms", {}), "arms", where)
     defences = build_parts(DefenceSpec, table.pop("defences", {}), "defences", where)
     parts = {key: build_part(kind, table.pop(key, {}), key, where) for key, kind in PARTS.items()}
+    if "tasks" in table:  # its absence means something
+        parts["tasks"] = build_part(TasksSpec, table.pop("tasks"), "tasks", where)
     if "name" not in table:
         raise SpecError(f"{where}: the entry name is missing.")
     top = _build_arguments(ExperimentSpec, table, "", where, skip={"arms", "defences", *parts})

@@ -15,11 +15,16 @@ from torch import Tensor, nn
 from checkpoints import Recorder
 from experiments.control import Gate
 from experiments.experiment import Experiment, versions
-from experiments.materials import MEASURE_BATCH, arm_inputs, build_defences, dataset_of, network
+from experiments.materials import MEASURE_BATCH, TrainingData, arm_inputs, build_defences, choose, dataset_of, network
 from experiments.progress import Progress, Silent
-from experiments.spec import run_name
+from experiments.spec import ExperimentSpec, run_name
 from experiments.spec_toml import without_labels
+from experiments.tasks import means, packed_targets, total_loss
 from training import Dataset, Trainer, fingerprint_arrays
+from training.models import AllHeads, MultiTaskNet
+
+TASKS_BATCH = 100  # images that go through all heads at once
+FOLLOWED = 400  # training images that several tasks are measured on at every checkpoint, spread over the classes
 
 
 @dataclass(frozen=True)
@@ -112,10 +117,9 @@ def _prepare(
     path = experiment.run_path(run_name(arm, seed))
     path.parent.mkdir(exist_ok=True)
     recorder = stack.enter_context(Recorder(path, model, metadata=metadata, resume_state=resume_state))
+    goal = _tasks(spec, dataset, data, model) if isinstance(model, MultiTaskNet) else _classes(dataset, data, model)
     trainer = Trainer(
-        model,
-        torch.from_numpy(data.inputs),
-        torch.from_numpy(data.targets),
+        inputs=torch.from_numpy(data.inputs),
         epochs=schedule.epochs,
         batch_size=schedule.batch_size,
         lr=schedule.lr,
@@ -128,18 +132,45 @@ def _prepare(
         defences=build_defences(spec, arm),
         seed=seed,
         recorder=recorder,
-        evaluation={
-            "train": _batches(data.inputs, data.targets),
-            "test": _batches(dataset.x_test, dataset.y_test),
-        },
         before_step=None if gate is None else gate.before_step,
+        **goal,
     )
     return RunInTraining(run_name(arm, seed), arm, seed, model, data.inputs, data.targets, dataset, recorder, trainer)
 
 
-def _batches(inputs: NDArray[np.float32], targets: NDArray[np.int64]) -> list[tuple[Tensor, Tensor]]:
-    x, y = torch.from_numpy(inputs), torch.from_numpy(targets)
-    return [(x[i : i + MEASURE_BATCH], y[i : i + MEASURE_BATCH]) for i in range(0, len(y), MEASURE_BATCH)]
+def _classes(dataset: Dataset, data: TrainingData, model: nn.Module) -> dict[str, Any]:
+    """What a trainer is told of a network that learns classes."""
+    targets = torch.from_numpy(data.targets)
+    return {
+        "model": model,
+        "targets": targets,
+        "evaluation": {
+            "train": _batches(data.inputs, targets, MEASURE_BATCH),
+            "test": _batches(dataset.x_test, torch.from_numpy(dataset.y_test), MEASURE_BATCH),
+        },
+    }
+
+
+def _tasks(spec: ExperimentSpec, dataset: Dataset, data: TrainingData, model: MultiTaskNet) -> dict[str, Any]:
+    """What a trainer is told of a network of several tasks; some training images are enough to follow it."""
+    targets, loss = packed_targets(dataset, data.targets), total_loss(spec, dataset)
+    some = choose(dataset.y_train, FOLLOWED)
+    return {
+        "model": AllHeads(model),
+        "targets": targets,
+        "loss": loss,
+        "measure": means(spec, loss),
+        "also": lambda: {f"weight_{task}": weight for task, weight in loss.weights().items()},
+        "evaluation": {
+            "train": _batches(data.inputs[some], targets[some], TASKS_BATCH),
+            "test": _batches(dataset.x_test, packed_targets(dataset, dataset.y_test, test=True), TASKS_BATCH),
+        },
+    }
+
+
+def _batches(inputs: NDArray[np.float32], targets: Tensor, size: int) -> list[tuple[Tensor, Tensor]]:
+    x = torch.from_numpy(inputs)
+    return [(x[i : i + size], targets[i : i + size]) for i in range(0, len(targets), size)]
 
 
 def _in_turn(runs: list[RunInTraining], gate: Gate | None) -> Iterator[RunInTraining]:

@@ -16,7 +16,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from mpl_toolkits.mplot3d import Axes3D
 
 from landscape.static_marks import DASH, error_bars, plain, point_labels, reference_shapes, ticks
-from landscape.style import ink
+from landscape.style import DIVERGING_SCALE, ink
 
 COLOURMAP = "cividis"
 BASE = 9.5  # points of the text that all sizes here are meant for; another font size scales them
@@ -266,13 +266,24 @@ def _heatmap(canvas: Canvas, axes: Any, trace: Any, dark: bool) -> None:
     half = (x[1] - x[0]) / 2 if len(x) > 1 else 0.5
     extent = (x[0] - half, x[-1] + half, len(z) - 0.5, -0.5)
     drawn = axes.imshow(
-        z, cmap=COLOURMAP, norm=Normalize(trace.zmin, trace.zmax), aspect="auto", extent=extent, interpolation="nearest"
+        z,
+        cmap=_colourmap(trace),
+        norm=Normalize(trace.zmin, trace.zmax),
+        aspect="auto",
+        extent=extent,
+        interpolation="nearest",
     )
     axes.grid(False)
     tall = axes.get_position().height * canvas.get_figheight() * 72  # points
     every = max(1, math.ceil(len(z) * 11 * zoom() / tall))  # names that would overlap are left out
     axes.set_yticks(range(0, len(z), every), [str(name) for name in list(trace.y)[::every]])
     _colour_bar(canvas, axes, drawn, trace, dark, pad=0.03, fraction=0.06)
+
+
+def _colourmap(trace: Any) -> str:
+    """The matplotlib name of a heat map's colour scale."""
+    diverging = trace.colorscale == go.Heatmap(colorscale=DIVERGING_SCALE).colorscale
+    return DIVERGING_SCALE if diverging else COLOURMAP
 
 
 def _colour_bar(canvas: Canvas, axes: Any, drawn: Any, trace: Any, dark: bool, **place: Any) -> None:

@@ -15,6 +15,8 @@ from torch.nn import functional
 from training.defences.base import Defence
 
 AUGMENTATIONS = ("none", "crop-flip")
+Loss = Callable[[Tensor, Tensor], Tensor]
+Batches = Sequence[tuple[Tensor, Tensor]]
 # random streams besides the batch order, whose number is the epoch
 AUGMENT, LAYERS, DEFEND = 1 << 20, (1 << 20) + 1, (1 << 20) + 2
 
@@ -50,7 +52,7 @@ class Trainer:
 
     Args:
         model: Trained in place.
-        inputs, targets: [N, …] and [N], the training data.
+        inputs, targets: [N, …] and [N], the training data; targets [N, …] for a loss that takes them.
         epochs, batch_size: The last batch of an epoch may be smaller.
         lr, momentum, weight_decay: Of SGD. lr_milestones: epochs after which lr is multiplied by ``lr_decay``.
         checkpoint_every: Steps between checkpoints; None records after every epoch. The initial weights and the
@@ -59,7 +61,12 @@ class Trainer:
         defences: Their ``batch`` changes every training batch, in order, after augmentation; ``inputs`` are prepared.
         seed: Decides everything random.
         recorder: Where checkpoints go. A recording with checkpoints is resumed.
-        evaluation: Named batches, as ``train`` and ``test``; their loss and accuracy are recorded, in full passes.
+        evaluation: Named batches, as ``train`` and ``test``; what ``measure`` finds on each is recorded under the
+            names ``train_loss``, ``test_accuracy`` and so on.
+        loss: ``loss(outputs, targets)``, a mean over the batch; default cross-entropy. Parameters of its own, if it is
+            a module, are trained with the network's.
+        measure: ``measure(model, batches)`` gives named numbers; default loss and accuracy, in full passes.
+        also: Further named numbers to record.
         before_step: Called before every optimiser step; it may wait, or raise to end the training.
 
     Raises:
@@ -84,7 +91,10 @@ class Trainer:
         defences: Sequence[Defence] = (),
         seed: int,
         recorder: RecorderLike,
-        evaluation: Mapping[str, Sequence[tuple[Tensor, Tensor]]],
+        evaluation: Mapping[str, Batches],
+        loss: Loss | None = None,
+        measure: Callable[[nn.Module, Batches], Mapping[str, float]] | None = None,
+        also: Callable[[], Mapping[str, float]] | None = None,
         before_step: Callable[[], None] | None = None,
     ) -> None:
         _check(inputs, targets, epochs, batch_size, lr, checkpoint_every, augmentation, seed)
@@ -93,10 +103,14 @@ class Trainer:
         self.lr_milestones, self.lr_decay = tuple(lr_milestones), lr_decay
         self.augmentation, self.defences, self.seed = augmentation, tuple(defences), seed
         self.recorder, self.evaluation, self.before_step = recorder, evaluation, before_step
+        self.loss: Loss = loss or functional.cross_entropy
+        self.measure, self.also = measure or _loss_and_accuracy, also
+        self.loss_parameters = dict(loss.named_parameters()) if isinstance(loss, nn.Module) else {}
         self.steps_per_epoch = -(-len(targets) // batch_size)
         self.total_steps = epochs * self.steps_per_epoch
         self.checkpoint_every = checkpoint_every or self.steps_per_epoch
-        self.optimiser = torch.optim.SGD(model.parameters(), lr=lr, momentum=momentum, weight_decay=weight_decay)
+        trained = [*model.parameters(), *self.loss_parameters.values()]
+        self.optimiser = torch.optim.SGD(trained, lr=lr, momentum=momentum, weight_decay=weight_decay)
 
     @property
     def total_checkpoints(self) -> int:
@@ -104,8 +118,8 @@ class Trainer:
         return 1 + -(-self.total_steps // self.checkpoint_every)
 
     def state(self) -> dict[str, Tensor]:
-        """What a resumed run needs besides the weights: SGD's momentum, by parameter number."""
-        found = {}
+        """What a resumed run needs besides the weights: SGD's momentum, by parameter number, and the loss's own."""
+        found = {f"loss/{name}": parameter.detach() for name, parameter in self.loss_parameters.items()}
         for i, parameter in enumerate(self._parameters()):
             buffer = self.optimiser.state.get(parameter, {}).get("momentum_buffer")
             if buffer is not None:
@@ -149,7 +163,7 @@ class Trainer:
         self.model.train()
         self.optimiser.zero_grad(set_to_none=True)
         with _chance(self.seed, step):
-            torch.autograd.backward(functional.cross_entropy(self.model(inputs), targets))
+            torch.autograd.backward(self.loss(self.model(inputs), targets))
         self.optimiser.step()
 
     def _set_lr(self, epoch: int) -> None:
@@ -175,7 +189,8 @@ class Trainer:
     def _record(self, step: int) -> None:
         metrics = {"learning_rate": float(self.optimiser.param_groups[0]["lr"])}
         for name, batches in self.evaluation.items():
-            metrics[f"{name}_loss"], metrics[f"{name}_accuracy"] = mean_loss(self.model, batches)
+            metrics |= {f"{name}_{key}": value for key, value in self.measure(self.model, batches).items()}
+        metrics |= self.also() if self.also is not None else {}
         self.recorder.record(step, epoch=step / self.steps_per_epoch, **metrics)
 
     def _resume(self) -> int | None:
@@ -185,12 +200,21 @@ class Trainer:
         for i, parameter in enumerate(self._parameters()):
             buffer = point.state.get(f"momentum/{i}")
             if buffer is not None:
-                self.optimiser.state[parameter]["momentum_buffer"] = buffer.to(parameter)
+                self.optimiser.state[parameter]["momentum_buffer"] = buffer.reshape(parameter.shape).to(parameter)
+        with torch.no_grad():
+            for name, parameter in self.loss_parameters.items():
+                if f"loss/{name}" in point.state:
+                    parameter.copy_(point.state[f"loss/{name}"].reshape(parameter.shape))
         self._set_lr(max(point.step - 1, 0) // self.steps_per_epoch)
         return point.step
 
     def _parameters(self) -> list[nn.Parameter]:
         return [parameter for group in self.optimiser.param_groups for parameter in group["params"]]
+
+
+def _loss_and_accuracy(model: nn.Module, batches: Batches) -> dict[str, float]:
+    loss, accuracy = mean_loss(model, batches)
+    return {"loss": loss, "accuracy": accuracy}
 
 
 def mean_loss(model: nn.Module, batches: Sequence[tuple[Tensor, Tensor]]) -> tuple[float, float]:
@@ -249,5 +273,7 @@ def _check(
         raise ValueError(f"augmentation must be 'none' or 'crop-flip', not {augmentation!r}.")
     if augmentation != "none" and inputs.dim() != 4:
         raise ValueError("crop-flip is for images; this data set holds feature vectors.")
+    if augmentation != "none" and targets.dim() != 1:
+        raise ValueError("crop-flip moves images, but not targets of their pixels; leave the augmentation at 'none'.")
     if seed < 0:
         raise ValueError(f"The seed must be 0 or more, not {seed}.")

@@ -88,6 +88,51 @@ def test_every_acknowledged_checkpoint_survives_kill(tmp_path):
     assert packed > 0
 
 
+def background_writer(path: Path, pipe: int) -> None:
+    """Record in a thread beside a loop that never ends; report what :attr:`Recorder.steps` calls durable."""
+    torch.set_num_threads(1)
+    net, told = model(), 0
+    recorder = Recorder(path / "run.h5", net, background=True)
+    for step in range(1 << 20):
+        with torch.no_grad():
+            for p in net.parameters():
+                p.fill_(step)
+        recorder.record(step)
+        for durable in recorder.steps[told:]:
+            os.write(pipe, struct.pack("<q", durable))
+            told += 1
+
+
+def test_what_was_written_beside_the_training_survives_kill_whole(tmp_path):
+    chance = random.Random(21)
+    promises = 0
+    for trial in range(15):
+        folder = tmp_path / str(trial)
+        folder.mkdir()
+        read, write = os.pipe()
+        child = os.fork()
+        if child == 0:
+            try:
+                os.close(read)
+                background_writer(folder, write)
+            finally:
+                os._exit(1)
+        os.close(write)
+        select.select([read], [], [], 60)
+        time.sleep(chance.uniform(0.01, 0.15))
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        with os.fdopen(read, "rb") as pipe:
+            promised = [step for (step,) in struct.iter_unpack("<q", pipe.read())]
+        run = open_run(folder / "run.h5")
+        assert run.is_live
+        assert set(promised) <= set(run.steps.tolist())
+        for i, step in enumerate(run.steps):
+            assert (run.vector(i) == step).all(), "one state, not a mixture of two"
+        promises += len(promised)
+    assert promises >= 15
+
+
 def in_child(action) -> str:
     """Run in a forked child that may limit itself; returns what it reports."""
     read, write = os.pipe()

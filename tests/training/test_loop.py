@@ -317,3 +317,77 @@ def test_impossible_settings_are_refused_in_one_sentence(settings, sentence):
     data = vectors()
     with pytest.raises(ValueError, match=sentence):
         trainer(data, nn.Linear(12, 5), None, **settings)
+
+
+class Scaled(nn.Module):
+    """A loss with a parameter of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(()))
+
+    def forward(self, outputs, targets):
+        return functional.cross_entropy(outputs, targets) / self.scale.square() + self.scale.square()
+
+
+def test_any_loss_is_trained_on_and_cross_entropy_by_name_changes_no_bit():
+    data = images()
+    plain = train(data)
+    model = build_model("linear", data.input_shape, data.n_classes, seed=0)
+    notes = Notes(model)
+    list(trainer(data, model, notes, loss=functional.cross_entropy).steps())
+    assert all(same(a, b) for a, b in zip(plain.states, notes.states, strict=True))
+
+
+def test_a_loss_with_parameters_is_trained_and_resumed_to_the_same_bits(tmp_path):
+    data, made = images(), []
+
+    def begin(path, loss):
+        model = build_model("linear", data.input_shape, data.n_classes, seed=0)
+        recorder = Recorder(path, model, resume_state=lambda: made[-1].state())  # noqa: PLW0108  (made later)
+        also = {"loss": loss, "also": lambda: {"scale": float(loss.scale.detach())}, "momentum": 0.9}
+        made.append(trainer(data, model, recorder, checkpoint_every=1, **also))
+        return recorder, made[-1]
+
+    recorder, run = begin(tmp_path / "whole.h5", Scaled())
+    with recorder:
+        list(run.steps())
+    recorder, run = begin(tmp_path / "parts.h5", Scaled())
+    list(itertools.islice(run.steps(), 4))
+    recorder.close()
+    recorder, run = begin(tmp_path / "parts.h5", Scaled())
+    with recorder:
+        list(run.steps())
+    whole, parts = open_run(tmp_path / "whole.h5"), open_run(tmp_path / "parts.h5")
+    assert np.array_equal(whole.vectors(), parts.vectors())
+    assert np.array_equal(whole.metrics["scale"], parts.metrics["scale"])
+    assert len(set(whole.metrics["scale"])) == len(whole)
+
+
+def test_what_is_measured_is_recorded_under_the_name_of_the_part():
+    data = images()
+    model = build_model("linear", data.input_shape, data.n_classes, seed=0)
+    notes = Notes(model)
+    evaluation = {"test": batches(data.x_test, data.y_test, 4)}
+    run = trainer(data, model, notes, evaluation=evaluation, measure=lambda m, b: {"batches": float(len(b))})
+    list(run.steps())
+    assert all(found == {"learning_rate": 0.1, "test_batches": 2.0} for found in notes.metrics)
+
+
+def test_targets_of_pixels_are_not_moved_by_augmentation():
+    data = images()
+    model = build_model("linear", data.input_shape, data.n_classes, seed=0)
+    x, maps = torch.from_numpy(data.x_train), torch.zeros(len(data.y_train), 30)
+    with pytest.raises(ValueError, match="moves images, but not targets of their pixels"):
+        Trainer(
+            model,
+            x,
+            maps,
+            epochs=1,
+            batch_size=4,
+            lr=0.1,
+            seed=0,
+            augmentation="crop-flip",
+            recorder=Notes(model),
+            evaluation={},
+        )

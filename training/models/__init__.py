@@ -12,7 +12,7 @@ from training.models.cnn_small import CnnSmall
 from training.models.lenet import LeNet5
 from training.models.linear import linear
 from training.models.mlp import mlp
-from training.models.multitask import BACKBONES, EMBEDDING, NORMS, MultiTaskNet, multi_task_network
+from training.models.multitask import BACKBONES, EMBEDDING, NORMS, AllHeads, MultiTaskNet, multi_task_network
 from training.models.resnet import resnet18, resnet50, senet18
 from training.models.resnet_small import ResNetSmall
 from training.models.vit import vit_small
@@ -63,4 +63,4 @@ def build_model(
         return MODELS[name](input_shape, n_classes)
 
 
-__all__ = ["BACKBONES", "EMBEDDING", "MODELS", "NORMS", "MultiTaskNet", "build_model"]
+__all__ = ["BACKBONES", "EMBEDDING", "MODELS", "NORMS", "AllHeads", "MultiTaskNet", "build_model"]

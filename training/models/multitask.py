@@ -120,6 +120,28 @@ class MultiTaskNet(nn.Module):
             return alone
         return torch.cat([head(maps).flatten(1) for head in self.heads.values()], dim=1)
 
+    def freeze_other_heads(self) -> None:
+        """Leave the backbone and the head of ``task`` as all that is trainable, where that is what is measured."""
+        for name, head in self.heads.items():
+            head.requires_grad_(self.task in (None, name))
+
+
+class AllHeads(nn.Module):
+    """A multi-task network as it is trained: all heads at once, whatever its ``task`` is for others who look at it."""
+
+    def __init__(self, net: MultiTaskNet) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """All heads' outputs, as with ``task`` None."""
+        task, self.net.task = self.net.task, None
+        try:
+            packed: Tensor = self.net(inputs)
+        finally:
+            self.net.task = task
+        return packed
+
 
 def multi_task_network(
     name: str,

@@ -15,6 +15,7 @@ from training.tasks.base import Task, Values, as_values
 NEAREST = 1 / 512  # metres: the step of the stored depth, and the least that a logarithm is taken of
 STEPS = 512  # of the stored depth in a metre
 LARGEST = 1 << 16  # stored values; the last one stands for missing
+FARTHEST = LARGEST / STEPS  # metres
 
 
 class DepthEuclidean(Task):
@@ -36,8 +37,9 @@ class DepthEuclidean(Task):
         return (errors.flatten(1).sum(dim=1) / valid.flatten(1).sum(dim=1).clamp(min=1)).mean()
 
     def predicted(self, outputs: Tensor) -> Tensor:
-        """Metres."""
-        return (torch.exp(outputs * math.log(LARGEST)) - 1) / STEPS if self.legacy else outputs.exp()
+        """Metres, within the range that can be stored."""
+        metres = (torch.exp(outputs * math.log(LARGEST)) - 1) / STEPS if self.legacy else outputs.exp()
+        return metres.clamp(NEAREST, FARTHEST)
 
     def metrics(self, outputs: Tensor, targets: Tensor) -> Values:
         """Over an image's valid pixels: ``abs_rel``, the mean of |d − d*|/d*; ``rmse_m``, the root mean square error in
@@ -45,7 +47,7 @@ class DepthEuclidean(Task):
         valid = ~targets.isnan()
         count = valid.flatten(1).sum(dim=1).double()
         truth = torch.where(valid, targets, 1.0).clamp(min=NEAREST).double()
-        found = self.predicted(outputs.double()).clamp(min=NEAREST)
+        found = self.predicted(outputs.double())
 
         def mean(values: Tensor) -> Tensor:
             return torch.where(valid, values, 0.0).flatten(1).sum(dim=1) / count  # 0/0 is NaN: nothing to measure

@@ -70,7 +70,7 @@ class Means:
         if samples == 0:
             raise ValueError("There are no samples to measure the loss on; give at least one batch.")
         parts = {name: torch.tensor(total / samples, dtype=torch.float64) for name, total in losses.items()}
-        found = {"loss": float(self.loss.total(parts))}
+        found = {"loss": float(self.loss.total(parts).detach())}
         means = {name: _mean(np.concatenate(values)) for name, values in measured.items()}
         if "scene_accuracy" in means:
             found["accuracy"] = means["scene_accuracy"]
