@@ -15,17 +15,6 @@ from tests.browser.conftest import Server, serve
 from tests.browser.steps import PAGES, address, colours, open_page, settle, wait_until
 
 
-@pytest.mark.parametrize("name", PAGES)
-def test_every_page_opens_without_errors_or_overflow(server: Server, page: Page, name: str):
-    open_page(page, server.url + PAGES[name])
-    assert page.locator("h1").first.inner_text() == ("Unlearnscape" if name == "Home" else name)
-    for width, height in ((1440, 900), (390, 844)):
-        page.set_viewport_size({"width": width, "height": height})
-        page.wait_for_timeout(1000)
-        assert page.evaluate("document.documentElement.scrollWidth - window.innerWidth") <= 1
-        assert page.locator("[data-testid=stException]").count() == 0
-
-
 def test_the_first_screen_draws_the_surface_within_seconds(server: Server, page: Page):
     open_page(page, server.url)  # the browser's cache is filled, as at any later visit
     started = time.monotonic()
