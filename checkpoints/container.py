@@ -338,7 +338,7 @@ class Guard:
         if name not in self.file:
             return None
         dataset = self.dataset(self.file, name)
-        if dataset.ndim != 2 or dataset.dtype.kind != "f":
+        if dataset.ndim != 2 or (dataset.dtype.kind != "f" and dataset.dtype != np.uint16):  # bfloat16 is not NumPy's
             raise self.refuse("its rows of parameters have a wrong shape or type")
         length = self.length(dataset)
         offset = int(dataset.id.get_offset()) if length else 0

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from math import prod
 from typing import Any, NamedTuple
 
@@ -18,6 +18,7 @@ EXACT_IN_FLOAT32 = {"torch.float32", "torch.float16", "torch.bfloat16"}
 DTYPES = {str(d): d for d in (torch.float64, torch.float32, torch.float16, torch.bfloat16)}
 DTYPES |= {str(d): d for d in (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool)}
 MAX_TENSORS = 100_000
+STORED = {"float16": np.dtype(np.float16), "bfloat16": np.dtype(np.uint16)}  # smaller forms; NumPy knows no bfloat16
 
 
 class Parameters(NamedTuple):
@@ -57,25 +58,35 @@ class StateLayout:
 
     ``parameters``: trainable, stored as one vector. ``others``: frozen parameters and persistent buffers, stored as
     raw bytes. ``aliases``: further names in the state dict of tensors that are stored already (tied weights).
+    ``storage``: ``"float16"`` or ``"bfloat16"`` where the vector is rounded to that; empty where it is exact.
+    ``left_out``: trainable parameters that are not recorded.
     """
 
     parameters: Tensors
     others: Tensors
     aliases: dict[str, str]
+    storage: str = field(default="", repr=False)
+    left_out: tuple[str, ...] = field(default=(), repr=False)
 
     @classmethod
-    def from_model(cls, model: nn.Module) -> StateLayout:
+    def from_model(cls, model: nn.Module, *, only: Sequence[str] = (), storage: str = "") -> StateLayout:
         """Read the layout of a model. Raises :class:`CheckpointError` for what cannot be recorded."""
-        trainable = {n: p for n, p in model.named_parameters() if p.requires_grad}
-        if not trainable:
+        everything = {n: p for n, p in model.named_parameters() if p.requires_grad}
+        if not everything:
             raise CheckpointError("The model has no trainable parameter; there is nothing to record.")
+        if storage and storage not in STORED:
+            raise CheckpointError(f"storage is {storage!r}; it must be {' or '.join(map(repr, STORED))}.")
+        trainable = _chosen(everything, only)
+        left_out = tuple(name for name in everything if name not in trainable)
         others: dict[str, Tensor] = {}
         aliases: dict[str, str] = {}
         known = {id(p): n for n, p in trainable.items()}
         for name, tensor in model.state_dict(keep_vars=True).items():
             if not isinstance(tensor, Tensor):
                 raise CheckpointError(f"The state {name!r} is no tensor and cannot be recorded.")
-            if name in trainable:
+            if name in everything:
+                continue
+            if any(tensor is everything[other] for other in left_out):
                 continue
             if id(tensor) in known:
                 aliases[name] = known[id(tensor)]
@@ -90,18 +101,21 @@ class StateLayout:
         for name, tensor in trainable.items():
             if not tensor.is_floating_point():
                 raise CheckpointError(f"The trainable parameter {name} is {tensor.dtype}, not floating point.")
-        return cls(_describe(trainable), _describe(others), aliases)
+        return cls(_describe(trainable), _describe(others), aliases, storage, left_out)
 
     @property
     def vector_dtype(self) -> np.dtype[Any]:
-        """float32 where that is exact for every parameter, else float64."""
+        """float32 where that is exact for every parameter, else float64; or what ``storage`` asks for."""
+        if self.storage:
+            return STORED[self.storage]
         exact = set(self.parameters.dtypes) <= EXACT_IN_FLOAT32
         return np.dtype(np.float32 if exact else np.float64)
 
     def capture(self, model: nn.Module) -> tuple[NDArray[Any], NDArray[np.uint8]]:
-        """Copy a model's state: the vector [D] and the bytes of everything else [S]."""
+        """Copy a model's state: the vector [D] as it is stored, and the bytes of everything else [S]."""
         state = model.state_dict(keep_vars=True)
-        target = torch.float32 if self.vector_dtype == np.float32 else torch.float64
+        exact = torch.float64 if self.vector_dtype == np.float64 else torch.float32
+        target = DTYPES[f"torch.{self.storage}"] if self.storage else exact
         pieces = [
             _checked(state, name, shape).reshape(-1).to("cpu", target)
             for name, shape in zip(self.parameters.names, self.parameters.shapes, strict=True)
@@ -110,10 +124,42 @@ class StateLayout:
             _raw(_checked(state, name, shape))
             for name, shape in zip(self.others.names, self.others.shapes, strict=True)
         ]
-        return torch.cat(pieces).numpy(), np.concatenate(rest) if rest else np.zeros(0, np.uint8)
+        vector = torch.cat(pieces)
+        stored = vector.view(torch.uint16) if self.storage == "bfloat16" else vector
+        return stored.numpy(), np.concatenate(rest) if rest else np.zeros(0, np.uint8)
+
+    def decode(self, vector: NDArray[Any]) -> NDArray[Any]:
+        """A stored vector, or a table of such, as the numbers it stands for: float32, or float64 where kept so."""
+        if self.storage == "bfloat16":
+            return (vector.astype(np.uint32) << 16).view(np.float32)
+        return vector.astype(np.float32) if self.storage else vector
+
+    def rounding(self, model: nn.Module, stored: NDArray[Any]) -> tuple[float, float]:
+        """Largest absolute error of a stored vector [D], and largest error relative to a weight's own size.
+
+        Raises :class:`CheckpointError` where a finite weight is too large for the smaller form.
+        """
+        state = model.state_dict(keep_vars=True)
+        kept, start, absolute, relative = self.decode(stored), 0, 0.0, 0.0
+        for name, size in zip(self.parameters.names, self.parameters.sizes, strict=True):
+            true = state[name].detach().reshape(-1).to("cpu", torch.float64).numpy()
+            with np.errstate(invalid="ignore"):  # infinite weights stay so
+                off = np.abs(kept[start : start + size] - true)
+            start += size
+            if (np.isfinite(true) & ~np.isfinite(off)).any():
+                raise CheckpointError(
+                    f"{name} holds {np.abs(true[np.isfinite(true)]).max():.3g}, too large for {self.storage}; record "
+                    "with storage='bfloat16', or without."
+                )
+            finite, size_of = np.isfinite(true), np.abs(true)
+            absolute = max(absolute, float(off[finite].max(initial=0.0)))
+            nonzero = finite & (size_of > 0)
+            relative = max(relative, float((off[nonzero] / size_of[nonzero]).max(initial=0.0)))
+        return absolute, relative
 
     def state_dict(self, vector: NDArray[Any], rest: NDArray[np.uint8]) -> dict[str, Tensor]:
         """Rebuild the full state dict, every tensor in its own type and under all its names."""
+        vector = self.decode(vector)
         state: dict[str, Tensor] = {}
         start = 0
         for name, shape, dtype, size in zip(
@@ -136,7 +182,11 @@ class StateLayout:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for a header."""
-        return asdict(self)
+        table = asdict(self)
+        for name in ("storage", "left_out"):
+            if not table[name]:
+                del table[name]
+        return table
 
     @classmethod
     def from_json(cls, table: Mapping[str, Any]) -> StateLayout:
@@ -144,11 +194,23 @@ class StateLayout:
         aliases = table["aliases"]
         if not isinstance(aliases, dict) or not all(isinstance(v, str) for v in aliases.values()):
             raise ValueError("aliases")
-        layout = cls(_tensors(table["parameters"]), _tensors(table["others"]), dict(aliases))
+        storage, left_out = table.get("storage", ""), tuple(table.get("left_out", ()))
+        if (storage and storage not in STORED) or not all(isinstance(name, str) for name in left_out):
+            raise ValueError("storage")
+        layout = cls(_tensors(table["parameters"]), _tensors(table["others"]), dict(aliases), storage, left_out)
         known = {*layout.parameters.names, *layout.others.names}
         if not set(aliases.values()) <= known or len(known) < len(layout.parameters.names) + len(layout.others.names):
             raise ValueError("names")
         return layout
+
+
+def _chosen(trainable: dict[str, nn.Parameter], only: Sequence[str]) -> dict[str, nn.Parameter]:
+    """The parameters of the named blocks: ``layer4`` is ``layer4.weight``, ``layer4.0.weight`` and so on."""
+    for block in only:
+        if not any(name == block or name.startswith(f"{block}.") for name in trainable):
+            raise CheckpointError(f"There is no block {block!r} with trainable parameters in the model.")
+    wanted = tuple(f"{block}." for block in only)
+    return {n: p for n, p in trainable.items() if not only or f"{n}.".startswith(wanted)}
 
 
 def _describe(tensors: Mapping[str, Tensor]) -> Tensors:

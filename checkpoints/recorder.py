@@ -7,7 +7,7 @@ import hashlib
 import math
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -82,6 +82,12 @@ class Recorder:
         background: Write in a thread beside the training. :meth:`record` then returns once the state is copied, and a
             checkpoint is durable when :attr:`steps` names it or :meth:`flush` has returned. At most two checkpoints
             are held in memory; where the disk is slower, training waits. What fails is raised by the next call.
+        only: Blocks to record, such as ``["layer4", "fc"]``; default all parameters. Buffers are always kept. Planes
+            and paths of these blocks can be drawn; what needs the whole network, as loss surfaces and SAL, cannot be
+            computed from such a run, nor training resumed.
+        storage: ``"float16"`` or ``"bfloat16"`` halves the size by rounding every weight; each checkpoint says by how
+            much at most, as the metrics ``rounding_absolute`` and ``rounding_relative``. Such a run resumes from the
+            rounded weights. Default: exact.
 
     Raises:
         CheckpointError: The place cannot be written, is being written by another process, holds a finished run, or
@@ -97,6 +103,8 @@ class Recorder:
         resume_state: Callable[[], Mapping[str, Tensor]] | None = None,
         every: Schedule | int | str | None = None,
         background: bool = False,
+        only: Sequence[str] = (),
+        storage: str = "",
     ) -> None:
         self.path = Path(path)
         self.live_path = live_folder(self.path)
@@ -105,7 +113,7 @@ class Recorder:
         if self.path.exists():
             raise CheckpointError(f"{path} already holds a finished run; choose another path or remove it.")
         self._model, self._resume_state = model, resume_state
-        self._layout = StateLayout.from_model(model)
+        self._layout = StateLayout.from_model(model, only=only, storage=storage)
         header = encode_header(self._layout, dict(metadata or {}))
         self._closed = False
         self._schedule = as_schedule(every)
@@ -157,11 +165,11 @@ class Recorder:
         when = math.nan if epoch is None else float(epoch)
         numbers = {name: _number(value) for name, value in metrics.items()}
         if self._writer is None:
-            self._store(step, when, numbers, *self._layout.capture(self._model), self._resumable())
+            self._store(step, when, numbers, *self._capture(numbers), self._resumable())
         else:
             self._writer.reserve()
             try:
-                captured, resumable = self._layout.capture(self._model), self._resumable(copy=True)
+                captured, resumable = self._capture(numbers), self._resumable(copy=True)
             except BaseException:
                 self._writer.release()
                 raise
@@ -202,6 +210,10 @@ class Recorder:
         self.flush()
         if not self._commits:
             return None
+        if self._layout.left_out:
+            raise CheckpointError(
+                f"{self.path} holds some blocks only, so that training cannot go on from it; choose another path."
+            )
         last = self._commits[-1]
         vector, rest = read_checkpoint(self.live_path, last, self._layout)
         self._model.load_state_dict(self._layout.state_dict(vector, rest))
@@ -249,6 +261,14 @@ class Recorder:
                 self.finish()
         finally:
             self.close()
+
+    def _capture(self, metrics: dict[str, float]) -> tuple[NDArray[Any], NDArray[np.uint8]]:
+        """Copy the model's state; where it is rounded, note by how much."""
+        vector, rest = self._layout.capture(self._model)
+        if self._layout.storage:
+            rounded = self._layout.rounding(self._model, vector)
+            metrics["rounding_absolute"], metrics["rounding_relative"] = rounded
+        return vector, rest
 
     def _resumable(self, *, copy: bool = False) -> dict[str, NDArray[Any]] | None:
         """What ``resume_state`` gives, as arrays; copies where training goes on meanwhile."""

@@ -60,23 +60,34 @@ class Run:
         return f"Run({str(self.path)!r}, {len(self)} checkpoints of {self._layout.parameters.size} parameters)"
 
     @property
+    def storage(self) -> str:
+        """``"float16"`` or ``"bfloat16"`` where weights were rounded to that when recorded; else empty."""
+        return self._layout.storage
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """Trainable parameters of the model that were not recorded."""
+        return self._layout.left_out
+
+    @property
     def fingerprint(self) -> str:
         """Hash of what was recorded; equal for a live and a packed copy of the same checkpoints."""
-        digest = hashlib.sha256(repr(self._layout).encode() + self.steps.tobytes())
+        smaller = f"{self._layout.storage} {self._layout.left_out}" if self._layout.storage or self.left_out else ""
+        digest = hashlib.sha256(repr(self._layout).encode() + smaller.encode() + self.steps.tobytes())
         for i in range(len(self)):
             digest.update(self._source.digest(i))
         return digest.hexdigest()[:32]
 
     def vector(self, i: int) -> NDArray[np.float32]:
         """The trainable parameters at checkpoint ``i`` as float32 [D]; negative ``i`` counts from the end."""
-        return self._source.read(self._index(i))[0].astype(np.float32)
+        return self._layout.decode(self._source.read(self._index(i))[0]).astype(np.float32)
 
     def vectors(self, start: int = 0, stop: int | None = None) -> NDArray[np.float32]:
         """Several checkpoints as float32 [stop − start, D]."""
         chosen = range(len(self))[start:stop]
         rows = np.empty((len(chosen), self._layout.parameters.size), np.float32)
         for row, i in zip(rows, chosen, strict=True):
-            row[:] = self._source.read(i)[0]
+            row[:] = self._layout.decode(self._source.read(i)[0])
         return rows
 
     def column_chunks(self, width: int, *, verify: bool = True) -> Iterator[tuple[int, NDArray[np.float32]]]:
@@ -85,7 +96,8 @@ class Run:
         Reads the file once, holding T × width scalars. Every checkpoint is verified by the end, unless that was
         done before. Raises :class:`CheckpointError` where one is damaged.
         """
-        yield from self._source.columns(self._layout.parameters.size, len(self), width, verify)
+        for start, piece in self._source.columns(self._layout.parameters.size, len(self), width, verify):
+            yield start, self._layout.decode(piece).astype(np.float32, copy=False)
 
     def state_dict(self, i: int) -> dict[str, Tensor]:
         """The full state at checkpoint ``i``: every parameter and buffer in its own type, under all its names."""
@@ -119,16 +131,17 @@ class _Rows:
     def digest(self, i: int) -> bytes:
         raise AssertionError
 
-    def columns(self, size: int, count: int, width: int, verify: bool) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    def columns(self, size: int, count: int, width: int, verify: bool) -> Iterator[tuple[int, NDArray[Any]]]:
         """Some columns of all rows at a time; here by way of a temporary file that holds the rows one by one."""
         with tempfile.TemporaryFile() as spool:
             for i in range(count):
-                spool.write(np.ascontiguousarray(self.read(i)[0], dtype=np.float32).data)
+                stored = np.ascontiguousarray(self.read(i)[0])
+                spool.write(stored.data)
             spool.flush()
-            for start in range(0, size, width):
-                piece = np.empty((count, min(width, size - start)), np.float32)
+            for start in range(0, size, width) if count else ():
+                piece = np.empty((count, min(width, size - start)), stored.dtype)
                 for i, row in enumerate(piece):
-                    os.preadv(spool.fileno(), [row.data], (i * size + start) * 4)
+                    os.preadv(spool.fileno(), [row.data], (i * size + start) * row.itemsize)
                 yield start, piece
 
 
@@ -140,9 +153,8 @@ class _PackedRows(_Rows):
     def read(self, i: int) -> tuple[NDArray[Any], NDArray[np.uint8]]:
         return read_row(self._path, self._body, i, self._digests[i].tobytes()), self._others[i]
 
-    def columns(self, size: int, count: int, width: int, verify: bool) -> Iterator[tuple[int, NDArray[np.float32]]]:
-        for start, piece in read_columns(self._path, self._body, self._digests if verify else None, width):
-            yield start, piece.astype(np.float32, copy=False)
+    def columns(self, size: int, count: int, width: int, verify: bool) -> Iterator[tuple[int, NDArray[Any]]]:
+        yield from read_columns(self._path, self._body, self._digests if verify else None, width)
 
     def digest(self, i: int) -> bytes:
         rest = self._others[i].tobytes()
