@@ -112,6 +112,7 @@ def _keep(path: Path, stored: Stored) -> None:
             np.savez(file, allow_pickle=False, **stored)
             file.flush()
             os.fsync(file.fileno())
+        partial.chmod(0o644)
         os.replace(partial, path)
     except OSError:
         if partial is not None:

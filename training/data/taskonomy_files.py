@@ -164,7 +164,7 @@ def read_scene(path: Path) -> NDArray[np.float64]:
     """Probabilities of the classes of Places [365]."""
     try:
         values = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except Exception as error:  # a damaged header can make any layer fail in its own way
         raise UnusableFile(f"{path} is left out: it is not a readable .npy file ({_brief(error)}).") from None
     if not isinstance(values, np.ndarray) or values.size != PLACES or values.dtype.kind not in "fiu":
         raise UnusableFile(f"{path} is left out: it does not hold {PLACES} probabilities.")
