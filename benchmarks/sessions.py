@@ -121,7 +121,10 @@ def _report(found: Findings, served: Served, sessions: int, seconds: float) -> N
     done = sum(job.state == "done" for job in started)
     print(f"{sessions} sessions for {seconds / 60:g} minutes on {psutil.cpu_count()} cores")
     print(f"errors: {len(found.errors)}" + "".join(f"\n  {error}" for error in found.errors[:10]))
-    print(f"tracebacks in the server's log: {served.log.count('Traceback')}")
+    log = served.log
+    print(f"tracebacks in the server's log: {log.count('Traceback')}")
+    if "Traceback" in log:
+        print(log[log.index("Traceback") :][:2000])
     if found.responses:
         ordered = sorted(found.responses)
         p95 = ordered[int(0.95 * (len(ordered) - 1))]
