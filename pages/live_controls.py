@@ -56,7 +56,7 @@ def choose_what() -> tuple[str, ExperimentSpec, tuple[str, ...]]:
 def choose_how(preset: str, spec: ExperimentSpec, poisons: tuple[str, ...]) -> LiveSettings:
     """The sliders beside the picture. Once this session trains, a change starts anew in the same place."""
     ratio = st.slider(
-        "Poisoned share of the data (%)", 0, 100, 100, 5, key="poisoned", bind="query-params", on_change=_restart
+        "Poisoned share of the data (%)", 0, 100, 100, 5, key="share", bind="query-params", on_change=_restart
     )
     strength = st.slider(
         "Poison strength (% of the method's own)",

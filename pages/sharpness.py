@@ -45,7 +45,7 @@ def _run_controls(experiment: Experiment, report: UdReport, series: dict[str, Sa
     seeds = sorted({pair.seed for arm in report.arms for pair in arm.pairs})
     seed = seeds[0]
     if len(seeds) > 1:
-        seed = st.selectbox("Seed", seeds, key="seed", bind="query-params")
+        seed = st.selectbox("Seed", seeds, key="of-seed", bind="query-params")
     names = [f"{a.arm}-s{p.seed}" for a in report.arms for p in a.pairs if p.seed == seed]
     chosen = st.multiselect("Poisoned runs", names, default=names, key="poisoned", bind="query-params")
     return seed, [name for name in names if name in chosen]
