@@ -23,7 +23,7 @@ def load_npz(path: Path) -> Dataset:
     [N, H, W, C]; two-dimensional inputs are feature vectors and stay as they are.
     """
     if not path.is_file():
-        raise DatasetError(f"There is no data file {path}.")
+        raise DatasetError(f"There is no data file {path}, neither here nor in the folder UNLEARNSCAPE_DATA names.")
     try:
         with zipfile.ZipFile(path) as archive:
             missing = [name for name in NAMES if f"{name}.npy" not in archive.namelist()]
