@@ -33,7 +33,7 @@ from training.unlearnable import inspection, ops
 DATA_VARIABLE = "UNLEARNSCAPE_DATA"
 EMBEDDED = ("digits", "toy")
 QUICK_VALUES = 15_000_000  # inputs that a method without a network perturbs in about a second
-HIDDEN = ("dataset", "seed", "strength", "progress", "device")
+HIDDEN = ("dataset", "seed", "strength", "progress", "device", "tasks")
 CHOICES: dict[str, tuple[str, ...]] = {
     "norm": ("2", "inf"),
     "score": ops.SCORES,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +15,18 @@ from numpy.typing import NDArray
 from checkpoints import CheckpointError, read_result, write_result
 from experiments.bench_spec import BENCH_FILE
 from experiments.catalogue import is_gallery
-from experiments.experiment import Experiment, versions
+from experiments.experiment import Experiment, ExperimentError, versions
 from experiments.progress import Progress, Silent
 from experiments.spec import ArmSpec, content_key
 from training import UNLEARNABLE, Dataset, Poison, poison
 from training.data.levels import from_levels, to_levels
+from training.unlearnable import permuted
 
 KIND = "poison"
 VERSION = 1  # of what the methods compute; one more whenever the same settings give other bits
 COSTLY = 1.0  # seconds after which a poison is kept
 LARGEST = 512 << 20  # bytes that a file may hold
+LATER = {"tasks": ""}  # options that came when files had been named, with the defaults that change nothing
 _HEADER = ("method", "budget", "options", "description")  # of a poison, in its file's header
 
 
@@ -34,6 +37,13 @@ def poisoned_inputs(
 
     A method that reports its progress is a phase of ``progress``, and stops where that raises.
     """
+    options = dict(arm.options)
+    permute = options.pop("permute", False)
+    if not isinstance(permute, bool):
+        raise ExperimentError(f"The option permute of {arm.method} is true or false, not {permute!r}.")
+    if permute:  # of what another arm may have made already
+        whole = poisoned_inputs(experiment, dataset, replace(arm, options=options), seed, progress=progress)
+        return permuted(whole, dataset, seed=seed)
     target = poison_folder(experiment) / f"{poison_key(dataset, arm, seed)}.h5"
     if target.is_file():
         try:
@@ -49,7 +59,7 @@ def poisoned_inputs(
         ratio=arm.ratio,
         strength=arm.strength,
         progress=_watcher(progress or Silent(), label),
-        **dict(arm.options),
+        **options,
     )
     if time.monotonic() - begun > COSTLY and not is_gallery(experiment):
         _write(target, dataset, made)
@@ -61,6 +71,7 @@ def poison_key(dataset: Dataset, arm: ArmSpec, seed: int) -> str:
     method = UNLEARNABLE.get(arm.method)
     parameters = inspect.signature(method).parameters.values() if method else ()
     defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
+    defaults = {name: value for name, value in defaults.items() if name not in LATER or value != LATER[name]}
     content = defaults | dict(arm.options) | {"strength": arm.strength}
     content.pop("progress", None)
     return content_key(

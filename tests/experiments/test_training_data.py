@@ -175,6 +175,22 @@ def test_a_costly_poison_is_made_once(tmp_path, slow):
     assert slow.runs == 2
 
 
+def test_a_permuted_arm_takes_the_poison_that_another_arm_has_made(tmp_path, slow, monkeypatch):
+    monkeypatch.setattr(poisons, "COSTLY", -1.0)
+    own = {"method": "slow", "size": 0.07}
+    arms = {"slow": own, "control": own | {"permute": True, "control": True}}
+    experiment = make(tmp_path, arms)
+    data = dataset_of(experiment.spec)
+    plain, control = (arm_inputs(experiment, data, arm, 0) for arm in arms)
+    assert slow.runs == 1
+    assert control.description == f"{plain.description}, permuted across samples"
+    quietly = poison("slow", data, seed=0, size=0.07, permute=True, progress=lambda done, total: None)
+    assert np.array_equal(control.inputs, quietly.x_train)
+    wrong = make(tmp_path, {"c": {"method": "slow", "permute": "yes"}}, name="wrong")
+    with pytest.raises(ValueError, match="true or false, not 'yes'"):
+        arm_inputs(wrong, data, "c", 0)
+
+
 def test_float_inputs_are_kept_exactly(tmp_path, slow):
     experiment = make(tmp_path, {"slow": {"method": "slow"}}, None, "data.name=toy")
     spec = dataclasses.replace(experiment.spec, data=dataclasses.replace(experiment.spec.data, options={}))

@@ -59,11 +59,11 @@ def multi_task_loss(
 
 
 def task_loss(
-    task: str, size: tuple[int, int], *, legacy: bool = False, seed: int = FIXED
+    task: str, size: tuple[int, int], *, legacy: bool = False, seed: int | None = FIXED
 ) -> Callable[[Tensor, Tensor], Tensor]:
     """One task's loss of its own head's outputs and packed targets (or class indices [N] for the scene).
 
-    A function of its arguments alone: the pixels that the segments' loss pairs are fixed by the seed.
+    A function of its arguments alone where the pixels that the segments' loss pairs are fixed by a seed.
     """
     (one,) = tasks_named([task], legacy=legacy, seed=seed)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -26,10 +26,12 @@ from training.unlearnable import (
     em,
     em_class,
     file,
+    gaussian_noise,
     hypo,
     label_noise,
     lsp,
     ops,
+    random_pixel,
     rem,
     sem,
     sep,
@@ -60,9 +62,12 @@ UNLEARNABLE: dict[str, Callable[..., Perturbation]] = {
     "file": file.perturb,
     # controls
     "uniform-noise": uniform_noise.perturb,
+    "gaussian-noise": gaussian_noise.perturb,
+    "random-pixel": random_pixel.perturb,
     "label-noise": label_noise.perturb,
 }
 CHOICE = 1 << 20  # random stream of which samples are poisoned; no epoch's batch order may follow it
+PERMUTE = (1 << 20) + 1  # of which sample gets another's perturbation
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,6 +103,7 @@ def poison(
     ratio: float = 1.0,
     strength: float | None = None,
     progress: Callable[[int, int], None] | None = None,
+    permute: bool = False,
     **options: Any,
 ) -> Poison:
     """Apply an unlearnable method to the training data; labels and test data stay as they are.
@@ -109,6 +115,7 @@ def poison(
         ratio: Share of samples poisoned; exactly round(ratio · N) are.
         strength: The method's budget; default the method's own.
         progress: Called as ``progress(done, total)`` by methods that work long.
+        permute: Give the poisoned samples each other's perturbations: see :func:`permuted`.
         options: The method's own settings.
 
     Raises:
@@ -138,7 +145,7 @@ def poison(
     x_train[changed] = _applied(dataset, made.delta, changed)
     y_train = dataset.y_train if made.y_train is None else np.where(changed, made.y_train, dataset.y_train)
     share = "" if ratio == 1 else f" on {int(changed.sum())} of {n} samples"
-    return Poison(
+    whole = Poison(
         x_train,
         y_train,
         x_train - dataset.x_train,
@@ -148,6 +155,28 @@ def poison(
         own | options | {"seed": seed, "ratio": ratio, "strength": made.strength},
         f"{made.method}, {made.budget}{share}",
     )
+    return permuted(whole, dataset, seed=seed) if permute else whole
+
+
+def permuted(made: Poison, dataset: Dataset, *, seed: int) -> Poison:
+    """The control that has a method's very perturbations, without their link to the class.
+
+    Every poisoned sample gets the perturbation that another one had, at random over all classes. Perturbations are
+    those that the networks saw, clipped to [0, 1] with the image they were made for, and are clipped again with the
+    one they come to: nothing else changes their norms.
+    """
+    poisoned = np.flatnonzero(made.changed)
+    taken = poisoned[np.random.default_rng([seed, PERMUTE]).permutation(len(poisoned))]
+    delta = made.x_train[taken].astype(np.float64) - dataset.x_train[taken]
+    x_train = dataset.x_train.copy()
+    x_train[poisoned] = settle(dataset.x_train[poisoned].astype(np.float64) + delta, dataset)
+    return replace(
+        made,
+        x_train=x_train,
+        perturbation=x_train - dataset.x_train,
+        options=dict(made.options) | {"permute": True},
+        description=f"{made.description}, permuted across samples",
+    )
 
 
 def _applied(dataset: Dataset, delta: NDArray[np.float64], changed: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -155,4 +184,4 @@ def _applied(dataset: Dataset, delta: NDArray[np.float64], changed: NDArray[np.b
     return settle(dataset.x_train[changed].astype(np.float64) + delta[changed], dataset)
 
 
-__all__ = ["UNLEARNABLE", "Perturbation", "Poison", "poison"]
+__all__ = ["UNLEARNABLE", "Perturbation", "Poison", "permuted", "poison"]

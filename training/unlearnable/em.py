@@ -7,6 +7,9 @@ The authors take a ResNet-18, learning rate 0.1, 10 batches of 512 (128 in their
 round, as many rounds as it takes (10 for CIFAR-10). Here batches hold 128, and by default there are fewer and longer
 steps and at most 6 rounds, which suits small networks and a CPU. Batches follow one order that is shuffled once, so
 that data sorted by class do no harm.
+
+``tasks`` makes the noise with a multi-task surrogate instead: see :mod:`training.unlearnable.goals`. The noise is then
+known, and the rounds end, only where it is made for the scene.
 """
 
 from __future__ import annotations
@@ -15,8 +18,10 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from training.data import Dataset
+from training.unlearnable.goals import make_goal
 from training.unlearnable.perturbation import Perturbation
 from training.unlearnable.surrogate import (
     PASS,
@@ -25,10 +30,8 @@ from training.unlearnable.surrogate import (
     Task,
     Ticker,
     accuracy,
-    build,
     check_counts,
     check_step,
-    cross_entropy,
     descend,
     frozen,
     make_task,
@@ -53,6 +56,7 @@ def perturb(
     steps: int = 5,
     step: float = 0.2,
     lr: float = 0.05,
+    tasks: str = "",
 ) -> Perturbation:
     """Craft one perturbation per sample.
 
@@ -64,31 +68,33 @@ def perturb(
         train_batches: SGD steps of the surrogate in a round.
         steps, step: Signed steps in a round and their length as a share of ε (authors: 20 of 0.1).
         lr: Learning rate of the surrogate (authors: 0.1).
+        tasks: Empty: the class, by a plain network. Else the surrogate has heads, and the noise is made for the loss of
+            one task by name, such as ``"scene"``, or for ``"all"``.
     """
     check_counts("em", max_rounds=max_rounds, train_batches=train_batches, steps=steps)
     check_step("em", step)
     task = make_task(dataset, seed=seed, strength=strength, surrogate=surrogate, device=device)
+    goal = make_goal(dataset, task, tasks)
     chunks = task.chunks(BATCH)
     tick = Ticker(max_rounds * len(chunks), progress)
-    model = build(task)
-    descent = Descent(model, lr=lr, seed=seed)
+    model = goal.build(task)
+    descent = Descent(model, lr=lr, seed=seed, loss=goal.loss or functional.cross_entropy)
     delta = torch.zeros_like(task.inputs)
     stream = _endless(task)
     for _ in range(max_rounds):
         for _ in range(train_batches):
             chosen = next(stream)
-            descent.step(task.inputs[chosen] + delta[chosen], task.targets[chosen])
+            descent.step(task.inputs[chosen] + delta[chosen], goal.targets[chosen])
         with frozen(model):
             for chunk in chunks:
-                x, loss = task.inputs[chunk], cross_entropy(model, task.targets[chunk])
-                delta[chunk] = descend(task, x, delta[chunk], loss, steps=steps, step=step)
+                loss = goal.at(task, model, chunk, tick.done)
+                delta[chunk] = descend(task, task.inputs[chunk], delta[chunk], loss, steps=steps, step=step)
                 tick()
-        if perturbed_accuracy(task, model, delta) >= KNOWN:
+        if goal.is_class and perturbed_accuracy(task, model, delta) >= KNOWN:
             break
     tick.finish()
-    return Perturbation(
-        on_cpu(delta), f"error-minimising noise (surrogate {task.surrogate})", task.budget, task.strength
-    )
+    words = f"error-minimising noise{goal.words} (surrogate {task.surrogate})"
+    return Perturbation(on_cpu(delta), words, task.budget, task.strength)
 
 
 def _endless(task: Task) -> Iterator[Tensor]:

@@ -48,7 +48,7 @@ def perturb(
     share = 1.0 if strength is None else strength
     if share > 1:
         raise ValueError(f"The strength of OPS is the share of the way to the extreme colour; {share:g} exceeds 1.")
-    pixels, span = _unit_pixels(dataset)
+    pixels, span = unit_pixels(dataset)
     chosen = find_shortcuts(
         pixels,
         dataset.y_train,
@@ -66,7 +66,9 @@ def perturb(
     what = "pixel" if dataset.kind == "image" else "feature"
     count = f"one {what}" if sparsity == 1 else f"{sparsity} {what}s"
     part = "" if share == 1 else f", {share:g} of the way to its extreme"
-    return Perturbation(_back(delta, span, dataset), "one-pixel shortcut", f"{count} per class (L0){part}", share)
+    return Perturbation(
+        from_unit_pixels(delta, span, dataset), "one-pixel shortcut", f"{count} per class (L0){part}", share
+    )
 
 
 def find_shortcuts(
@@ -139,7 +141,7 @@ def _score(members: NDArray[np.float64], colour: NDArray[np.float64], score: str
     return np.where(mean > 0, mean / (spread + EVEN), 0.0)
 
 
-def _unit_pixels(dataset: Dataset) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def unit_pixels(dataset: Dataset) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Inputs as [N, P, C] in [0, 1], and the scale that brings feature vectors back."""
     x = dataset.x_train.astype(np.float64)
     if dataset.kind == "image":
@@ -150,7 +152,8 @@ def _unit_pixels(dataset: Dataset) -> tuple[NDArray[np.float64], NDArray[np.floa
     return ((x - low) / span)[:, :, None], span
 
 
-def _back(delta: NDArray[np.float64], span: NDArray[np.float64], dataset: Dataset) -> NDArray[np.float64]:
+def from_unit_pixels(delta: NDArray[np.float64], span: NDArray[np.float64], dataset: Dataset) -> NDArray[np.float64]:
+    """Perturbations [N, P, C] in the shape and scale of the inputs; the inverse of :func:`unit_pixels`."""
     if dataset.kind == "image":
         return delta.transpose(0, 2, 1).reshape(dataset.x_train.shape)
     return np.asarray(delta[:, :, 0] * span)

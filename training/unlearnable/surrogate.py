@@ -26,6 +26,7 @@ CLIP = 5.0  # of the norm of a training step's gradient, as in Huang et al. (202
 PASS = 512  # samples per batch where no gradient is taken
 
 Report = Callable[[int, int], None]
+Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,28 +123,29 @@ def _default_surrogate(dataset: Dataset) -> str:
     return "lenet5" if min(height, width) >= 12 else "mlp"
 
 
-def build(task: Task) -> nn.Module:
-    """The untrained surrogate, on the task's device."""
+def build(task: Task, heads: Sequence[str] = ()) -> nn.Module:
+    """The untrained surrogate, on the task's device; with ``heads``, a network of these tasks."""
     state = np.random.SeedSequence([task.seed, WEIGHTS]).generate_state(1, np.uint32)
-    model = build_model(task.surrogate, tuple(task.inputs.shape[1:]), task.n_classes, seed=int(state[0]))
+    model = build_model(task.surrogate, tuple(task.inputs.shape[1:]), task.n_classes, seed=int(state[0]), tasks=heads)
     if task.inputs.dim() == 4:
         model = model.to(memory_format=torch.channels_last)  # about twice as fast on a CPU
     return model.to(task.inputs.device)
 
 
 class Descent:
-    """SGD on the cross-entropy of a surrogate, one batch at a time, in training mode.
+    """SGD on the loss of a surrogate, one batch at a time, in training mode.
 
     Args:
         model: Trained in place.
         lr: Learning rate; momentum is 0.9, weight decay 5·10⁻⁴ and the gradient's norm is clipped to 5.
-        seed: Of the network's own chance, as in dropout.
+        seed: Of the network's own chance, as in dropout, and of what the loss draws.
+        loss: Of outputs and targets, a mean over the batch.
     """
 
-    def __init__(self, model: nn.Module, *, lr: float, seed: int) -> None:
+    def __init__(self, model: nn.Module, *, lr: float, seed: int, loss: Loss = functional.cross_entropy) -> None:
         if not (np.isfinite(lr) and lr > 0):
             raise ValueError(f"The surrogate's learning rate must be a positive number, not {lr}.")
-        self.model, self.seed, self.lr, self.taken = model, seed, lr, 0
+        self.model, self.seed, self.lr, self.taken, self.loss = model, seed, lr, 0, loss
         self.optimiser = torch.optim.SGD(model.parameters(), lr=lr, momentum=0.9, weight_decay=5e-4)
 
     def step(self, inputs: Tensor, targets: Tensor, *, share: float = 1.0) -> None:
@@ -153,7 +155,7 @@ class Descent:
         self.model.train()
         self.optimiser.zero_grad(set_to_none=True)
         with chance(self.seed, self.taken, inputs.device):
-            torch.autograd.backward(functional.cross_entropy(self.model(inputs), targets))
+            torch.autograd.backward(self.loss(self.model(inputs), targets))
         nn.utils.clip_grad_norm_(self.model.parameters(), CLIP)
         self.optimiser.step()
         self.taken += 1
