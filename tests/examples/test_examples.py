@@ -1,0 +1,100 @@
+"""The examples run as they are, with three added lines each, and what they recorded is what they trained."""
+
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from checkpoints import open_run
+
+ROOT = Path(__file__).parents[2]
+# Runs an example's main as a script would, then keeps the weights of the network that it made.
+SCRIPT = """
+import importlib, sys, torch
+torch.set_num_threads(1)
+example = importlib.import_module(sys.argv.pop(1))
+make, made = example.make_model, []
+example.make_model = lambda: made.append(make()) or made[-1]
+weights = sys.argv.pop(1)
+example.main()
+torch.save(made[-1].state_dict(), weights)
+"""
+
+
+def run_example(name, folder, *arguments):
+    """Train an example in a process of its own; gives the run and the weights it ended with."""
+    place, weights = folder / f"{name}.h5", folder / "weights.pt"
+    command = [sys.executable, "-c", SCRIPT, f"examples.{name}", weights, *arguments, "--out", place]
+    done = subprocess.run(list(map(str, command)), cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return open_run(place), torch.load(weights)
+
+
+def same(state, weights):
+    return set(state) == set(weights) and all(torch.equal(state[name], weights[name]) for name in weights)
+
+
+def added_lines(name):
+    lines = (ROOT / "examples" / f"{name}.py").read_text().splitlines()
+    recording = [line for line in lines if "checkpoints" in line or "ecord" in line.split('"""')[0]]
+    return [line for line in lines if "# added" in line], recording
+
+
+@pytest.mark.parametrize("name", ["plain", "resnet18", "gpt"])
+def test_no_more_than_three_lines_were_added(name):
+    added, recording = added_lines(name)
+    assert 1 <= len(added) <= 3
+    assert set(recording) <= set(added), "every line about recording is marked"
+
+
+def test_plain_loop(tmp_path):
+    run, weights = run_example("plain", tmp_path, "--epochs", "1")
+    with run:
+        assert list(run.steps) == [0, 10, 20, 30]
+        assert list(run.epochs[1:]) == pytest.approx([1 / 3, 2 / 3, 1])
+        assert run.metrics["batch_loss"][-1] < run.metrics["batch_loss"][1]
+        assert same(run.state_dict(3), weights)
+
+
+def test_resnet18_keeps_its_frozen_layers_and_buffers(tmp_path):
+    run, weights = run_example("resnet18", tmp_path, "--steps", "1")
+    with run:
+        assert list(run.steps) == [0, 1]
+        assert {name.split(".")[0] for name in run.parameters.names} == {"layer3", "layer4", "fc"}
+        first, last = run.state_dict(0), run.state_dict(1)
+        assert same(last, weights)
+        assert torch.equal(first["layer1.0.conv1.weight"], last["layer1.0.conv1.weight"]), "frozen"
+        assert last["layer1.0.bn1.num_batches_tracked"] == 1, "a buffer that moved"
+
+
+def test_gpt_stores_its_tied_weights_once(tmp_path):
+    run, weights = run_example("gpt", tmp_path, "--steps", "12")
+    example = importlib.import_module("examples.gpt")
+    torch.manual_seed(0)
+    model, (train, _) = example.make_model(), example.make_data()
+    with run:
+        assert list(run.steps) == list(range(13)), "dense at first"
+        assert "token.weight" in run.parameters.names
+        assert "head.weight" not in run.parameters.names
+        assert same(run.state_dict(12), weights)
+        assert same(run.state_dict(0), model.state_dict())
+        model.load_state_dict(run.state_dict(12))
+        assert model.head.weight is model.token.weight
+        assert torch.equal(model.head.weight, weights["head.weight"])
+        # The loss of the first batch, stored with step 1, is the next letter's cross-entropy at the initial weights.
+        model.load_state_dict(run.state_dict(0))
+        chosen = torch.randint(len(train[0]), (32,))
+        chances = model(train[0][chosen]).log_softmax(-1).gather(-1, train[1][chosen][..., None])
+        assert run.metrics["batch_loss"][1] == pytest.approx(-chances.mean().item(), rel=1e-5)
+
+
+def test_texts_that_gpt_learns_from_and_is_tested_on_do_not_overlap():
+    example = importlib.import_module("examples.gpt")
+    (inputs, targets), (unseen, _) = example.make_data()
+    assert torch.equal(inputs[:, 1:], targets[:, :-1]), "the target is the next letter"
+    begin = example.TEXT.index("".join(example.LETTERS[i] for i in unseen[0]))
+    last = "".join(example.LETTERS[i] for i in [*inputs[-1], targets[-1, -1]])
+    assert example.TEXT.index(last) + len(last) <= begin
