@@ -1,0 +1,67 @@
+"""What the documentation tells people to type works: Python blocks run, commands are understood."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+
+from cli import main
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+RUN = [ROOT / "docs" / "your-own-run.md"]  # pages whose Python is whole programs
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return [text for found, text in FENCE.findall(page.read_text()) if found == language]
+
+
+def commands() -> list[tuple[str, str]]:
+    """Every line that calls the command line, with the page it stands on."""
+    found = []
+    for page in PAGES:
+        for text in blocks(page, "") + blocks(page, "console"):
+            for line in text.splitlines():
+                if (line := line.strip()).startswith("python cli.py "):
+                    found.append((page.name, line))
+    return found
+
+
+@pytest.mark.parametrize("page", RUN, ids=lambda page: page.stem)
+def test_python_runs_from_top_to_bottom(page, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    namespace: dict[str, object] = {"__name__": "__main__"}
+    for number, code in enumerate(blocks(page, "python")):
+        exec(compile(code, f"{page.name}, block {number + 1}", "exec"), namespace)
+        said = capsys.readouterr().out
+        for line in code.splitlines():  # what a comment says is printed is printed
+            if line.startswith("print(") and (expected := line.partition("  # ")[2]):
+                assert expected in said
+
+
+def test_every_command_in_the_documentation_is_understood():
+    lines = commands()
+    assert len(lines) > 25
+    wrong = []
+    for page, line in lines:
+        words = shlex.split(line, comments=True)[2:]
+        command: click.Command = main
+        while isinstance(command, click.Group) and words and not words[0].startswith("-"):
+            found = command.get_command(click.Context(command), words[0])
+            if found is None:
+                break
+            command, words = found, words[1:]
+        try:
+            with command.make_context(command.name, list(words)):
+                pass
+        except click.ClickException as error:
+            if "does not exist" not in error.format_message():  # the reader's own files
+                wrong.append(f"{page}: {line}: {error.format_message()}")
+        if isinstance(command, click.Group):
+            wrong.append(f"{page}: {line}: there is no such command")
+    assert not wrong, "\n".join(wrong)
