@@ -2,15 +2,18 @@
 
 Prints one line of JSON: milliseconds an image on one core; how much of depth is missing and how many key points are
 clipped; test accuracy of a linear classifier of colour histograms, which should stay below 60 %; training and test
-accuracy of a small ResNet, which should reach 80 to 95 % with a gap below 15 points. With ``--tasks``, a small ResNet
-learns all tasks at once: by how much its depth is nearer than the mean of each pixel (mean absolute error; at least
-40 %), how its key points correlate with the true ones (at least 0.7), and the adjusted Rand index of its segments (at
-least 0.5).
+accuracy of a small ResNet, which should reach 80 to 95 % with a gap below 15 points.
+
+``--networks`` chooses what is trained: ``scene``, that ResNet; ``tasks``, a small ResNet of all tasks at once, whose
+key points should correlate with the true ones (at least 0.7) and whose segments should be right (adjusted Rand index
+of at least 0.5); ``depth``, a network that sees the whole image, as the small ResNet does not, whose depth should be
+nearer than the mean of each pixel by at least 40 % (mean absolute error).
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import time
 from collections.abc import Callable
@@ -24,6 +27,7 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 from torch.nn import functional
 
+from training.data.dataset import Dataset
 from training.data.levels import from_levels
 from training.data.rooms import load_rooms
 from training.models import build_model
@@ -47,9 +51,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--train", type=int, default=4000, help="training images")
     parser.add_argument("--test", type=int, default=1000, help="test images")
-    parser.add_argument("--epochs", type=int, default=10, help="of the network; 0 leaves it out")
+    parser.add_argument("--epochs", type=int, default=10, help="of each network")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--tasks", action="store_true", help="train a network of all tasks too")
+    parser.add_argument("--networks", nargs="*", choices=["scene", "tasks", "depth"], default=["scene"])
     given = parser.parse_args()
     start = time.process_time()
     parts = {
@@ -68,11 +72,15 @@ def main() -> None:
         "least_to_most_frequent_class": int(np.bincount(y["train"]).min()) / int(np.bincount(y["train"]).max()),
         "histogram_probe": histogram_probe(x, y),
     }
-    if given.epochs:
+    if "scene" in given.networks:
         accuracies = network(x, y, given.epochs)
         found |= {f"resnet_small_{part}": value for part, value in accuracies.items()}
-    if given.tasks:
-        found |= all_tasks(given.train, given.test, given.seed, given.epochs)
+    if set(given.networks) - {"scene"}:
+        data = load_rooms(n_train=given.train, n_test=given.test, seed=given.seed)
+        if "tasks" in given.networks:
+            found |= all_tasks(data, given.epochs)
+        if "depth" in given.networks:
+            found["depth_nearer_than_mean"] = depth(data, given.epochs)
     print(json.dumps({key: round(value, 4) for key, value in found.items()}))
 
 
@@ -112,9 +120,8 @@ def network(x: dict[str, NDArray[np.uint8]], y: dict[str, NDArray[np.int64]], ep
         }
 
 
-def all_tasks(n_train: int, n_test: int, seed: int, epochs: int) -> dict[str, float]:
+def all_tasks(data: Dataset, epochs: int) -> dict[str, float]:
     """What a small ResNet learns of all tasks at once, on test images."""
-    data = load_rooms(n_train=n_train, n_test=n_test, seed=seed)
     assert data.dense_train is not None
     assert data.dense_test is not None
     tasks, size = tasks_named(), (64, 64)
@@ -125,19 +132,72 @@ def all_tasks(n_train: int, n_test: int, seed: int, epochs: int) -> dict[str, fl
     test = torch.from_numpy(data.x_test), pack_targets(data.y_test, data.dense_test)
     said = predictions(model, test[0], tasks, size=size, n_classes=data.n_classes)
     few = [(test[0][:200], test[1][:200])]
-    truth = data.dense_test.depth_euclidean
-    mean = np.nanmean(data.dense_train.depth_euclidean, 0)
-    error, plain = (np.nanmean(np.abs(guess - truth)) for guess in (said["depth_euclidean"], mean))
     points, true_points = said["keypoints2d"], data.dense_test.keypoints2d
     correlations = [np.corrcoef(a.ravel(), b.ravel())[0, 1] for a, b in zip(points, true_points, strict=True)]
     indices = image_metrics(model, few, tasks, size=size, n_classes=data.n_classes)["segment_unsup2d"]["ari"]
     return {
         "all_tasks_scene_accuracy": float((said["scene"].argmax(1) == data.y_test).mean()),
-        "depth_error_m": float(error),
-        "depth_nearer_than_mean": float(1 - error / plain),
-        "keypoints_correlation": float(np.nanmean(correlations)),
-        "segments_ari": float(indices.mean()),
+        "all_tasks_depth_nearer_than_mean": nearer_than_mean(said["depth_euclidean"], data),
+        "all_tasks_keypoints_correlation": float(np.nanmean(correlations)),
+        "all_tasks_segments_ari": float(indices.mean()),
     }
+
+
+def depth(data: Dataset, epochs: int) -> float:
+    """How much nearer than each pixel's mean is the depth that an encoder and decoder learn."""
+    assert data.dense_train is not None
+    images, metres = torch.from_numpy(data.x_train), torch.from_numpy(data.dense_train.depth_euclidean)
+    model, random = DepthNet(), torch.Generator().manual_seed(0)
+
+    def loss(chosen: Tensor) -> Tensor:
+        x, z = images[chosen], metres[chosen]
+        if torch.rand((), generator=random) < 0.5:
+            x, z = x.flip(3), z.flip(2)
+        return (model(x) - z)[~z.isnan()].abs().mean()
+
+    train(model, loss, len(images), epochs, lr=0.05)
+    with torch.no_grad():
+        said = torch.cat([model(some) for some in torch.from_numpy(data.x_test).split(250)])
+    return nearer_than_mean(said.numpy(), data)
+
+
+def nearer_than_mean(said: NDArray[np.float32], data: Dataset) -> float:
+    """1 − mean absolute error / that of the mean of each pixel over the training images."""
+    assert data.dense_train is not None
+    assert data.dense_test is not None
+    truth, mean = data.dense_test.depth_euclidean, np.nanmean(data.dense_train.depth_euclidean, 0)
+    return float(1 - np.nanmean(np.abs(said - truth)) / np.nanmean(np.abs(mean - truth)))
+
+
+class DepthNet(nn.Module):
+    """A small U-Net (Ronneberger, Fischer and Brox, MICCAI 2015), down to 2×2 of 64×64 pixels."""
+
+    def __init__(self, widths: tuple[int, ...] = (16, 32, 48, 64, 96, 128)) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        pairs = list(itertools.pairwise(widths))
+        down = [nn.Sequential(convolution(a, b, 2), convolution(b, b)) for a, b in pairs]
+        self.down = nn.ModuleList([convolution(3, widths[0]), *down])
+        self.up = nn.ModuleList([convolution(a + b, a) for a, b in pairs])
+        self.out = nn.Conv2d(widths[0], 1, 3, 1, 1)
+        nn.init.constant_(self.out.bias, 2.7)  # metres, about the mean
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Metres [N, H, W] of images [N, 3, H, W]."""
+        maps = [inputs]
+        for part in self.down:
+            maps.append(part(maps[-1]))
+        x = maps[-1]
+        for part, finer in zip(reversed(self.up), maps[-2:0:-1], strict=True):
+            x = part(torch.cat([functional.interpolate(x, scale_factor=2), finer], 1))
+        metres: Tensor = self.out(x)[:, 0]
+        return metres
+
+
+def convolution(before: int, width: int, stride: int = 1) -> nn.Sequential:
+    """A 3×3 convolution with BatchNorm."""
+    layer = nn.Conv2d(before, width, 3, stride, 1, bias=False)
+    return nn.Sequential(layer, nn.BatchNorm2d(width), nn.ReLU())
 
 
 def train(model: nn.Module, loss: Callable[[Tensor], Tensor], count: int, epochs: int, *, lr: float) -> None:
