@@ -19,6 +19,7 @@ from commands.report import report
 from commands.sensitivity import sensitivity
 from commands.standby import stand_by
 from commands.train import run, train
+from commands.trust import trust
 from version import __version__
 
 
@@ -102,7 +103,23 @@ def _stop(number: int, frame: Any) -> None:
     raise Stopped
 
 
-COMMANDS = (run, train, surface, sal, ud, curvature, bench, sensitivity, poison, show, export, report, import_, app)
+COMMANDS = (
+    run,
+    train,
+    surface,
+    sal,
+    ud,
+    curvature,
+    bench,
+    sensitivity,
+    poison,
+    show,
+    export,
+    report,
+    import_,
+    trust,
+    app,
+)
 for _command in (*COMMANDS, stand_by):
     main.add_command(_command)
 

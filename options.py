@@ -11,6 +11,8 @@ import click
 
 RULES = ("kmeans", "two-means", "otsu", "gaussian-mixture", "percentile", "log-two-means")  # as in analysis.threshold
 
+LOSSES = ("cross-entropy", "next-token", "mse", "l1", "bce")  # as in training.own_losses
+
 
 def sal_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the settings of SAL; what is not given comes from the experiment's own spec."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from options import json_option, terminal_progress
+from options import LOSSES, json_option, terminal_progress
 
 
 @click.command(name="import")
@@ -16,8 +16,11 @@ from options import json_option, terminal_progress
 @click.argument("recordings", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--dry-run", is_flag=True, help="Only say what is understood; write nothing.")
 @click.option("--clean", "clean", metavar="NAME", help="Which run is the clean one [default: the first].")
-@click.option("--model", default="", help="Registered network the runs are of, as lenet5.")
-@click.option("--data", default="", help="Data set they are measured on: a registered name or FILE.npz.")
+@click.option("--model", default="", help="Network the runs are of: lenet5, say, or package.module:function of yours.")
+@click.option(
+    "--data", default="", help="Data they are measured on: a registered name, FILE.npz, or a function of yours."
+)
+@click.option("--loss", help=f"{', '.join(LOSSES)}, or a function of yours [default: by the targets].")
 @click.option(
     "--order",
     type=click.Path(path_type=Path),
@@ -39,6 +42,7 @@ def import_(
     clean: str | None,
     model: str,
     data: str,
+    loss: str | None,
     order: Path | None,
     metrics: tuple[Path, ...],
     as_json: bool,
@@ -50,14 +54,22 @@ def import_(
     ever executed. Beside runs, surfaces can be given: direction, surface and projection files of Li et al.'s tool, or
     what export --format npz wrote.
 
+    A network, data or a loss of your own is a function, named package.module:function and imported from the present
+    directory. That of the network takes nothing, or input_shape and n_classes by keyword. That of the data returns
+    (train, test), each a pair (inputs, targets) of arrays or a torch Dataset of such pairs. Naming them here lets this
+    experiment run them from now on.
+
     \b
     Examples: unlearnscape import mine clean.h5 poisoned.h5 --model mlp --data my.npz
               unlearnscape import optimisers sgd/ adam/ --dry-run
+              unlearnscape import mine rec.h5 --model my_code:net --data my_code:data --loss mse
     """
     from experiments import examine_runs, import_runs
     from experiments.importing_surfaces import surface_kinds
+    from experiments.trust import at_terminal
 
-    common: dict[str, Any] = {"model": model, "data": data, "order": order, "metrics": metrics}
+    common: dict[str, Any] = {"model": model, "data": data, "loss": loss, "order": order, "metrics": metrics}
+    common["own_code"] = at_terminal()
     with terminal_progress() as progress:
         if dry_run:
             found, surfaces = examine_runs(recordings, progress=progress, **common), surface_kinds(recordings)

@@ -17,8 +17,11 @@ from options import download_option, json_option, terminal_progress, where_optio
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the experiment [default: by name].")
 @click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Override, as training.lr=0.05.")
 @click.option("--live", is_flag=True, help="Keep a snapshot for the Live page while training.")
+@click.option("--own-code", is_flag=True, help="Let it run the functions that a TOML file of your own names.")
 @download_option
-def train(source: str, out: Path | None, assignments: tuple[str, ...], live: bool, download: bool) -> None:
+def train(
+    source: str, out: Path | None, assignments: tuple[str, ...], live: bool, own_code: bool, download: bool
+) -> None:
     """Train all runs of a preset or spec, clean and poisoned side by side.
 
     \b
@@ -26,7 +29,7 @@ def train(source: str, out: Path | None, assignments: tuple[str, ...], live: boo
     mnist-ops mnist-random
     Example: unlearnscape train toy-ops --out my-toy --set training.epochs=20 --set "seeds=[0,1,2]"
     """
-    experiment = _create(source, out, assignments)
+    experiment = _create(source, out, assignments, own_code)
     with terminal_progress() as progress:
         _train(experiment, progress, live, download)
     click.echo(f"{experiment.path}: {len(experiment.finished_runs())} runs are trained.")
@@ -37,6 +40,7 @@ def train(source: str, out: Path | None, assignments: tuple[str, ...], live: boo
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the experiment [default: by name].")
 @click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Override, as training.lr=0.05.")
 @click.option("--live", is_flag=True, help="Keep a snapshot for the Live page while training.")
+@click.option("--own-code", is_flag=True, help="Let it run the functions that a TOML file of your own names.")
 @where_options
 @download_option
 @json_option
@@ -45,6 +49,7 @@ def run(
     out: Path | None,
     assignments: tuple[str, ...],
     live: bool,
+    own_code: bool,
     jobs: int | None,
     cluster: str | None,
     download: bool,
@@ -53,7 +58,7 @@ def run(
     """Everything from nothing: train, SAL, the loss surface, and UD."""
     from experiments import Where, compute_surface, compute_ud
 
-    experiment, where = _create(source, out, assignments), Where(jobs, cluster)
+    experiment, where = _create(source, out, assignments, own_code), Where(jobs, cluster)
     with terminal_progress() as progress:
         _train(experiment, progress, live, download)
         report = compute_ud(experiment, progress=progress, download=download, where=where)
@@ -61,8 +66,10 @@ def run(
     click.echo(json.dumps(report.as_json(), indent=2) if as_json else report.as_text())
 
 
-def _create(source: str, out: Path | None, assignments: tuple[str, ...]) -> Any:
+def _create(source: str, out: Path | None, assignments: tuple[str, ...], own_code: bool) -> Any:
     from experiments import SPEC_FILE, Experiment, home, load_preset_or_file, override
+    from experiments.spec import own_names
+    from experiments.trust import at_terminal, grant, granted
 
     if (Path(source) / SPEC_FILE).is_file():
         if out is not None or assignments:
@@ -72,7 +79,17 @@ def _create(source: str, out: Path | None, assignments: tuple[str, ...]) -> Any:
     if out is not None:
         spec = dataclasses.replace(spec, name=out.name) if out.name else spec
     spec = override(spec, assignments)
-    return Experiment.create(spec, out or home() / spec.name)
+    folder, names = out or home() / spec.name, own_names(spec)
+    own_code = own_code and at_terminal()
+    if names and not own_code and granted(spec, folder).grant.root is None:
+        raise click.ClickException(
+            f"{source} names code of its own ({', '.join(names)}); if the file and that code are yours, add --own-code."
+        )
+    experiment = Experiment.create(spec, folder)
+    if names and own_code:
+        grant(folder, spec)
+        return Experiment.open(folder)
+    return experiment
 
 
 def _train(experiment: Any, progress: Any, live: bool, download: bool) -> None:

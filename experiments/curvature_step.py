@@ -62,9 +62,7 @@ def _of_run(experiment: Experiment, options: CurvatureOptions, name: str, progre
     if len(run) == 0:
         raise ExperimentError(f"The run {name} holds no checkpoint yet; train it first.")
     measured_on = sample_of_run(experiment, SalSpec(samples=options.samples), name, download=download)
-    key = content_key(
-        {"kind": KIND, "options": asdict(options), "run": run.fingerprint, "data": measured_on.fingerprint}
-    )
+    key = content_key({"kind": KIND, "options": asdict(options), "run": run.fingerprint, **measured_on.key()})
     target = experiment.path / "curvature" / f"{name}-{key}.h5"
     if target.is_file():
         return target
@@ -78,8 +76,9 @@ def _of_run(experiment: Experiment, options: CurvatureOptions, name: str, progre
     for i in chosen[len(values) :]:
         model.load_state_dict(run.state_dict(int(i)))
         with one_thread():
-            pairs = hessian_eigenpairs(model, measured_on.batches, k=options.top, seed=options.seed)
-            trace = hessian_trace(model, measured_on.batches, probes=options.probes, seed=options.seed)
+            given: dict[str, Any] = {"loss": measured_on.loss, "seed": options.seed}
+            pairs = hessian_eigenpairs(model, measured_on.batches, k=options.top, **given)
+            trace = hessian_trace(model, measured_on.batches, probes=options.probes, **given)
         values.append(pairs.values)
         residuals.append(pairs.residuals)
         traces.append(np.array([trace.value, trace.standard_error]))

@@ -18,6 +18,7 @@ import torch
 from checkpoints import CheckpointError, Result, Run, open_run, read_result, write_bytes
 from experiments.spec import ExperimentSpec, SpecError, parse_run_name, run_name
 from experiments.spec_toml import load_spec, spec_to_toml, without_labels
+from experiments.trust import granted
 
 SPEC_FILE = "experiment.toml"
 LIVE_SUFFIX = ".live"
@@ -99,7 +100,7 @@ class Experiment:
     @cached_property
     def spec(self) -> ExperimentSpec:
         """The resolved specification."""
-        return load_spec(self.path / SPEC_FILE)
+        return granted(load_spec(self.path / SPEC_FILE), self.path)
 
     @property
     def name(self) -> str:

@@ -13,7 +13,8 @@ from checkpoints.layout import StateLayout
 from experiments.experiment import Experiment, ExperimentError
 from experiments.importing_sources import Source, find_sources
 from experiments.importing_surfaces import SurfaceFiles, import_surfaces, options_of, roles_of, split_places
-from experiments.materials import dataset_of, network
+from experiments.materials import dataset_of, network, network_for_run
+from experiments.own import check_fit
 from experiments.progress import Progress, Silent
 from experiments.spec import (
     CLEAN_METHOD,
@@ -23,8 +24,10 @@ from experiments.spec import (
     ExperimentSpec,
     ModelSpec,
     SalSpec,
+    own_names,
     parse_run_name,
 )
+from experiments.trust import for_now, grant
 
 
 def import_runs(
@@ -34,6 +37,8 @@ def import_runs(
     clean: str | None = None,
     model: str = "",
     data: str = "",
+    loss: str | None = None,
+    own_code: bool = False,
     order: Path | None = None,
     metrics: Sequence[Path] = (),
     progress: Progress | None = None,
@@ -48,6 +53,9 @@ def import_runs(
         clean: The one to compare the others with (default: the first).
         model, data: Without them only what is stored can be shown, and the first checkpoint decides which
             parameters there are, in which order.
+        loss: See :class:`experiments.spec.ExperimentSpec`.
+        own_code: Model, data and loss may be functions of the user's own, who named them at the terminal; the
+            experiment may run them from now on.
         order: A list of checkpoints, see :func:`checkpoints.importing.find_checkpoints`.
         metrics: CSV tables, one for each run that is made of checkpoints, in their order.
         say: Called with notes about what was imported.
@@ -57,7 +65,7 @@ def import_runs(
     """
     places, surfaces = split_places(recordings)
     sources = find_sources(places, metrics)
-    spec = _spec(path, sources, clean, model, data, surfaces)
+    spec = _allowed(_spec(path, sources, clean, model, data, loss, surfaces), own_code)
     layout = _layout(spec, sources)
     notes: list[str] = []
     with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=_parent(path)) as folder:
@@ -70,8 +78,13 @@ def import_runs(
             else:
                 notes += _import(source, target, order, layout, progress or Silent())
         _check_same_network([_run_path(staged.path, s) for s in sources], [s.run for s in sources])
+        if layout is not None and own_names(spec):
+            for source in sources:
+                network_for_run(spec, dataset_of(spec), staged.open_run(source.run), source.run)
         notes += import_surfaces(staged, surfaces) if surfaces else []
         experiment = Experiment.create(spec, path)
+        if own_names(spec):
+            grant(path, spec)
         for kind in ("runs", "surfaces"):
             _move(staged.path / kind, experiment.path / kind)
     for note in notes:
@@ -92,6 +105,8 @@ def examine_runs(
     *,
     model: str = "",
     data: str = "",
+    loss: str | None = None,
+    own_code: bool = False,
     order: Path | None = None,
     metrics: Sequence[Path] = (),
     progress: Progress | None = None,
@@ -99,7 +114,8 @@ def examine_runs(
     """What an import would understand, without writing anything; None for what was recorded by ``Recorder``."""
     places, surfaces = split_places(recordings)
     sources = find_sources(places, metrics)
-    layout = _layout(_spec(Path("examined"), sources, None, model, data, surfaces), sources)
+    spec = _allowed(_spec(Path("examined"), sources, None, model, data, loss, surfaces), own_code)
+    layout = _layout(spec, sources)
     progress = progress or Silent()
     found: list[tuple[Source, ImportReport | None]] = []
     for source in sources:
@@ -127,7 +143,13 @@ def _parent(path: Path) -> Path:
 
 
 def _spec(
-    path: Path, sources: Sequence[Source], clean: str | None, model: str, data: str, surfaces: SurfaceFiles
+    path: Path,
+    sources: Sequence[Source],
+    clean: str | None,
+    model: str,
+    data: str,
+    loss: str | None,
+    surfaces: SurfaceFiles,
 ) -> ExperimentSpec:
     shown = {parsed: role for run, role in roles_of(surfaces).items() if (parsed := parse_run_name(run))}
     roles = {arm: role for (arm, _), role in shown.items()}
@@ -154,14 +176,30 @@ def _spec(
         arms=arms,
         sal=SalSpec(method="gradient", blocks="layer"),
         surface=options_of(surfaces),
+        loss=loss,
     )
+
+
+def _allowed(spec: ExperimentSpec, own_code: bool) -> ExperimentSpec:
+    """The spec, with leave to run what it names if the user named it."""
+    names = own_names(spec)
+    if names and not own_code:
+        raise ExperimentError(
+            f"{', '.join(names)} is code of your own, which is named at the terminal alone: import … --model … --data …"
+        )
+    return for_now(spec) if names else spec
 
 
 def _layout(spec: ExperimentSpec, sources: Sequence[Source]) -> StateLayout | None:
     """The layout of the network that was named, which says what in a checkpoint is trainable."""
-    if not (spec.model.name and spec.data.name) or all(source.recorded for source in sources):
+    own = bool(own_names(spec))  # tried even where it is not needed yet: better now than later
+    if not (spec.model.name and spec.data.name) or (all(source.recorded for source in sources) and not own):
         return None
-    return StateLayout.from_model(network(spec, dataset_of(spec), seed=0))
+    dataset = dataset_of(spec)
+    model = network(spec, dataset, seed=0)
+    if own:
+        check_fit(spec, dataset, model)
+    return StateLayout.from_model(model)
 
 
 def _import(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -16,13 +16,16 @@ from torch import Tensor, nn
 
 from checkpoints import Run
 from experiments.experiment import Experiment, ExperimentError
+from experiments.own import check_fit, is_plain, loss_name, loss_of, own_dataset, own_network, require_classes
 from experiments.poisons import poison_key, poisoned_inputs
 from experiments.progress import Progress
-from experiments.spec import CLEAN_METHOD, IMPORTED_METHOD, ArmSpec, DataSpec, ExperimentSpec, content_key
+from experiments.spec import CLEAN_METHOD, IMPORTED_METHOD, ArmSpec, DataSpec, ExperimentSpec, content_key, is_own
 from experiments.tasks import multi_task_network, require_task
 from training import Dataset, Defence, build_defence, build_model, fingerprint_arrays, load_dataset
 from training.models import MultiTaskNet
+from training.own_losses import Loss
 
+LISTED = 4  # parameters by name in a sentence
 MEASURE_BATCH = 2000  # samples per forward pass when only a mean is wanted
 
 
@@ -35,6 +38,17 @@ class Sample:
     samples: int
     available: int
     fingerprint: str
+    loss: Loss | None = None  # None is cross-entropy
+    loss_name: str = ""  # of one that the spec chose, or that is not cross-entropy
+
+    @property
+    def counts_classes(self) -> bool:
+        """Whether targets are class indices [N], so that accuracy is known."""
+        return all(not t.is_floating_point() and t.dim() == 1 for _, t in self.batches)
+
+    def key(self) -> dict[str, str]:
+        """What of the data and loss determines a result."""
+        return {"data": self.fingerprint} | ({"loss": self.loss_name} if self.loss_name else {})
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +72,8 @@ def dataset_of(spec: ExperimentSpec, *, download: bool = False) -> Dataset:
         raise ExperimentError(
             f"The data set of {spec.name} is not known; import its runs again with --data NAME or FILE.npz."
         )
+    if is_own(spec.data.name):
+        return own_dataset(spec)
     return _load(spec.data.name, _frozen(spec.data), download)
 
 
@@ -69,6 +85,7 @@ def arm_inputs(
     entry = spec.arms.get(arm)
     if entry is None or entry.is_clean or entry.method == IMPORTED_METHOD:
         return TrainingData(dataset.x_train, dataset.y_train, "the data as they are")
+    require_classes(spec, dataset, arm)
     defences = build_defences(spec, arm)
     key = content_key({"poison": poison_key(dataset, entry, seed), "defences": [repr(defence) for defence in defences]})
     found = _prepared.get(key)
@@ -134,6 +151,8 @@ def network(spec: ExperimentSpec, dataset: Dataset, seed: int) -> nn.Module:
         raise ExperimentError(f"The network of {spec.name} is not known; import its runs again with --model NAME.")
     if spec.tasks is not None:
         return multi_task_network(spec, dataset, seed)
+    if is_own(spec.model.name):
+        return own_network(spec, dataset, seed)
     return build_model(spec.model.name, dataset.input_shape, dataset.n_classes, seed=seed)
 
 
@@ -153,6 +172,8 @@ def network_for_run(spec: ExperimentSpec, dataset: Dataset, run: Run, name: str,
             f"The run {name} holds another network than {spec.model.name}: "
             f"{_layout_difference(here, there)}; say which network it is when importing."
         )
+    if not is_plain(spec):
+        check_fit(spec, dataset, model)
     return model
 
 
@@ -179,7 +200,12 @@ def sample(
     and every run is measured on the same samples. ``batch_size`` 0 makes one full batch.
     """
     picked = pick(experiment, on, seed=seed, samples=samples, download=download)
-    return as_sample(picked, torch.from_numpy(picked.targets), batch_size)
+    found = as_sample(picked, torch.from_numpy(picked.targets), batch_size)
+    if is_plain(experiment.spec):
+        return found
+    dataset = dataset_of(experiment.spec)
+    loss = loss_of(experiment.spec, dataset)
+    return replace(found, loss=loss, loss_name="" if loss is None else loss_name(experiment.spec, dataset))
 
 
 @dataclass(frozen=True, eq=False)
@@ -258,19 +284,34 @@ def choose(targets: NDArray[np.integer], samples: int) -> NDArray[np.int64]:
     n = len(targets)
     if samples <= 0 or samples >= n:
         return np.arange(n)
-    by_class = np.argsort(targets, kind="stable")
+    by_class = np.argsort(targets, kind="stable") if targets.ndim == 1 else np.arange(n)
     return np.sort(by_class[np.linspace(0, n - 1, samples).round().astype(np.int64)])
 
 
 def _layout_difference(
     here: Sequence[tuple[str, tuple[int, ...]]], there: Sequence[tuple[str, tuple[int, ...]]]
 ) -> str:
-    for (a, shape_a), (b, shape_b) in zip(here, there, strict=False):
-        if a != b:
-            return f"it has {b} where {a} is expected"
-        if shape_a != shape_b:
-            return f"{a} has shape {list(shape_b)}, expected {list(shape_a)}"
-    return f"it has {len(there)} parameter tensors, expected {len(here)}"
+    """What the stored parameters lack of the network's, have besides, or have in another shape; some of each."""
+    ours, stored = dict(here), dict(there)
+    parts = [
+        ("it lacks", [name for name in ours if name not in stored]),
+        ("it also has", [name for name in stored if name not in ours]),
+        (
+            "of another shape are",
+            [
+                f"{name} ({list(stored[name])}, expected {list(shape)})"
+                for name, shape in ours.items()
+                if stored.get(name, shape) != shape
+            ],
+        ),
+    ]
+    told = [f"{what} {_some(names)}" for what, names in parts if names]
+    return "; ".join(told) or "its parameters come in another order"
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return ", ".join(names[:LISTED]) + more
 
 
 def _frozen(data: DataSpec) -> tuple[tuple[str, Any], ...]:

@@ -109,7 +109,7 @@ def probe_point(experiment: Experiment, stored: Result, alpha: float, beta: floa
             if line is None or slow:
                 continue
             vectors = (plane.point(a, b) for a, b in line[1])
-            found = evaluate_points(model, vectors, measured_on.batches).loss
+            found = evaluate_points(model, vectors, measured_on.batches, loss=measured_on.loss).loss
             slices.append(Slice(f"towards {near[0].run}", measured_on.label, kind, line[0], found, exact=True))
     if slow and line is not None:
         found = interpolate(stored.arrays["alphas"], stored.arrays["betas"], stored.arrays["loss"], line[1])
@@ -183,7 +183,7 @@ def _line(
 
 
 def _loss(model: nn.Module, plane: Plane, at: tuple[float, float], kind: str, measured_on: Sample) -> PointLoss:
-    found = evaluate_points(model, [plane.point(*at)], measured_on.batches)
+    found = evaluate_points(model, [plane.point(*at)], measured_on.batches, loss=measured_on.loss)
     nan = float("nan")
     accuracy = nan if found.accuracy is None else float(found.accuracy[0])
     error = nan if found.standard_error is None else float(found.standard_error[0])

@@ -51,7 +51,7 @@ def sal_key(options: SalSpec, run: Run, measured_on: Sample) -> str:
             "version": 1,
             "options": asdict(options),
             "run": run.fingerprint,
-            "data": measured_on.fingerprint,
+            **measured_on.key(),
         }
     )
 
@@ -263,6 +263,7 @@ def meter(model: nn.Module, measured_on: Sample, options: SalSpec) -> SharpnessM
     return SharpnessMeter(
         model,
         measured_on.batches,
+        loss=measured_on.loss,
         epsilon=options.epsilon,
         steps=options.steps,
         lr=options.lr,

@@ -11,9 +11,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from training.models import NORMS
+from training.own_losses import LOSSES
 from training.tasks import TASKS, WEIGHTS
 
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
+OWN_PATTERN = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*\Z")
 CLEAN_METHOD = "none"
 IMPORTED_METHOD = "imported"
 SURFACE_DATA = ("clean", "poisoned", "test")
@@ -27,7 +29,7 @@ class SpecError(ValueError):
 
 @dataclass(frozen=True)
 class DataSpec:
-    """The data set: a registered name or the path of an ``.npz`` file, with the loader's own options."""
+    """The data set: a registered name, the path of a file or folder, or a ``package.module:function``; its options."""
 
     name: str = "toy"
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -35,7 +37,7 @@ class DataSpec:
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """The network, by its registered name; empty for imported runs whose model is not known."""
+    """The network: a registered name or a ``package.module:function``; empty where an imported run's is not known."""
 
     name: str = "linear"
 
@@ -194,8 +196,20 @@ class SurfaceSpec:
 
 
 @dataclass(frozen=True)
+class Grant:
+    """Whether the code that a spec names may run: the experiment's folder, and where from (None: it may not)."""
+
+    folder: str = ""
+    root: str | None = None
+
+
+@dataclass(frozen=True)
 class ExperimentSpec:
-    """Everything that determines an experiment. Equal specs on one machine give equal bits."""
+    """Everything that determines an experiment. Equal specs on one machine give equal bits.
+
+    ``loss`` is one of ``training.own_losses.LOSSES`` or a ``package.module:function``; None is what the data ask for,
+    cross-entropy for classes. ``grant`` is never read from a file or written to one.
+    """
 
     name: str
     title: str = ""
@@ -209,9 +223,18 @@ class ExperimentSpec:
     sal: SalSpec = field(default_factory=SalSpec)
     surface: SurfaceSpec = field(default_factory=SurfaceSpec)
     tasks: TasksSpec | None = None
+    loss: str | None = None
+    grant: Grant = field(default=Grant(), compare=False, repr=False, metadata={"stored": False})
 
     def __post_init__(self) -> None:
         _check_name(self.name, "name")
+        known = self.loss is None or self.loss in LOSSES or is_own(self.loss)
+        _require(known, "loss", self.loss, f"one of {', '.join(LOSSES)}, or package.module:function")
+        if self.tasks is not None:
+            _require(self.loss is None, "loss", self.loss, "left out where there are tasks, which have their own")
+            _require(
+                not is_own(self.model.name), "model.name", self.model.name, "a registered name where there are tasks"
+            )
         _require(len(self.seeds) > 0, "seeds", list(self.seeds), "a list with at least one seed")
         _require(len(set(self.seeds)) == len(self.seeds), "seeds", list(self.seeds), "different numbers")
         _require(all(s >= 0 for s in self.seeds), "seeds", list(self.seeds), "0 or more")
@@ -261,6 +284,16 @@ class ExperimentSpec:
     def poisoned_arms(self) -> tuple[str, ...]:
         """Names of all other arms, controls included, in the order of the file."""
         return tuple(name for name in self.arms if name != self.clean_arm)
+
+
+def is_own(name: str | None) -> bool:
+    """Whether a name stands for code of the user's own: ``package.module:function``."""
+    return bool(name) and OWN_PATTERN.match(str(name)) is not None
+
+
+def own_names(spec: ExperimentSpec) -> tuple[str, ...]:
+    """Code of the user's own that a spec names, each once."""
+    return tuple(dict.fromkeys(n for n in (spec.model.name, spec.data.name, spec.loss) if n is not None and is_own(n)))
 
 
 def run_name(arm: str, seed: int) -> str:

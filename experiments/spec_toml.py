@@ -73,6 +73,8 @@ def spec_to_table(spec: ExperimentSpec) -> dict[str, Any]:
         if dataclasses.is_dataclass(value) and not isinstance(value, type):
             table: dict[str, Any] = {}
             for entry in dataclasses.fields(value):
+                if not entry.metadata.get("stored", True):
+                    continue
                 item = getattr(value, entry.name)
                 if entry.name == "options":
                     table.update(plain(item))
@@ -146,7 +148,7 @@ def build_part(kind: type, table: Any, entry: str, where: str, **made: Any) -> A
 
 
 def _build_arguments(kind: type, table: dict[str, Any], entry: str, where: str, *, skip: set[str]) -> dict[str, Any]:
-    fields = {f.name: f for f in dataclasses.fields(kind)}
+    fields = {f.name: f for f in dataclasses.fields(kind) if f.metadata.get("stored", True)}
     takes_options = "options" in fields
     arguments: dict[str, Any] = {}
     options: dict[str, Any] = dict(table.pop("options", {})) if takes_options else {}
@@ -170,7 +172,7 @@ def _convert(value: Any, annotation: str, name: str, where: str) -> Any:
         return SpecError(f"{where}: {name} is {value!r}; it must be {wanted}.")
 
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if annotation == "str":
+    if annotation.startswith("str"):
         if not isinstance(value, str):
             raise wrong("text")
         return value

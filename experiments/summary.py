@@ -7,6 +7,7 @@ from typing import Any
 
 from checkpoints import CheckpointError, read_result
 from experiments.experiment import Experiment, ExperimentError
+from experiments.own_notes import own_notes
 from experiments.sal_step import read_sal
 from experiments.surface_plan import KIND as SURFACE_KIND
 from experiments.ud_step import UdReport, report_ud, stored_sal
@@ -82,7 +83,7 @@ class Summary:
 
 def summarise(experiment: Experiment) -> Summary:
     """Look through an experiment's folder; damaged files become notes, never errors."""
-    notes: list[str] = []
+    notes = own_notes(experiment)
     stored = stored_sal(experiment)
     surfaces = _surfaces(experiment, notes)
     runs = _runs(experiment, notes)

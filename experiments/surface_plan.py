@@ -54,7 +54,7 @@ class SurfaceRequest:
                 "version": 1,
                 "options": options | ({"least": UNIT} if self.options.plane in LOCAL_PLANES else {}),
                 "runs": {name: experiment.open_run(name).fingerprint for name in self.runs},
-                "data": measured_on.fingerprint,
+                **measured_on.key(),
             }
         )
 
@@ -185,6 +185,7 @@ def surface_header(prepared: Prepared, surface: Surface) -> dict[str, Any]:
         "points_evaluated": int(surface.evaluated.sum()),
         "interpolation_error": surface.interpolation_error,
         "precision_error": surface.precision_error,
+        **({"loss_name": measured_on.loss_name} if measured_on.loss_name else {}),
         "versions": versions(),
     }
 
@@ -232,7 +233,7 @@ def _build_plane(request: SurfaceRequest, runs: dict[str, Run], model: nn.Module
         if block is not None and not all(isinstance(name, str) for name in block):
             raise ExperimentError("A Hessian plane can be restricted to layers, not to single parameters.")
         layers = None if block is None else [str(name) for name in block]
-        return hessian_plane(model, measured_on.batches, layers=layers, seed=options.seed)
+        return hessian_plane(model, measured_on.batches, loss=measured_on.loss, layers=layers, seed=options.seed)
     if options.plane == "random":
         model.load_state_dict(first.state_dict(len(first) - 1))
         return random_plane(model, seed=options.seed, block=block)

@@ -130,7 +130,13 @@ class _Computation:
             file.unlink(missing_ok=True)
         surface = replace(surface, strategy=str(worker.measurer.strategy))
         if options.precision:
-            worst = precision_error(surface, prepared.model, plane, prepared.measured_on.batches)
+            worst = precision_error(
+                surface,
+                prepared.model,
+                plane,
+                prepared.measured_on.batches,
+                loss=prepared.measured_on.loss,
+            )
             surface = replace(surface, precision_error=worst)
         return surface
 
@@ -145,7 +151,13 @@ class _Computation:
     def _begin(self, alphas: NDArray[Any], betas: NDArray[Any]) -> tuple[Surface, str]:
         """What an earlier computation left, with its strategy; or nothing, and any strategy."""
         measured_on = self.prepared.measured_on
-        fresh = empty_surface(alphas, betas, samples=measured_on.samples)
+        fresh = empty_surface(
+            alphas,
+            betas,
+            samples=measured_on.samples,
+            accuracy=measured_on.counts_classes,
+            spread=measured_on.loss is None,
+        )
         try:
             saved = read_result(self._partial_path, kind=PARTIAL_KIND)
         except CheckpointError:
@@ -187,9 +199,10 @@ class _Computation:
     def _path_arrays(
         self, name: str, run: Run, coordinates: NDArray[Any], residual: NDArray[Any]
     ) -> dict[str, NDArray[Any]]:
-        model, plane, batches = self.prepared.model, self.prepared.plane, self.prepared.measured_on.batches
-        true = evaluate_states(model, (run.state_dict(i) for i in range(len(run))), batches)
-        in_plane = evaluate_points(model, (plane.point(a, b) for a, b in coordinates), batches)
+        model, plane, measured_on = self.prepared.model, self.prepared.plane, self.prepared.measured_on
+        batches, loss = measured_on.batches, measured_on.loss
+        true = evaluate_states(model, (run.state_dict(i) for i in range(len(run))), batches, loss=loss)
+        in_plane = evaluate_points(model, (plane.point(a, b) for a, b in coordinates), batches, loss=loss)
         return path_arrays(name, run, coordinates, residual) | {
             f"path/{name}/{key}": value for key, value in (_named("true", true) | _named("in_plane", in_plane)).items()
         }

@@ -55,7 +55,7 @@ class SurfaceWorker:
             model = model.to(kind)
             batches = [(x.to(kind) if x.is_floating_point() else x, y) for x, y in batches]
         self.alphas, self.betas = alphas, betas
-        self.evaluator = Evaluator(model.eval(), batches, None)
+        self.evaluator = Evaluator(model.eval(), batches, measured_on.loss)
         checks = check_points(alphas, betas)
         with self.evaluator.borrowed(model):
             if strategy == "auto":

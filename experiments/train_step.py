@@ -16,12 +16,14 @@ from checkpoints import Recorder
 from experiments.control import Gate
 from experiments.experiment import Experiment, versions
 from experiments.materials import MEASURE_BATCH, TrainingData, arm_inputs, build_defences, choose, dataset_of, network
+from experiments.own import check_fit, is_plain, loss_of
 from experiments.progress import Progress, Silent
 from experiments.spec import ExperimentSpec, run_name
 from experiments.spec_toml import without_labels
 from experiments.tasks import means, packed_targets, total_loss
 from training import Dataset, Trainer, fingerprint_arrays
 from training.models import AllHeads, MultiTaskNet
+from training.own_losses import mean_over
 
 TASKS_BATCH = 100  # images that go through all heads at once
 FOLLOWED = 400  # training images that several tasks are measured on at every checkpoint, spread over the classes
@@ -118,6 +120,8 @@ def _prepare(
     path.parent.mkdir(exist_ok=True)
     recorder = stack.enter_context(Recorder(path, model, metadata=metadata, resume_state=resume_state))
     goal = _tasks(spec, dataset, data, model) if isinstance(model, MultiTaskNet) else _classes(dataset, data, model)
+    if not is_plain(spec):
+        goal |= _own(spec, dataset, model)
     trainer = Trainer(
         inputs=torch.from_numpy(data.inputs),
         epochs=schedule.epochs,
@@ -149,6 +153,13 @@ def _classes(dataset: Dataset, data: TrainingData, model: nn.Module) -> dict[str
             "test": _batches(dataset.x_test, torch.from_numpy(dataset.y_test), MEASURE_BATCH),
         },
     }
+
+
+def _own(spec: ExperimentSpec, dataset: Dataset, model: nn.Module) -> dict[str, Any]:
+    """What a trainer is told besides, of a network, data or a loss of the user's own."""
+    check_fit(spec, dataset, model)
+    loss = loss_of(spec, dataset)
+    return {"loss": loss, "measure": lambda model, batches: mean_over(model, batches, loss)}
 
 
 def _tasks(spec: ExperimentSpec, dataset: Dataset, data: TrainingData, model: MultiTaskNet) -> dict[str, Any]:

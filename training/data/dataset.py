@@ -23,7 +23,7 @@ class DatasetError(ValueError):
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Training and test data of a classification task.
+    """Training and test data, of a classification task where not said otherwise.
 
     Attributes:
         name: What to call it.
@@ -36,6 +36,8 @@ class Dataset:
         dense_train, dense_test: Per-pixel targets of the images, where the data set has them.
         class_names: What each class is, where it is known.
         left_out: One sentence for each file or image that could not be used.
+        task: ``"classification"``; other ones come from :func:`training.own_data.as_dataset` alone, with targets of
+            other shapes and types.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Dataset:
     dense_test: DenseTargets | None = None
     class_names: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
+    task: str = "classification"
 
     @property
     def input_shape(self) -> tuple[int, ...]:
