@@ -10,6 +10,7 @@ import click
 
 from commands.app import app
 from commands.bench import bench
+from commands.check import check
 from commands.export import export
 from commands.importing import import_
 from commands.look import show
@@ -114,6 +115,7 @@ COMMANDS = (
     sensitivity,
     poison,
     show,
+    check,
     export,
     report,
     import_,

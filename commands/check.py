@@ -1,0 +1,39 @@
+"""``check``: stored against recomputed losses."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from options import download_option, json_option, terminal_progress
+
+
+@click.command()
+@click.argument("exp")
+@click.option("--runs", metavar="A,B", help="Runs to check [default: all].")
+@download_option
+@json_option
+def check(exp: str, runs: str | None, download: bool, as_json: bool) -> None:
+    """Compare the losses that runs store with those of their checkpoints, recomputed on all samples.
+
+    Looks at train_loss, test_loss and loss (taken for that of training). They agree to 1e-4, or the likely reason is
+    told: training mode with dropout or BatchNorm, a running average, a loss of other data. Ends with 1 where one
+    disagrees.
+
+    Example: unlearnscape check toy-ops
+    """
+    from experiments import find_experiment
+    from experiments.check_step import STORED, check_runs
+
+    names = [name.strip() for name in runs.split(",")] if runs else None
+    with terminal_progress() as progress:
+        found = check_runs(find_experiment(exp), runs=names, progress=progress, download=download)
+    if as_json:
+        click.echo(json.dumps([one.as_json() for one in found], indent=2))
+    for one in found if not as_json else ():
+        click.echo(one.as_text())
+    if not found and not as_json:
+        click.echo(f"The runs store none of {', '.join(STORED)}; there is nothing to compare.")
+    if not all(one.agrees for one in found):
+        raise click.exceptions.Exit(1)

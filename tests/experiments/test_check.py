@@ -1,0 +1,161 @@
+"""Stored losses agree with recomputed ones, or the reason is found."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from click.testing import CliRunner
+from torch import nn
+from torch.nn import functional
+
+from checkpoints import Recorder
+from cli import main
+from experiments import Experiment
+from experiments.check_step import check_runs, relative
+from training.own_losses import mean_over
+
+CODE = """
+import torch
+from torch import nn
+
+def data():
+    x = torch.randn(120, 4, generator=torch.Generator().manual_seed(0))
+    y = (x[:, 0] > 0).long()
+    return (x[:80], y[:80]), (x[80:], y[80:])
+
+def plain():
+    return nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
+
+def norm():
+    return nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 2))
+
+def drop():
+    return nn.Sequential(nn.Linear(4, 64), nn.ReLU(), nn.Dropout(0.5), nn.Linear(64, 2))
+"""
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.delenv("UNLEARNSCAPE_PROGRESS", raising=False)
+    monkeypatch.chdir(tmp_path)
+    Path("checked.py").write_text(CODE)
+
+
+def recorded(network, stored, epochs=4):
+    """An experiment with the one run of a loop that records ``stored(model, train, test, losses)``."""
+    code = {}
+    exec(CODE, code)
+    torch.manual_seed(1)
+    model, (train, test) = code[network](), code["data"]()
+    optimiser = torch.optim.SGD(model.parameters(), lr=0.5)
+    with Recorder("rec.h5", model) as recorder:
+        losses = [functional.cross_entropy(model(train[0]), train[1]).item()]
+        for step in range(epochs):
+            recorder.record(step, **stored(model, train, test, losses))
+            losses = []
+            for chosen in torch.arange(80).split(20):
+                optimiser.zero_grad()
+                loss = functional.cross_entropy(model.train()(train[0][chosen]), train[1][chosen])
+                loss.backward()
+                optimiser.step()
+                losses.append(loss.item())
+    named = ["--model", f"checked:{network}", "--data", "checked:data"]
+    result = CliRunner().invoke(main, ["import", "mine", "rec.h5", *named])
+    assert result.exit_code == 0, result.output
+    return Experiment.open("mine")
+
+
+def evaluated(model, part, reduction="mean"):
+    model.eval()
+    with torch.no_grad():
+        return float(functional.cross_entropy(model(part[0]), part[1], reduction=reduction))
+
+
+def trained(model, part):
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    with torch.no_grad():
+        found = float(functional.cross_entropy(model.train()(part[0]), part[1]))
+    model.load_state_dict(before)
+    return found
+
+
+REASONS = {
+    "training mode, BatchNorm": (
+        "norm",
+        lambda m, a, b, _: {"loss": trained(m, a)},
+        "training mode, in which BatchNorm",
+    ),
+    "dropout": ("drop", lambda m, a, b, _: {"loss": trained(m, a)}, "in which dropout does something else by chance"),
+    "running average": ("plain", lambda m, a, b, each: {"train_loss": sum(each) / len(each)}, "a running average"),
+    "sum": ("plain", lambda m, a, b, _: {"train_loss": evaluated(m, a, "sum")}, "it is 80 times as large"),
+    "other data": ("plain", lambda m, a, b, _: {"loss": evaluated(m, b)}, "it is the loss on the test data"),
+    "penalty": ("plain", lambda m, a, b, _: {"loss": evaluated(m, a) + 1 + m[0].weight.norm().item()}, "a penalty"),
+}
+
+
+@pytest.mark.parametrize("case", REASONS)
+def test_the_reason_is_found(case):
+    network, stored, reason = REASONS[case]
+    (found,) = check_runs(recorded(network, stored))
+    wrong = [row for row in found.rows if not row.agrees]
+    assert len(wrong) >= 3
+    assert all(reason in row.reason for row in wrong), [row.reason for row in wrong]
+
+
+def test_a_loss_measured_ahead_of_the_step_is_that_of_the_checkpoint_before():
+    last = []
+
+    def stored(model, train, test, losses):
+        last.append(evaluated(model, train))
+        return {"loss": last[-2] if len(last) > 1 else last[-1]}
+
+    (found,) = check_runs(recorded("plain", stored))
+    assert [row.agrees for row in found.rows] == [True, False, False, False]
+    assert all("the checkpoint before" in row.reason for row in found.rows[1:])
+
+
+def test_losses_in_evaluation_mode_agree_and_one_wrong_digit_is_seen():
+    def stored(model, train, test, losses):
+        return {"train_loss": evaluated(model, train), "test_loss": evaluated(model, test), "lr": 0.5}
+
+    both = check_runs(recorded("norm", stored))
+    assert [(one.metric, one.on, one.agrees, len(one.rows)) for one in both] == [
+        ("train_loss", "clean training data", True, 4),
+        ("test_loss", "test data", True, 4),
+    ]
+    assert max(row.difference for one in both for row in one.rows) < 1e-5
+    assert relative(1.0002, 1.0) > 1e-4
+    assert relative(float("nan"), float("nan")) == 0
+    assert relative(float("inf"), 1.0) == float("inf")
+
+
+def test_the_command_tells_all_and_ends_with_1_on_disagreement(finished_toy):
+    agreed = CliRunner().invoke(main, ["check", str(finished_toy)])
+    assert agreed.exit_code == 0, agreed.output
+    assert "clean-s0, train_loss on clean training data: agrees at 3 of 3 checkpoints" in agreed.stdout
+    assert "ops-s0, train_loss on training data of ops: agrees at 3 of 3 checkpoints" in agreed.stdout
+    recorded("plain", lambda m, a, b, _: {"train_loss": evaluated(m, a, "sum")})
+    said = CliRunner().invoke(main, ["check", "mine", "--json"])
+    assert said.exit_code == 1
+    (one,) = json.loads(said.stdout)
+    assert not one["agrees"]
+    assert one["rows"][0]["stored"] == pytest.approx(80 * one["rows"][0]["recomputed"])
+    assert "  4 checkpoints, as step" in CliRunner().invoke(main, ["check", "mine"]).stdout
+
+
+def test_runs_without_a_loss_say_so():
+    recorded("plain", lambda m, a, b, _: {"lr": 0.5})
+    assert "nothing to compare" in CliRunner().invoke(main, ["check", "mine"]).stdout
+
+
+def test_measuring_in_training_mode_changes_nothing():
+    model = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Linear(8, 2)).eval()
+    model[0].train()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    batches = [(torch.randn(6, 4), torch.arange(6) % 2)]
+    there = mean_over(model, batches, None, train=True)
+    assert there["loss"] != mean_over(model, batches, None)["loss"]
+    assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
+    assert [module.training for module in model] == [True, False, False]
