@@ -96,9 +96,7 @@ def check_runs(
     """
     spec, progress = experiment.spec, progress or Silent()
     if spec.tasks is not None:
-        raise ExperimentError(
-            f"{spec.name} has several tasks, whose losses are measured on a part of the data; no check."
-        )
+        raise ExperimentError(f"{spec.name} has several tasks, whose losses are recorded on a part of the data alone.")
     names = list(runs) if runs else experiment.run_names()
     if not names:
         raise ExperimentError(f"{spec.name} has no run yet; train it first: train {experiment.path}")
@@ -206,7 +204,7 @@ class _Why:
         if drops and abs(stored - float(np.mean(draws))) <= spread:
             return f"it is one of many losses in training mode, in which {layers} does something else by chance"
         if abs(stored - draws[0]) < 0.5 * abs(stored - self.losses[checkpoint]):
-            return f"it is closer to the loss in training mode ({draws[0]:.6g}): {layers}, on other batches"
+            return f"it is closer to the loss in training mode ({draws[0]:.6g}, {layers}), perhaps on other batches"
         return ""
 
     def _average(self, checkpoint: int, stored: float) -> str:
@@ -216,7 +214,10 @@ class _Why:
         low, high = sorted(self.losses[checkpoint - 1 : checkpoint + 1])
         if not low <= stored <= high:
             return ""
-        return "it lies between the losses of this checkpoint and the one before: a running average of the steps since"
+        return (
+            "it lies between the losses of this checkpoint and the one before, as a running average over the steps in "
+            "between does"
+        )
 
     def _unexplained(self) -> str:
         if self.run.storage:

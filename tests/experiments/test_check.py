@@ -87,7 +87,7 @@ REASONS = {
         lambda m, a, b, _: {"loss": trained(m, a)},
         "training mode, in which BatchNorm",
     ),
-    "dropout": ("drop", lambda m, a, b, _: {"loss": trained(m, a)}, "in which dropout does something else by chance"),
+    "dropout": ("drop", lambda m, a, b, _: {"loss": trained(m, a)}, "dropout"),
     "running average": ("plain", lambda m, a, b, each: {"train_loss": sum(each) / len(each)}, "a running average"),
     "sum": ("plain", lambda m, a, b, _: {"train_loss": evaluated(m, a, "sum")}, "it is 80 times as large"),
     "other data": ("plain", lambda m, a, b, _: {"loss": evaluated(m, b)}, "it is the loss on the test data"),
@@ -134,8 +134,8 @@ def test_losses_in_evaluation_mode_agree_and_one_wrong_digit_is_seen():
 def test_the_command_tells_all_and_ends_with_1_on_disagreement(finished_toy):
     agreed = CliRunner().invoke(main, ["check", str(finished_toy)])
     assert agreed.exit_code == 0, agreed.output
-    assert "clean-s0, train_loss on clean training data: agrees at 3 of 3 checkpoints" in agreed.stdout
-    assert "ops-s0, train_loss on training data of ops: agrees at 3 of 3 checkpoints" in agreed.stdout
+    assert "clean-s0, train_loss on clean training data: agrees at 4 of 4 checkpoints" in agreed.stdout
+    assert "ops-s0, train_loss on training data of ops: agrees at 4 of 4 checkpoints" in agreed.stdout
     recorded("plain", lambda m, a, b, _: {"train_loss": evaluated(m, a, "sum")})
     said = CliRunner().invoke(main, ["check", "mine", "--json"])
     assert said.exit_code == 1
