@@ -5,10 +5,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 
-from checkpoints import open_run
+from checkpoints import open_run, read_result
+from cli import main
 
 ROOT = Path(__file__).parents[2]
 # Runs an example's main as a script would, then keeps the weights of the network that it made.
@@ -33,6 +36,35 @@ def run_example(name, folder, *arguments):
     return open_run(place), torch.load(weights)
 
 
+@pytest.fixture(autouse=True)
+def _at_home(tmp_path, monkeypatch):
+    """Where somebody stands who types the commands of the guide."""
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+
+
+def becomes_an_experiment(name, folder, *options, checkpoints):
+    """Import the run, measure a small surface and SAL, and show it all, as typed by hand."""
+    place, module = folder / "experiment", f"examples.{name}"
+    factories = ["--model", f"{module}:make_model", "--data", f"{module}:make_data", *options]
+    typed = [
+        ["import", place, folder / f"{name}.h5", *factories],
+        ["surface", place, "--grid", 2, "--samples", 20],
+        ["sal", place, "--samples", 20],
+        ["show", place],
+    ]
+    for command in typed:
+        result = CliRunner().invoke(main, list(map(str, command)))
+        assert result.exit_code == 0, (command, result.output)
+    assert f"finished, {checkpoints} checkpoints" in result.output
+    assert "2×2 on clean training data (20 samples)" in result.output
+    assert "by gradient, one block per layer" in result.output
+    (surface,) = (place / "surfaces").glob("*.h5")
+    loss = read_result(surface, kind="surface").arrays["loss"]
+    assert loss.shape == (2, 2)
+    assert np.isfinite(loss).all()
+
+
 def same(state, weights):
     return set(state) == set(weights) and all(torch.equal(state[name], weights[name]) for name in weights)
 
@@ -43,7 +75,7 @@ def added_lines(name):
     return [line for line in lines if "# added" in line], recording
 
 
-@pytest.mark.parametrize("name", ["plain", "resnet18", "gpt"])
+@pytest.mark.parametrize("name", ["plain", "resnet18", "gpt", "with_lightning", "with_huggingface"])
 def test_no_more_than_three_lines_were_added(name):
     added, recording = added_lines(name)
     assert 1 <= len(added) <= 3
@@ -57,6 +89,7 @@ def test_plain_loop(tmp_path):
         assert list(run.epochs[1:]) == pytest.approx([1 / 3, 2 / 3, 1])
         assert run.metrics["batch_loss"][-1] < run.metrics["batch_loss"][1]
         assert same(run.state_dict(3), weights)
+    becomes_an_experiment("plain", tmp_path, checkpoints=4)
 
 
 def test_resnet18_keeps_its_frozen_layers_and_buffers(tmp_path):
@@ -68,6 +101,7 @@ def test_resnet18_keeps_its_frozen_layers_and_buffers(tmp_path):
         assert same(last, weights)
         assert torch.equal(first["layer1.0.conv1.weight"], last["layer1.0.conv1.weight"]), "frozen"
         assert last["layer1.0.bn1.num_batches_tracked"] == 1, "a buffer that moved"
+    becomes_an_experiment("resnet18", tmp_path, checkpoints=2)
 
 
 def test_gpt_stores_its_tied_weights_once(tmp_path):
@@ -89,6 +123,7 @@ def test_gpt_stores_its_tied_weights_once(tmp_path):
         chosen = torch.randint(len(train[0]), (32,))
         chances = model(train[0][chosen]).log_softmax(-1).gather(-1, train[1][chosen][..., None])
         assert run.metrics["batch_loss"][1] == pytest.approx(-chances.mean().item(), rel=1e-5)
+    becomes_an_experiment("gpt", tmp_path, "--loss", "examples.gpt:loss", checkpoints=13)
 
 
 def test_texts_that_gpt_learns_from_and_is_tested_on_do_not_overlap():
@@ -98,3 +133,36 @@ def test_texts_that_gpt_learns_from_and_is_tested_on_do_not_overlap():
     begin = example.TEXT.index("".join(example.LETTERS[i] for i in unseen[0]))
     last = "".join(example.LETTERS[i] for i in [*inputs[-1], targets[-1, -1]])
     assert example.TEXT.index(last) + len(last) <= begin
+
+
+def test_lightning(tmp_path):
+    pytest.importorskip("lightning")
+    run, weights = run_example("with_lightning", tmp_path, "--epochs", "1")
+    with run:
+        assert list(run.steps) == [0, 10, 20, 30]
+        assert list(run.epochs[1:]) == pytest.approx([1 / 3, 2 / 3, 1])
+        assert same(run.state_dict(3), weights)
+        assert set(run.metrics) == {"batch_loss", "test_loss", "test_accuracy"}
+        # What Lightning logged after the last step is what the stored weights give.
+        example = importlib.import_module("examples.with_lightning")
+        model, (_, (inputs, targets)) = example.make_model().eval(), example.make_data()
+        model.load_state_dict(run.state_dict(3))
+        found = torch.nn.functional.cross_entropy(model(inputs), targets)
+        assert run.metrics["test_loss"][3] == pytest.approx(found.item(), rel=1e-4)
+    becomes_an_experiment("with_lightning", tmp_path, checkpoints=4)
+
+
+def test_huggingface(tmp_path):
+    pytest.importorskip("transformers")
+    run, weights = run_example("with_huggingface", tmp_path, "--epochs", "1")
+    with run:
+        assert list(run.steps) == [0, 10, 20, 30]
+        assert list(run.epochs[1:]) == pytest.approx([1 / 3, 2 / 3, 1])
+        assert same(run.state_dict(3), weights)
+        assert {"loss", "learning_rate", "eval_loss", "eval_accuracy"} <= set(run.metrics)
+        example = importlib.import_module("examples.with_huggingface")
+        model, (_, (inputs, targets)) = example.make_model().eval(), example.make_data()
+        model.load_state_dict(run.state_dict(3))
+        found = torch.nn.functional.cross_entropy(model(inputs), targets)
+        assert run.metrics["eval_loss"][3] == pytest.approx(found.item(), rel=1e-4)
+    becomes_an_experiment("with_huggingface", tmp_path, checkpoints=4)
