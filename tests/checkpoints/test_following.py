@@ -17,6 +17,14 @@ def follower(path, **options):
     return Follower(path, **(defaults | options))
 
 
+def net():
+    """Begins at zero, so that sums of whole numbers are exact."""
+    model = nn.Linear(2, 1)
+    for parameter in model.parameters():
+        nn.init.zeros_(parameter)
+    return model
+
+
 def move(model, by=1.0):
     with torch.no_grad():
         for parameter in model.parameters():
@@ -24,7 +32,7 @@ def move(model, by=1.0):
 
 
 def test_a_checkpoint_is_stored_with_what_was_measured_at_its_weights(tmp_path):
-    model = nn.Linear(2, 1)
+    model = net()
     first = model.weight.detach().clone()
     follow = follower(tmp_path / "a.h5")
     follow.begin(model, 0)
@@ -46,7 +54,7 @@ def test_a_checkpoint_is_stored_with_what_was_measured_at_its_weights(tmp_path):
 
 
 def test_steps_passed_between_two_calls_are_not_missed_and_accumulation_is_no_step(tmp_path):
-    model = nn.Linear(2, 1)
+    model = net()
     follow = follower(tmp_path / "a.h5", every=5)
     follow.begin(model, 0)
     for step in (0, 3, 3, 6, 9, 12):  # three optimisers step in one batch; the third call only accumulates
@@ -64,7 +72,7 @@ def test_a_training_that_goes_on_from_an_earlier_state_is_compared(tmp_path):
             follow.stepped(step, None, {})
             follow.write()
 
-    model = nn.Linear(2, 1)
+    model = net()
     broken = follower(tmp_path / "a.h5")
     train(broken, model, 0, 6)
     broken.close()
