@@ -11,6 +11,7 @@ import click
 from commands.app import app
 from commands.bench import bench
 from commands.check import check
+from commands.cross_task import cross_task
 from commands.export import export
 from commands.importing import import_
 from commands.look import show
@@ -111,6 +112,7 @@ COMMANDS = (
     sal,
     ud,
     curvature,
+    cross_task,
     bench,
     sensitivity,
     poison,

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 RULES = ("kmeans", "two-means", "otsu", "gaussian-mixture", "percentile", "log-two-means")  # as in analysis.threshold
+TASKS = ("scene", "keypoints2d", "depth_euclidean", "segment_unsup2d")  # as in training.tasks
 
 LOSSES = ("cross-entropy", "next-token", "mse", "l1", "bce")  # as in training.own_losses
 
@@ -40,6 +41,13 @@ def sal_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def download_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the switch without which nothing is fetched from the network."""
     return click.option("--download", is_flag=True, help="Allow torchvision to download the data set.")(command)
+
+
+def task_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the choice of one task of several."""
+    return click.option(
+        "--task", type=click.Choice(TASKS), help="Under the loss of this task of a network of several."
+    )(command)
 
 
 def rule_option(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -14,6 +14,7 @@ from options import (
     open_for_writing,
     rule_option,
     sal_options,
+    task_option,
     terminal_progress,
     where_options,
 )
@@ -32,6 +33,7 @@ from options import (
 @click.option("--parameters", metavar="I,J", help="Flat indices of the two parameters of the parameters plane.")
 @click.option("--tolerance", type=float, help="Interpolate where that is as good, to this share of the loss's range.")
 @click.option("--precision", type=click.Choice(["float32", "float64", "bfloat16"]), help="Compute in this type.")
+@task_option
 @where_options
 @download_option
 @json_option
@@ -39,6 +41,7 @@ def surface(
     exp: str,
     runs: str | None,
     parameters: str | None,
+    task: str | None,
     jobs: int | None,
     cluster: str | None,
     download: bool,
@@ -57,10 +60,10 @@ def surface(
         given["parameters"] = _indices(parameters)
         given["plane"] = given.get("plane") or "parameters"
     options = _replace(experiment.spec.surface, given)
-    names = _names(runs)
+    names, where = _names(runs), Where(jobs, cluster)
     with terminal_progress() as progress:
         path = compute_surface(
-            experiment, options, runs=names, progress=progress, download=download, where=Where(jobs, cluster)
+            experiment, options, runs=names, progress=progress, download=download, where=where, task=task or ""
         )
     click.echo(json.dumps(describe_surface(path), indent=2) if as_json else str(path))
 
@@ -69,9 +72,18 @@ def surface(
 @click.argument("exp")
 @sal_options
 @click.option("--runs", metavar="A,B", help="Runs to measure [default: all].")
+@task_option
 @where_options
 @download_option
-def sal(exp: str, runs: str | None, jobs: int | None, cluster: str | None, download: bool, **given: Any) -> None:
+def sal(
+    exp: str,
+    runs: str | None,
+    task: str | None,
+    jobs: int | None,
+    cluster: str | None,
+    download: bool,
+    **given: Any,
+) -> None:
     """Measure Sharpness-Aware Learnability of every block at every checkpoint.
 
     Each run is measured on its own training data, as in the paper.
@@ -89,6 +101,7 @@ def sal(exp: str, runs: str | None, jobs: int | None, cluster: str | None, downl
             progress=progress,
             download=download,
             where=Where(jobs, cluster),
+            task=task or "",
         )
     for path in paths:
         click.echo(str(path))

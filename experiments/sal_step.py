@@ -19,7 +19,9 @@ from experiments.engine import Here, Where
 from experiments.experiment import Experiment, ExperimentError, versions
 from experiments.materials import Sample, dataset_of, measured_network, same_data, sample
 from experiments.progress import Progress, Silent, Stopwatch
-from experiments.spec import SalSpec, content_key
+from experiments.spec import ExperimentSpec, SalSpec, content_key
+from experiments.task_materials import BATCH as TASK_BATCH
+from experiments.task_materials import task_network, task_sample
 from landscape import Block, model_blocks
 
 KIND = "sal"
@@ -43,7 +45,7 @@ class SalSeries:
     metrics: dict[str, NDArray[np.float64]]  # {name: [T]}
 
 
-def sal_key(options: SalSpec, run: Run, measured_on: Sample) -> str:
+def sal_key(options: SalSpec, run: Run, measured_on: Sample, task: str = "") -> str:
     """Hash of everything that determines a run's SAL."""
     return content_key(
         {
@@ -52,6 +54,7 @@ def sal_key(options: SalSpec, run: Run, measured_on: Sample) -> str:
             "options": asdict(options),
             "run": run.fingerprint,
             **measured_on.key(),
+            **({"task": task} if task else {}),
         }
     )
 
@@ -64,40 +67,46 @@ def compute_sal(
     progress: Progress | None = None,
     download: bool = False,
     where: Where | None = None,
+    task: str = "",
 ) -> list[Path]:
     """Measure SAL of each run on that run's own training data; return one result file per run.
 
     What exists is not computed again; a stopped computation goes on at the blocks where it was. ``where``: how many
-    processes, or which cluster.
+    processes, or which cluster. ``task``: under the loss of this task alone, of a network of several; such results are
+    kept apart, as they are in the units of that loss.
     """
     progress = progress or Silent()
     options = options or experiment.spec.sal
     names = list(runs) if runs else experiment.finished_runs()
     if not names:
         raise ExperimentError(f"{experiment.name} has no finished run yet; train it first: train {experiment.path}")
-    return [_sal_of_run(experiment, options, name, progress, download, where or Where()) for name in names]
+    return [_sal_of_run(experiment, options, name, progress, download, where or Where(), task) for name in names]
 
 
 def _sal_of_run(
-    experiment: Experiment, options: SalSpec, name: str, progress: Progress, download: bool, where: Where
+    experiment: Experiment, options: SalSpec, name: str, progress: Progress, download: bool, where: Where, task: str
 ) -> Path:
     run = experiment.open_run(name)
     if len(run) == 0:
         raise ExperimentError(f"The run {name} holds no checkpoint yet; train it first.")
-    measured_on = sample_of_run(experiment, options, name, download=download)
-    target = experiment.path / "sal" / f"{name}-{sal_key(options, run, measured_on)}.h5"
+    measured_on = sample_of_run(experiment, options, name, download=download, task=task)
+    target = experiment.path / sal_folder(task) / f"{name}-{sal_key(options, run, measured_on, task)}.h5"
     if target.is_file():
         return target
-    target.parent.mkdir(exist_ok=True)
-    model = measured_network(experiment.spec, dataset_of(experiment.spec), run, name)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    model = network_measured(experiment.spec, run, name, task)
     chosen = checkpoints_to_measure(len(run), options.every)
     blocks = model_blocks(model, options.blocks)
     table = _Table(target.with_suffix(".partial.h5"), len(chosen), len(blocks))
     worker = SalWorker(model, run, measured_on, options)
-    progress.start(f"SAL of {name} ({options.method}, {options.blocks})", table.done.size, int(table.done.sum()))
+    progress.start(
+        f"SAL of {name} ({f'{task}, ' if task else ''}{options.method}, {options.blocks})",
+        table.done.size,
+        int(table.done.sum()),
+    )
     here = str(experiment.path.resolve())
     items = [
-        SalWork(here, name, (run.fingerprint, measured_on.fingerprint), options, int(i), numbers)
+        SalWork(here, name, (run.fingerprint, measured_on.fingerprint), options, int(i), numbers, task)
         for row, i in enumerate(chosen)
         for numbers in _together(blocks, options.method)
         if not table.done[row, list(numbers)].all()
@@ -128,23 +137,28 @@ def _sal_of_run(
         "available": measured_on.available,
         "data_fingerprint": measured_on.fingerprint,
         "versions": versions(),
+        **({"task": task} if task else {}),
     }
     write_result(target, kind=KIND, header=header, arrays=arrays)
     table.path.unlink(missing_ok=True)
     return target
 
 
-def sample_of_run(experiment: Experiment, options: SalSpec, name: str, *, download: bool = False) -> Sample:
+def sal_folder(task: str) -> str:
+    """Where SAL is kept: that of one task of several apart from the others."""
+    return f"cross-task/sal/{task}" if task else "sal"
+
+
+def sample_of_run(
+    experiment: Experiment, options: SalSpec, name: str, *, download: bool = False, task: str = ""
+) -> Sample:
     """The data a run's SAL is measured on: its own training data."""
     arm = experiment.arm_of(name)
-    return sample(
-        experiment,
-        arm if arm in experiment.spec.arms else "clean",
-        seed=experiment.seed_of(name),
-        samples=options.samples,
-        batch_size=options.batch_size,
-        download=download,
-    )
+    on = arm if arm in experiment.spec.arms else "clean"
+    given: dict[str, Any] = {"seed": experiment.seed_of(name), "samples": options.samples, "download": download}
+    if task:  # all heads of a full batch at once would take gigabytes; the mean is the same
+        return task_sample(experiment, on, task, **given, batch_size=options.batch_size or TASK_BATCH)
+    return sample(experiment, on, **given, batch_size=options.batch_size)
 
 
 @dataclass(frozen=True)
@@ -157,6 +171,7 @@ class SalWork:
     options: SalSpec
     checkpoint: int
     blocks: tuple[int, ...]
+    task: str = ""
 
 
 class SalWorker:
@@ -178,20 +193,26 @@ class SalWorker:
 
 def measure_elsewhere(work: SalWork) -> NDArray[np.float64]:
     """Measure blocks in whatever process this is."""
-    worker = _worker(work.experiment, work.run, work.fingerprints, work.options)
+    worker = _worker(work.experiment, work.run, work.fingerprints, work.options, work.task)
     return worker.measure(work.checkpoint, work.blocks)
 
 
 @lru_cache(maxsize=1)
-def _worker(experiment: str, name: str, fingerprints: tuple[str, str], options: SalSpec) -> SalWorker:
+def _worker(experiment: str, name: str, fingerprints: tuple[str, str], options: SalSpec, task: str) -> SalWorker:
     place = Experiment.open(experiment)
     run = place.open_run(name)
     if run.fingerprint != fingerprints[0]:
         raise ExperimentError(f"A worker sees another run {name} under {experiment} than this machine does.")
-    model = measured_network(place.spec, dataset_of(place.spec), run, name)
-    measured_on = sample_of_run(place, options, name)
+    model = network_measured(place.spec, run, name, task)
+    measured_on = sample_of_run(place, options, name, task=task)
     same_data(measured_on, fingerprints[1])
     return SalWorker(model, run, measured_on, options)
+
+
+def network_measured(spec: ExperimentSpec, run: Run, name: str, task: str) -> nn.Module:
+    """The network of a run; of one of several tasks with the head of ``task`` alone as output."""
+    dataset = dataset_of(spec)
+    return task_network(spec, dataset, run, name, task) if task else measured_network(spec, dataset, run, name)
 
 
 def _measured(

@@ -17,7 +17,8 @@ from checkpoints import Result, Run
 from experiments.engine import one_thread
 from experiments.experiment import Experiment, ExperimentError, versions
 from experiments.materials import Sample, dataset_of, network_for_run, sample
-from experiments.spec import SurfaceSpec, content_key
+from experiments.spec import ExperimentSpec, SurfaceSpec, content_key
+from experiments.task_materials import task_network, task_sample
 from landscape import (
     BlockSelection,
     ParameterLayout,
@@ -34,6 +35,7 @@ from landscape import (
 from training import fingerprint_arrays
 
 KIND = "surface"
+TASK_SURFACES = "cross-task/surfaces"
 LOCAL_PLANES = ("random", "hessian")  # they look around one point: paths hardly show on them
 UNIT = 1.0  # reach of these planes: once the weights for filter-normalised directions (Li et al. 2018)
 
@@ -44,6 +46,12 @@ class SurfaceRequest:
 
     options: SurfaceSpec
     runs: tuple[str, ...]
+    task: str = ""  # of several, whose loss is evaluated; its surfaces are kept apart
+
+    @property
+    def folder(self) -> str:
+        """Where its file belongs in the experiment's folder."""
+        return TASK_SURFACES if self.task else "surfaces"
 
     def key(self, experiment: Experiment, measured_on: Sample) -> str:
         """Hash of everything that determines the surface."""
@@ -55,6 +63,7 @@ class SurfaceRequest:
                 "options": options | ({"least": UNIT} if self.options.plane in LOCAL_PLANES else {}),
                 "runs": {name: experiment.open_run(name).fingerprint for name in self.runs},
                 **measured_on.key(),
+                **({"task": self.task} if self.task else {}),
             }
         )
 
@@ -87,15 +96,13 @@ class Prepared:
         """The network at the end of the first run."""
         name = self.request.runs[0]
         first = self.runs[name]
-        model = network_for_run(self.experiment.spec, dataset_of(self.experiment.spec), first, name)
-        model.load_state_dict(first.state_dict(len(first) - 1))
-        return model
+        return surface_network(self.experiment.spec, first, name, self.request.task)
 
     @cached_property
     def plane(self) -> Plane:
         """The plane as its file will hold it (float32), so that what is stored is what was evaluated."""
         with one_thread():
-            plane = _build_plane(self.request, self.runs, self.model, self.measured_on)
+            plane = _build_plane(self)
         return Plane(
             plane.origin.astype(np.float32).astype(np.float64),
             plane.axes.astype(np.float32).astype(np.float64),
@@ -126,21 +133,34 @@ def prepare_surface(
     *,
     runs: Sequence[str] | None = None,
     download: bool = False,
+    task: str = "",
 ) -> Prepared:
-    """Check what a surface needs, and find where its file belongs."""
-    request = SurfaceRequest(options or experiment.spec.surface, tuple(runs or default_runs(experiment)))
+    """Check what a surface needs, and find where its file belongs. ``task``: whose loss is evaluated, of several."""
+    request = SurfaceRequest(options or experiment.spec.surface, tuple(runs or default_runs(experiment)), task)
     for name in request.runs:
         if len(experiment.open_run(name)) == 0:
             raise ExperimentError(f"The run {name} holds no checkpoint yet; train it first.")
-    measured_on = sample(
-        experiment,
-        request.options.on,
-        seed=experiment.seed_of(request.runs[0]),
-        samples=request.options.samples,
-        download=download,
-    )
-    target = experiment.path / "surfaces" / f"{request.key(experiment, measured_on)}.h5"
+    measured_on = surface_sample(experiment, request.options, request.runs[0], task, download=download)
+    target = experiment.path / request.folder / f"{request.key(experiment, measured_on)}.h5"
     return Prepared(experiment, request, measured_on, target)
+
+
+def surface_sample(
+    experiment: Experiment, options: SurfaceSpec, first_run: str, task: str, *, download: bool = False
+) -> Sample:
+    """The data a surface is evaluated on."""
+    seed = experiment.seed_of(first_run)
+    if task:
+        return task_sample(experiment, options.on, task, options.samples, seed=seed, download=download)
+    return sample(experiment, options.on, seed=seed, samples=options.samples, download=download)
+
+
+def surface_network(spec: ExperimentSpec, run: Run, name: str, task: str) -> nn.Module:
+    """The network of a run at its end; of one of several tasks with the head of ``task`` alone as output."""
+    dataset = dataset_of(spec)
+    model = task_network(spec, dataset, run, name, task) if task else network_for_run(spec, dataset, run, name)
+    model.load_state_dict(run.state_dict(len(run) - 1))
+    return model
 
 
 def surface_arrays(surface: Surface) -> dict[str, NDArray[Any]]:
@@ -171,6 +191,7 @@ def surface_header(prepared: Prepared, surface: Surface) -> dict[str, Any]:
     measured_on = prepared.measured_on
     return {
         "options": asdict(prepared.request.options),
+        **({"task": prepared.request.task} if prepared.request.task else {}),
         "runs": list(prepared.request.runs),
         "fingerprints": {name: run.fingerprint for name, run in prepared.runs.items()},
         "measured_on": measured_on.label,
@@ -220,7 +241,8 @@ def surface_of(result: Result) -> Surface:
     )
 
 
-def _build_plane(request: SurfaceRequest, runs: dict[str, Run], model: nn.Module, measured_on: Sample) -> Plane:
+def _build_plane(prepared: Prepared) -> Plane:
+    request, runs, model, measured_on = prepared.request, prepared.runs, prepared.model, prepared.measured_on
     options, ordered = request.options, [runs[name] for name in request.runs]
     block = _selection(options.block, ordered)
     first = ordered[0]

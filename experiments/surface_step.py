@@ -53,14 +53,16 @@ def compute_surface(
     progress: Progress | None = None,
     download: bool = False,
     where: Where | None = None,
+    task: str = "",
 ) -> Path:
     """Compute one surface with its paths, or return the file that already holds it.
 
     Points come coarse to fine and are saved as they come: a stopped computation goes on where it was, and others can
-    look at what there is. ``where``: how many processes, or which cluster. Returns the result's path.
+    look at what there is. ``where``: how many processes, or which cluster. ``task``: whose loss is evaluated, of a
+    network of several. Returns the result's path.
     """
     progress = progress or Silent()
-    prepared = prepare_surface(experiment, options, runs=runs, download=download)
+    prepared = prepare_surface(experiment, options, runs=runs, download=download, task=task)
     if prepared.target.is_file():
         return prepared.target
     return _Computation(prepared, progress, where or Where()).run()
@@ -75,7 +77,7 @@ class _Computation:
 
     def run(self) -> Path:
         prepared, options = self.prepared, self.prepared.request.options
-        prepared.target.parent.mkdir(exist_ok=True)
+        prepared.target.parent.mkdir(parents=True, exist_ok=True)
         self.progress.start("the plane and the paths on it", 1)
         alphas, betas = prepared.grid(options.grid)
         self.progress.advance()
@@ -112,7 +114,7 @@ class _Computation:
         file = self._work_path
         if here is None:
             data = prepared.measured_on.fingerprint
-            describe_work(file, options, prepared.request.runs[0], plane, a, b, data)
+            describe_work(file, prepared.request, plane, a, b, data)
 
         def run(work: Iterable[NDArray[np.int64]]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float64]]]:
             place = prepared.experiment.path.resolve()
@@ -171,10 +173,11 @@ class _Computation:
     def _tried_strategy(self) -> str:
         """The way found fastest for another surface of this experiment of the same size; else any."""
         request = self.prepared.request
-        for path in reversed(self.prepared.experiment.result_files("surfaces")):
+        for path in reversed(self.prepared.experiment.result_files(request.folder)):
             with suppress(CheckpointError):
                 header = read_result(path, kind=KIND).header
                 same = all(header["options"].get(k, "") == getattr(request.options, k) for k in ("block", "precision"))
+                same = same and header.get("task", "") == request.task
                 # A smaller grid may not have been worth a trial.
                 tried = header["options"]["grid"] >= request.options.grid
                 if same and tried and header["samples"] == self.prepared.measured_on.samples:

@@ -16,8 +16,9 @@ from torch import nn
 from checkpoints import read_result, write_result
 from experiments.engine import Engine
 from experiments.experiment import Experiment
-from experiments.materials import Sample, dataset_of, network_for_run, same_data, sample
+from experiments.materials import Sample, same_data
 from experiments.spec import SurfaceSpec
+from experiments.surface_plan import SurfaceRequest, surface_network, surface_sample
 from landscape import Plane, PlaneEvaluator, Strategy, check_points
 from landscape.evaluation import Evaluator
 
@@ -75,8 +76,7 @@ PRECISIONS = {"": None, "float32": torch.float32, "float64": torch.float64, "bfl
 
 def describe_work(
     file: Path,
-    options: SurfaceSpec,
-    first_run: str,
+    request: SurfaceRequest,
     plane: Plane,
     alphas: NDArray[np.float64],
     betas: NDArray[np.float64],
@@ -89,7 +89,7 @@ def describe_work(
         "alphas": alphas,
         "betas": betas,
     }
-    header = {"options": asdict(options), "run": first_run, "data": data}
+    header = {"options": asdict(request.options), "run": request.runs[0], "task": request.task, "data": data}
     write_result(file, kind=KIND, header=header, arrays=arrays)
 
 
@@ -102,12 +102,12 @@ def measure_elsewhere(points: Points) -> Table:
 def _worker(experiment: str, file: str, strategy: str) -> SurfaceWorker:
     described = read_result(Path(file), kind=KIND)
     place, name = Experiment.open(Path(experiment)), str(described.header["run"])
-    options = described.header["options"]
-    measured_on = sample(place, options["on"], seed=place.seed_of(name), samples=options["samples"])
+    options, task = described.header["options"], str(described.header["task"])
+    measured_on = surface_sample(
+        place, SurfaceSpec(**options | {"parameters": tuple(options["parameters"])}), name, task
+    )
     same_data(measured_on, str(described.header["data"]))
-    run = place.open_run(name)
-    model = network_for_run(place.spec, dataset_of(place.spec), run, name)
-    model.load_state_dict(run.state_dict(len(run) - 1))
+    model = surface_network(place.spec, place.open_run(name), name, task)
     arrays = described.arrays
     plane = Plane(arrays["origin"].astype(np.float64), arrays["axes"].astype(np.float64))
     return SurfaceWorker(

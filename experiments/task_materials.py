@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -31,7 +32,8 @@ def task_sample(
 ) -> Sample:
     """Data to measure a task on, as :func:`experiments.materials.sample` picks them: the same images for every task.
 
-    Batches are images and packed targets; class indices for the scene, so that its accuracy is known.
+    Batches are images and packed targets; class indices for the scene, so that its accuracy is known. The sample
+    carries the task's own loss.
 
     Args:
         on: ``clean``, ``test``, ``poisoned`` or an arm's name.
@@ -41,10 +43,12 @@ def task_sample(
     if task is not None:
         require_task(experiment.spec, task)
     picked = pick(experiment, on, seed=seed, samples=samples, download=download)
-    if task == "scene":
-        return as_sample(picked, torch.from_numpy(picked.targets), batch_size)
     dataset = dataset_of(experiment.spec)
-    return as_sample(picked, packed_targets(dataset, picked.targets, picked.chosen, test=picked.test), batch_size)
+    loss = None if task is None else loss_of_task(experiment.spec, dataset, task)
+    if task == "scene":
+        return replace(as_sample(picked, torch.from_numpy(picked.targets), batch_size), loss=loss)
+    targets = packed_targets(dataset, picked.targets, picked.chosen, test=picked.test)
+    return replace(as_sample(picked, targets, batch_size), loss=loss)
 
 
 def task_network(spec: ExperimentSpec, dataset: Dataset, run: Run, name: str, task: str | None) -> MultiTaskNet:

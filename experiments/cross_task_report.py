@@ -1,0 +1,297 @@
+"""What the cross-task step measured, arranged: damage, net damage, UD and similarity of every task."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis import (
+    Estimate,
+    TaskScores,
+    TaskUd,
+    cross_task_ratio,
+    mean_similarity,
+    net_damage,
+    task_damage,
+    task_ud,
+)
+from checkpoints import CheckpointError, Result
+from experiments.cross_task_step import BACKBONE, read_base, read_scores, require_runs, tasks_in
+from experiments.experiment import Experiment, ExperimentError
+from experiments.sal_step import SalSeries, read_sal, sal_folder
+from experiments.spec import SalSpec, run_name
+from experiments.tasks import tasks_of
+
+Values = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class TaskTitle:
+    """A task for people, with the measure that is reported first."""
+
+    title: str
+    metric: str
+    higher_is_better: bool
+
+    @property
+    def words(self) -> str:
+        """The task and its measure."""
+        return f"{self.title} ({METRIC_WORDS.get(self.metric, self.metric)})"
+
+
+METRIC_WORDS = {
+    "accuracy": "accuracy",
+    "pearson": "correlation",
+    "abs_rel": "relative error",
+    "ari": "adjusted Rand index",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class CrossTask:
+    """Everything measured so far, by task and arm.
+
+    Attributes:
+        tasks: {task: its title and headline measure}. roles: {arm: role}, the clean arm first.
+        seeds: {arm: seeds measured}. images: Test images.
+        means: {task: {arm: {metric: one mean over images per seed}}}; trivial: {task: {metric: mean}}.
+        damage: {task: {arm: headline damage}}; net: {control: {task: {arm: damage net of it}}}.
+        ratio: {arm: cross-task ratio}; net_ratio: {control: {arm: the same of net damage}}.
+        ud: {task: {arm: UD}}; ud_problems: {task: why there is none}.
+        sal: {task: {run: SAL of the shared backbone}}; options: how it was measured; None while it is not.
+        shown: Runs with their files of examples; base: truth of the examples.
+    """
+
+    experiment: str
+    tasks: Mapping[str, TaskTitle]
+    roles: Mapping[str, str]
+    seeds: Mapping[str, tuple[int, ...]]
+    images: int
+    means: Mapping[str, Mapping[str, Mapping[str, tuple[float, ...]]]]
+    trivial: Mapping[str, Mapping[str, float]]
+    damage: Mapping[str, Mapping[str, Estimate]]
+    net: Mapping[str, Mapping[str, Mapping[str, Estimate]]]
+    ratio: Mapping[str, Estimate]
+    net_ratio: Mapping[str, Mapping[str, Estimate]]
+    ud: Mapping[str, Mapping[str, TaskUd]]
+    ud_problems: Mapping[str, str]
+    sal: Mapping[str, Mapping[str, SalSeries]]
+    options: SalSpec | None
+    base: Result
+    shown: Mapping[str, Result]
+
+    @property
+    def clean_arm(self) -> str:
+        """The name of the clean arm."""
+        return next(arm for arm, role in self.roles.items() if role == "clean")
+
+    @property
+    def arms(self) -> dict[str, str]:
+        """Roles of the other arms that were measured, in the order of the spec."""
+        return {arm: role for arm, role in self.roles.items() if role != "clean" and arm in self.seeds}
+
+    @property
+    def controls(self) -> tuple[str, ...]:
+        """Arms that should change nothing."""
+        return tuple(arm for arm, role in self.arms.items() if role == "control")
+
+    def similarity(self, arm: str, kind: str) -> Values | None:
+        """Task × task similarity [K, K] at the last checkpoint, mean over the arm's seeds; None without SAL."""
+        seeds = []
+        for seed in self.seeds.get(arm, ()):
+            name = run_name(arm, seed)
+            if self.sal and all(name in runs for runs in self.sal.values()):
+                seeds.append({task: runs[name].sal[-1] for task, runs in self.sal.items()})
+        return mean_similarity(seeds, kind=kind) if seeds else None
+
+
+def report_cross_task(experiment: Experiment, options: SalSpec | None = None) -> CrossTask:
+    """Arrange what was measured; measures nothing.
+
+    Args:
+        options: Of SAL; the newest measured ones when not given.
+
+    Raises:
+        ExperimentError: No measures yet of a clean run and another one of the same seed.
+    """
+    names = require_runs(experiment) if experiment.finished_runs() else []
+    base, scores = read_base(experiment), read_scores(experiment)
+    if names:
+        scores = {name: scores[name] for name in names if name in scores}
+    spec, clean_arm = experiment.spec, experiment.spec.clean_arm
+    seeds = _seeds(experiment, scores)
+    if base is None or clean_arm is None or clean_arm not in seeds or len(seeds) < 2:
+        raise ExperimentError(
+            f"{experiment.name} has no measures of a clean run and another one yet; measure it: cross-task "
+            f"{experiment.path}"
+        )
+    roles = {arm: experiment.role_of(run_name(arm, spec.seeds[0])) for arm in (clean_arm, *spec.poisoned_arms)}
+    tasks = {task.name: TaskTitle(task.title, *task.headline) for task in tasks_in(experiment)}
+    table = _Table(tasks, base, scores, seeds, clean_arm)
+    controls = [arm for arm in seeds if roles[arm] == "control"]
+    others = [arm for arm in seeds if arm != clean_arm]
+    sal, used = _stored_sal(experiment, options)
+    ud, problems = _uds(sal, seeds, clean_arm)
+    return CrossTask(
+        experiment.name,
+        tasks,
+        roles,
+        seeds,
+        int(base.header["images"]),
+        table.means(),
+        {task: _means_of(base, f"trivial/{task}/") for task in tasks},
+        {task: table.damages(task, others) for task in tasks},
+        {one: {task: table.damages(task, [a for a in others if a != one], one) for task in tasks} for one in controls},
+        table.ratios(others),
+        {one: table.ratios([a for a in others if a != one], one) for one in controls},
+        ud,
+        problems,
+        sal,
+        used,
+        base,
+        scores,
+    )
+
+
+@dataclass(frozen=True)
+class _Table:
+    """Measures of all runs, paired by seed."""
+
+    tasks: Mapping[str, TaskTitle]
+    base: Result
+    scores: Mapping[str, Result]
+    seeds: Mapping[str, tuple[int, ...]]
+    clean_arm: str
+
+    def means(self) -> dict[str, dict[str, dict[str, tuple[float, ...]]]]:
+        found: dict[str, dict[str, dict[str, tuple[float, ...]]]] = {}
+        for task in self.tasks:
+            found[task] = {}
+            for arm, seeds in self.seeds.items():
+                rows = [_means_of(self.scores[run_name(arm, seed)], f"metric/{task}/") for seed in seeds]
+                found[task][arm] = {metric: tuple(row[metric] for row in rows) for metric in rows[0]}
+        return found
+
+    def of(self, task: str, arm: str, control: str | None = None) -> TaskScores | None:
+        """The headline measure of the seeds that clean, arm and control share; None where there is none."""
+        sides = [self.clean_arm, arm] + ([control] if control else [])
+        shared = [seed for seed in self.seeds[arm] if all(seed in self.seeds[side] for side in sides)]
+        if not shared:
+            return None
+        one = self.tasks[task]
+        stacked = [
+            np.stack([self.scores[run_name(side, s)].arrays[f"metric/{task}/{one.metric}"] for s in shared])
+            for side in sides
+        ]
+        trivial = self.base.arrays[f"trivial/{task}/{one.metric}"]
+        return TaskScores(stacked[0], stacked[1], trivial, one.higher_is_better, stacked[2] if control else None)
+
+    def damages(self, task: str, arms: Sequence[str], control: str | None = None) -> dict[str, Estimate]:
+        found = {}
+        for arm in arms:
+            one = self.of(task, arm, control)
+            if one is None:
+                continue
+            if one.control is None:
+                found[arm] = task_damage(one.clean, one.poisoned, one.trivial, one.higher_is_better)
+            else:
+                found[arm] = net_damage(one.clean, one.poisoned, one.control, one.trivial, one.higher_is_better)
+        return found
+
+    def ratios(self, arms: Sequence[str], control: str | None = None) -> dict[str, Estimate]:
+        if "scene" not in self.tasks or len(self.tasks) < 2:
+            return {}
+        found = {}
+        for arm in arms:
+            rows = {task: self.of(task, arm, control) for task in self.tasks}
+            known = {task: one for task, one in rows.items() if one is not None}
+            if len(known) == len(rows):
+                found[arm] = cross_task_ratio(known, net=control is not None)
+        return found
+
+
+def _seeds(experiment: Experiment, scores: Mapping[str, Result]) -> dict[str, tuple[int, ...]]:
+    """Seeds measured of each arm, the clean one first."""
+    spec = experiment.spec
+    arms = [arm for arm in (spec.clean_arm, *spec.poisoned_arms) if arm]
+    found = {arm: tuple(seed for seed in spec.seeds if run_name(arm, seed) in scores) for arm in arms}
+    return {arm: seeds for arm, seeds in found.items() if seeds}
+
+
+def _means_of(result: Result, prefix: str) -> dict[str, float]:
+    found = {}
+    for name, values in result.arrays.items():
+        if name.startswith(prefix):
+            known = values[np.isfinite(values)]
+            found[name.removeprefix(prefix)] = float(known.mean()) if known.size else float("nan")
+    return found
+
+
+# SAL -------------------------------------------------------------------------------------------------------
+
+
+def _stored_sal(
+    experiment: Experiment, options: SalSpec | None
+) -> tuple[dict[str, dict[str, SalSeries]], SalSpec | None]:
+    """SAL of the shared backbone by task and run, all by the same settings, and these."""
+    found: dict[SalSpec, dict[str, dict[str, SalSeries]]] = {}
+    for task in tasks_of(experiment.spec).names:
+        for path in experiment.result_files(sal_folder(task)):
+            try:
+                series = read_sal(path)
+            except (CheckpointError, KeyError, TypeError):
+                continue
+            settings = SalSpec(**series.header["options"])
+            found.setdefault(settings, {}).setdefault(task, {})[series.run] = shared_blocks(series, task)
+    if options is None and found:
+        options = list(found)[-1]
+    return (found.get(options, {}), options) if options is not None and options in found else ({}, None)
+
+
+def shared_blocks(series: SalSeries, task: str) -> SalSeries:
+    """SAL of the backbone's blocks alone.
+
+    Raises:
+        ExperimentError: A block of another task's head does not have SAL 0, as the loss does not depend on it.
+    """
+    mine = np.array([block.startswith(BACKBONE) for block in series.blocks])
+    own = np.array([block.startswith(f"heads.{task}.") for block in series.blocks])
+    if (series.sal[:, ~(mine | own)] != 0).any():
+        raise ExperimentError(
+            f"SAL of {series.run} under the loss of {task} is not 0 in the head of another task; measure it anew with "
+            "cross-task after deleting its file."
+        )
+    kept = tuple(block for block, keep in zip(series.blocks, mine, strict=True) if keep)
+    return SalSeries(
+        series.run,
+        series.header,
+        kept,
+        series.sizes[mine],
+        series.steps,
+        series.epochs,
+        series.sal[:, mine],
+        series.loss,
+        series.metrics,
+    )
+
+
+def _uds(
+    sal: Mapping[str, Mapping[str, SalSeries]], seeds: Mapping[str, tuple[int, ...]], clean_arm: str
+) -> tuple[dict[str, dict[str, TaskUd]], dict[str, str]]:
+    """UD of every task and arm over the seeds in which both were measured; and why some have none."""
+    found: dict[str, dict[str, TaskUd]] = {}
+    problems = {}
+    for task, runs in sal.items():
+        for arm in (arm for arm in seeds if arm != clean_arm):
+            both = [s for s in seeds[arm] if run_name(arm, s) in runs and run_name(clean_arm, s) in runs]
+            tables = [[runs[run_name(side, s)].sal for s in both] for side in (clean_arm, arm)]
+            if not both:
+                continue
+            try:
+                found.setdefault(task, {})[arm] = task_ud(*tables)
+            except ValueError as error:
+                problems[task] = str(error)
+    return found, problems

@@ -1,0 +1,268 @@
+"""The cross-task step: every task of every run measured once, SAL under one task's loss, and what the report says."""
+
+import json
+import shutil
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+import training.data
+from analysis import mean_similarity, task_damage, unlearnable_distance
+from checkpoints import read_result
+from cli import main
+from experiments import Experiment, ExperimentError, SalSpec, Stopped, compute_surface, override, train_experiment
+from experiments.cross_task_report import report_cross_task, shared_blocks
+from experiments.cross_task_step import BASE, SCORES, SCORES_KIND, measure_cross_task, read_scores, sal_options
+from experiments.cross_task_words import cross_task_json, cross_task_text
+from experiments.engine import Where
+from experiments.materials import dataset_of
+from experiments.progress import Silent
+from experiments.sal_step import compute_sal, read_sal
+from experiments.spec import SurfaceSpec
+from experiments.spec_toml import spec_from_table
+from experiments.task_materials import task_network, task_sample
+from experiments.tasks import image_size
+from tests.experiments.test_tasks import TABLE, rectangles
+from training.tasks import TASKS, image_metrics, tasks_named
+
+ARMS = {
+    "clean": {},
+    "lsp": {"method": "lsp"},
+    "noise": {"method": "uniform-noise", "control": True},
+}
+
+
+@pytest.fixture(autouse=True)
+def registered(monkeypatch):
+    monkeypatch.setitem(training.data.DATASETS, "rectangles", rectangles)
+
+
+def make(path, *assignments):
+    table = {**TABLE, "arms": ARMS, "seeds": [0, 1], "training": TABLE["training"] | {"epochs": 5}}
+    return Experiment.create(override(spec_from_table(table), assignments), path)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(training.data.DATASETS, "rectangles", rectangles)
+        experiment = make(tmp_path_factory.mktemp("cross") / "several")
+        train_experiment(experiment)
+    return experiment
+
+
+@pytest.fixture(scope="module")
+def measured(trained):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(training.data.DATASETS, "rectangles", rectangles)
+        measure_cross_task(trained, where=Where(1))
+    return trained
+
+
+def copied(experiment, tmp_path):
+    shutil.copytree(experiment.path, tmp_path / "copy")
+    return Experiment.open(tmp_path / "copy")
+
+
+def test_a_run_is_measured_as_its_network_does_on_the_test_images(measured):
+    stored = read_scores(measured)["lsp-s1"]
+    run, dataset = measured.open_run("lsp-s1"), dataset_of(measured.spec)
+    model = task_network(measured.spec, dataset, run, "lsp-s1", None)
+    model.load_state_dict(run.state_dict(len(run) - 1))
+    batches = task_sample(measured, "test", None).batches
+    found = image_metrics(model, batches, tasks_named(), size=image_size(dataset), n_classes=dataset.n_classes)
+    for task in TASKS:
+        for metric, values in found[task].items():
+            np.testing.assert_array_equal(stored.arrays[f"metric/{task}/{metric}"], values)
+    assert stored.arrays["example/scene"].shape == (6, 3)
+    assert stored.arrays["example/depth_euclidean"].shape == (6, 16, 16)
+
+
+def test_another_tasks_head_has_no_sal_at_all(measured):
+    for task in TASKS:
+        path = next(path for path in measured.result_files(f"cross-task/sal/{task}") if "clean-s0" in path.name)
+        series = read_sal(path)
+        for k, block in enumerate(series.blocks):
+            other = block.startswith("heads.") and not block.startswith(f"heads.{task}.")
+            assert (series.sal[:, k] == 0).all() == other, block
+        shared = shared_blocks(series, task)
+        assert all(block.startswith("backbone.") for block in shared.blocks)
+        assert len(shared.blocks) == shared.sal.shape[1] == len(shared.sizes)
+        wrong = "scene" if task != "scene" else "segment_unsup2d"
+        with pytest.raises(ExperimentError, match="not 0 in the head of another task"):
+            shared_blocks(series, wrong)
+
+
+def test_sal_of_a_task_is_kept_apart_and_old_keys_stay(measured):
+    assert measured.result_files("sal") == []
+    path = compute_sal(measured, SalSpec(samples=12), runs=["clean-s0"])[0]
+    assert path.parent.name == "sal"
+    assert "task" not in read_result(path, kind="sal").header
+    (task,) = compute_sal(measured, SalSpec(samples=12), runs=["clean-s0"], task="scene")
+    mine, plain = read_sal(task), read_sal(path)
+    shared = [k for k, block in enumerate(mine.blocks) if block in plain.blocks]
+    np.testing.assert_allclose(mine.sal[:, shared], plain.sal, rtol=1e-5, atol=1e-12)
+    path.unlink()
+
+
+def test_the_report_is_the_analysis_of_what_was_measured(measured):
+    found = report_cross_task(measured)
+    assert found.arms == {"lsp": "poisoned", "noise": "control"}
+    assert found.seeds == {"clean": (0, 1), "lsp": (0, 1), "noise": (0, 1)}
+    scores = read_scores(measured)
+    base = read_result(measured.result_files(BASE)[0], kind="cross-task-base")
+    sides = [
+        np.stack([scores[f"{a}-s{s}"].arrays["metric/depth_euclidean/abs_rel"] for s in (0, 1)])
+        for a in ("clean", "lsp")
+    ]
+    by_hand = task_damage(*sides, base.arrays["trivial/depth_euclidean/abs_rel"], False)
+    np.testing.assert_equal(asdict(found.damage["depth_euclidean"]["lsp"]), asdict(by_hand))
+    assert found.means["scene"]["lsp"]["accuracy"] == tuple(
+        scores[f"lsp-s{s}"].arrays["metric/scene/accuracy"].mean() for s in (0, 1)
+    )
+    runs = found.sal["scene"]
+    pairs = [unlearnable_distance(runs[f"clean-s{s}"].sal, runs[f"lsp-s{s}"].sal).value for s in (0, 1)]
+    assert list(found.ud["scene"]["lsp"].ud.per_seed) == pairs
+    assert set(found.net) == {"noise"}
+    assert set(found.net["noise"]["scene"]) == {"lsp"}
+    by_seed = [{task: runs[f"lsp-s{s}"].sal[-1] for task, runs in found.sal.items()} for s in (0, 1)]
+    np.testing.assert_array_equal(found.similarity("lsp", "spearman"), mean_similarity(by_seed, kind="spearman"))
+    assert found.similarity("lsp", "cosine")[0, 2] > 0
+
+
+def test_words_and_json_say_everything(measured):
+    found = report_cross_task(measured)
+    text = cross_task_text(found)
+    for words in (
+        "depth (relative error): lower is better",
+        "net of noise",
+        "UD",
+        "cross-task ratio",
+        "clean against clean",
+    ):
+        assert words in text
+    table = json.loads(json.dumps(cross_task_json(found), allow_nan=False))
+    assert set(table["tasks"]) == set(TASKS)
+    assert len(table["tasks"]["scene"]["ud"]["lsp"]["per_seed"]) == 2
+    assert len(table["similarity"]["clean"]["spearman"]) == 4
+
+
+def test_what_exists_is_not_measured_again(measured):
+    before = {path: path.stat().st_mtime_ns for path in measured.path.rglob("cross-task/**/*.h5")}
+    again = measure_cross_task(measured)
+    assert {path: path.stat().st_mtime_ns for path in measured.path.rglob("cross-task/**/*.h5")} == before
+    assert len(again.scores) == 6
+    assert {len(paths) for paths in again.sal.values()} == {6}
+
+
+def test_a_stop_loses_at_most_the_part_of_one_run(trained, measured, tmp_path):
+    experiment = copied(trained, tmp_path)
+    shutil.rmtree(experiment.path / "cross-task")
+
+    class StopsAfterTwo(Silent):
+        left = 2
+
+        def start(self, label, total, done=0):
+            self.label = label
+
+        def advance(self, units=1):
+            if self.label.startswith("tasks on"):
+                self.left -= 1
+                if not self.left:
+                    raise Stopped
+
+    with pytest.raises(Stopped):
+        measure_cross_task(experiment, progress=StopsAfterTwo())
+    kept = experiment.result_files(SCORES)
+    assert [path.name for path in kept] == [
+        path.name for path in measured.result_files(SCORES) if path.name in {k.name for k in kept}
+    ]
+    assert len(kept) == 2
+    first = kept[0].stat().st_mtime_ns
+    measure_cross_task(experiment)
+    assert kept[0].stat().st_mtime_ns == first
+    assert {p.name for p in experiment.path.rglob("cross-task/**/*.h5")} == {
+        p.name for p in measured.path.rglob("cross-task/**/*.h5")
+    }
+    for path in experiment.result_files(SCORES):
+        one, two = (
+            read_result(folder / path.name, kind=SCORES_KIND) for folder in (path.parent, measured.path / SCORES)
+        )
+        assert all(np.array_equal(one.arrays[name], two.arrays[name], equal_nan=True) for name in two.arrays)
+
+
+def test_surfaces_of_all_tasks_share_plane_and_paths(measured, tmp_path):
+    experiment = copied(measured, tmp_path)
+    options = SurfaceSpec(grid=3, samples=12)
+    paths = {task: compute_surface(experiment, options, runs=["clean-s0", "lsp-s0"], task=task) for task in TASKS}
+    stored = {task: read_result(path, kind="surface") for task, path in paths.items()}
+    scene = stored["scene"]
+    assert scene.arrays["accuracy"].shape == (3, 3)
+    for task, one in stored.items():
+        assert one.header["task"] == task
+        for name in ("origin", "axes", "alphas", "betas", "path/lsp-s0/coordinates"):
+            np.testing.assert_array_equal(one.arrays[name], scene.arrays[name])
+        assert ("accuracy" in one.arrays) == (task == "scene")
+        assert np.isfinite(one.arrays["loss"]).all()
+    losses = [one.arrays["loss"] for one in stored.values()]
+    assert not any(np.allclose(a, b) for k, a in enumerate(losses) for b in losses[:k])
+    plain = read_result(compute_surface(experiment, options, runs=["clean-s0", "lsp-s0"]), kind="surface")
+    np.testing.assert_allclose(plain.arrays["loss"], scene.arrays["loss"], rtol=1e-5)
+    assert "task" not in plain.header
+    assert len(experiment.result_files("surfaces")) == 1
+
+
+def test_two_processes_give_the_same_bits(measured, tmp_path):
+    experiment = copied(measured, tmp_path)
+    options = SurfaceSpec(grid=2, samples=12)
+    runs = ["clean-s0", "lsp-s0"]
+    one = compute_surface(experiment, options, runs=runs, task="depth_euclidean", where=Where(1))
+    loss = read_result(one, kind="surface").arrays["loss"]
+    one.unlink()
+    from experiments import surface_step, surface_work
+
+    class Elsewhere:
+        def run(self, function, items):
+            surface_work._worker.cache_clear()
+            yield from ((item, surface_work.measure_elsewhere(item)) for item in items)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(surface_step.Where, "engine", lambda self, seconds: Elsewhere())
+        two = compute_surface(experiment, options, runs=runs, task="depth_euclidean")
+    np.testing.assert_array_equal(read_result(two, kind="surface").arrays["loss"], loss)
+
+
+def test_a_damaged_file_is_passed_over(measured, tmp_path):
+    experiment = copied(measured, tmp_path)
+    for path in experiment.result_files(SCORES):
+        if path.name.startswith("noise"):
+            path.write_bytes(b"nothing")
+    assert set(report_cross_task(experiment).seeds) == {"clean", "lsp"}
+
+
+def test_the_command_prints_the_table_and_refuses_in_one_sentence(measured, tmp_path):
+    shown = CliRunner().invoke(main, ["cross-task", str(measured.path), "--jobs", "1"])
+    assert shown.exit_code == 0, shown.output
+    assert "segments (adjusted Rand index)" in shown.output
+    shown = CliRunner().invoke(main, ["cross-task", str(measured.path), "--measured-only", "--json"])
+    assert json.loads(shown.output)["images"] == 6
+    single = override(spec_from_table({k: v for k, v in TABLE.items() if k != "tasks"}), [])
+    for spec, words in ((single, "one task alone"), (make(tmp_path / "empty").spec, "no finished run")):
+        experiment = Experiment.create(spec, tmp_path / words.replace(" ", "-"))
+        refused = CliRunner().invoke(main, ["cross-task", str(experiment.path)])
+        assert refused.exit_code == 1
+        assert words in refused.output
+        assert refused.output.count("\n") == 1
+    (tmp_path / "nothing-measured").mkdir()
+    shutil.copytree(measured.path / "runs", tmp_path / "nothing-measured" / "runs")
+    shutil.copy(measured.path / "experiment.toml", tmp_path / "nothing-measured")
+    refused = CliRunner().invoke(main, ["cross-task", str(tmp_path / "nothing-measured"), "--measured-only"])
+    assert "no measures of a clean run" in refused.output
+
+
+def test_settings_of_sal_follow_the_experiment(measured):
+    assert sal_options(measured).samples == 12
+    changed = sal_options(measured, samples=5, every=2)
+    assert (changed.samples, changed.every, changed.method, changed.blocks) == (5, 2, "gradient", "layer")
