@@ -15,6 +15,7 @@ FILES = {
     "sharpness": ("pages/sharpness.py", "Sharpness", ":material/show_chart:"),
     "distance": ("pages/distance.py", "Unlearnable Distance", ":material/straighten:"),
     "benchmark": ("pages/benchmark.py", "Benchmark", ":material/leaderboard:"),
+    "cross_task": ("pages/cross_task.py", "Cross-task", ":material/call_split:"),
     "poison_lab": ("pages/poison_lab.py", "Poison lab", ":material/science:"),
     "live": ("pages/live.py", "Live", ":material/play_circle:"),
     "lessons": ("pages/lessons.py", "Lessons", ":material/school:"),

@@ -162,12 +162,12 @@ class _Draws:
     """How often each resample takes each seed [1 + R, S] and image [1 + R, N]; the first row takes each once."""
 
     seeds: NDArray[np.float64]
-    images: NDArray[np.float32]
+    images: NDArray[np.float64]
 
     def mean(self, values: Values, usable: NDArray[np.bool_]) -> Values:
         """Mean [1 + R] of a measure [S, N] over drawn seeds and usable images."""
         filled = np.where(usable, values, 0.0)
-        sums = (self.images.astype(np.float64, copy=False) @ filled.T * self.seeds).sum(axis=1)
+        sums = (self.images @ filled.T * self.seeds).sum(axis=1)
         with np.errstate(invalid="ignore"):
             return np.asarray(sums / (self.seeds.shape[1] * (self.images @ usable.astype(np.float64))))
 
@@ -194,16 +194,12 @@ def _draws_for(scores: TaskScores, resamples: int, seed: int) -> _Draws:
     return _draws(*scores.clean.shape, resamples, seed)
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=2)
 def _draws(seeds: int, images: int, resamples: int, seed: int) -> _Draws:
     """The same for equal arguments, so that arms and tasks are resampled alike. One seed is not resampled."""
     generator = np.random.default_rng(seed)
-    counts = [np.ones((1, n)) for n in (seeds, images)]
-    drawn = [generator.multinomial(n, np.full(n, 1 / n), size=resamples) for n in (seeds, images)]
-    return _Draws(
-        np.concatenate([counts[0], drawn[0]]).astype(np.float64),
-        np.concatenate([counts[1], drawn[1]]).astype(np.float32),
-    )
+    both = ([np.ones((1, n)), generator.multinomial(n, np.full(n, 1 / n), size=resamples)] for n in (seeds, images))
+    return _Draws(*(np.concatenate(parts) for parts in both))
 
 
 def _estimate(values: Values, level: float, draws: _Draws, undefined: str, extra: str = "") -> Estimate:

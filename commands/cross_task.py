@@ -13,6 +13,9 @@ from options import download_option, json_option, open_for_writing, terminal_pro
 @click.argument("exp")
 @click.option("--samples", type=int, help="Training images that SAL is measured on; 0 takes all.")
 @click.option("--every", type=click.IntRange(1), help="Measure SAL at every n-th checkpoint (and the last).")
+@click.option(
+    "--surfaces", is_flag=True, help="Compute every task's loss surface too, on one plane with the same two paths."
+)
 @click.option("--measured-only", is_flag=True, help="Report what is measured already; measure nothing.")
 @where_options
 @download_option
@@ -21,6 +24,7 @@ def cross_task(
     exp: str,
     samples: int | None,
     every: int | None,
+    surfaces: bool,
     measured_only: bool,
     jobs: int | None,
     cluster: str | None,
@@ -35,7 +39,7 @@ def cross_task(
     """
     from experiments import Where, find_experiment
     from experiments.cross_task_report import report_cross_task
-    from experiments.cross_task_step import measure_cross_task, require_runs, sal_options
+    from experiments.cross_task_step import compute_task_surfaces, measure_cross_task, require_runs, sal_options
     from experiments.cross_task_words import cross_task_json, cross_task_text
 
     experiment = find_experiment(exp)
@@ -46,7 +50,10 @@ def cross_task(
         None if measured_only and samples is every is None else sal_options(experiment, samples=samples, every=every)
     )
     if not measured_only:
+        where = Where(jobs, cluster)
         with terminal_progress() as progress:
-            measure_cross_task(experiment, chosen, progress=progress, download=download, where=Where(jobs, cluster))
+            measure_cross_task(experiment, chosen, progress=progress, download=download, where=where)
+            if surfaces:
+                compute_task_surfaces(experiment, progress=progress, where=where)
     report = report_cross_task(experiment, chosen)
     click.echo(json.dumps(cross_task_json(report), indent=2) if as_json else cross_task_text(report))

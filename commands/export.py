@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-FIGURES = ("compare", "compare-3d", "sal", "sal-heatmap", "learnable-blocks", "ud", "curves", "animation")
+CROSS_TASK = ("damage", "net-damage", "task-ud", "task-similarity")
+FIGURES = ("compare", "compare-3d", "sal", "sal-heatmap", "learnable-blocks", "ud", "curves", "animation", *CROSS_TASK)
 SURFACES = ("vtp", "stl", "npz", "li")  # as in experiments.taking: the surface itself, whatever the figure
 FORMATS = ("html", "png", "svg", "pdf", "csv", "parquet", "gif", *SURFACES)
 UNITS = {"in": 100.0, "cm": 100 / 2.54, "mm": 100 / 25.4, "pt": 100 / 72, "px": 1.0, "": 1.0}  # pixels at 100 per inch

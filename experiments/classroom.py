@@ -19,7 +19,7 @@ from experiments.spec_toml import override
 CLASSROOM_VARIABLE = "UNLEARNSCAPE_CLASSROOM"
 JOBS_VARIABLE = "UNLEARNSCAPE_JOBS"
 DEFAULT_JOBS = 2  # that run at a time in a class
-MEASURING = ("surface", "sal", "ud", "curvature")  # commands on runs that exist
+MEASURING = ("surface", "sal", "ud", "curvature", "cross-task")  # commands on runs that exist
 
 
 class ClassroomError(ExperimentError):

@@ -98,6 +98,21 @@ class CrossTask:
         """Arms that should change nothing."""
         return tuple(arm for arm, role in self.arms.items() if role == "control")
 
+    @property
+    def learned(self) -> tuple[str, ...]:
+        """Tasks that clean training does better than the predictor that ignores the image."""
+        known = {task: [one.value for one in arms.values()] for task, arms in self.damage.items()}
+        return tuple(task for task, values in known.items() if np.isfinite(values).any())
+
+    def mean(self, task: str, arm: str) -> float:
+        """The task's headline measure over images and seeds."""
+        return float(np.mean(self.means[task][arm][self.tasks[task].metric]))
+
+    def spread(self, task: str, arm: str) -> float | None:
+        """Its standard deviation over seeds; None for one."""
+        values = self.means[task][arm][self.tasks[task].metric]
+        return float(np.std(values, ddof=1)) if len(values) > 1 else None
+
     def similarity(self, arm: str, kind: str) -> Values | None:
         """Task × task similarity [K, K] at the last checkpoint, mean over the arm's seeds; None without SAL."""
         seeds = []
@@ -228,6 +243,31 @@ def _means_of(result: Result, prefix: str) -> dict[str, float]:
             known = values[np.isfinite(values)]
             found[name.removeprefix(prefix)] = float(known.mean()) if known.size else float("nan")
     return found
+
+
+def cross_task_verdict(found: CrossTask, arm: str, control: str | None) -> str:
+    """What the intervals allow to say of one arm, in a sentence."""
+    own = found.net.get(control or "", {}) if control else found.damage
+    known = {task: own[task][arm] for task in found.tasks if arm in own.get(task, {})}
+    groups: dict[str, list[str]] = {"hit": [], "helped": [], "same": [], "unknown": []}
+    for task, one in known.items():
+        apart = one.excludes(0.0)
+        place = "unknown" if one.low is None else "same" if not apart else "hit" if one.value > 0 else "helped"
+        groups[place].append(found.tasks[task].title)
+    against = f"net of {control}" if control else "without a control to compare with"
+    said = {
+        "hit": f"{arm} damages {{}} ({against})",
+        "helped": "{} does better than with it" if control else "{} does better than with clean data",
+        "same": f"{{}}: not told apart from {control or found.clean_arm}",
+        "unknown": "{}: not learned by clean training",
+    }
+    words = "; ".join(said[key].format(_listed(names)) for key, names in groups.items() if names)
+    alone = " One seed: the intervals are over images alone." if len(found.seeds.get(arm, ())) == 1 else ""
+    return f"{words[:1].upper()}{words[1:]}.{alone}" if words else ""
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 # SAL -------------------------------------------------------------------------------------------------------

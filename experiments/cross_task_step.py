@@ -23,7 +23,8 @@ from experiments.experiment import Experiment, ExperimentError, versions
 from experiments.materials import Sample, choose, dataset_of, same_data
 from experiments.progress import Progress, Silent, Stopwatch
 from experiments.sal_step import compute_sal
-from experiments.spec import SalSpec, content_key
+from experiments.spec import SalSpec, content_key, run_name
+from experiments.surface_step import compute_surface
 from experiments.task_materials import task_network, task_sample
 from experiments.tasks import image_size, packed_targets, tasks_of
 from training.tasks import Task, image_metrics, predictions, tasks_named, unpack_targets
@@ -31,6 +32,7 @@ from training.tasks import Task, image_metrics, predictions, tasks_named, unpack
 BASE_KIND, SCORES_KIND = "cross-task-base", "cross-task-scores"
 BASE, SCORES = "cross-task/base", "cross-task/scores"
 EXAMPLES = 6  # test images whose predictions are kept
+SCENE_TASK = "scene"
 BACKBONE = "backbone."  # what the names of shared blocks begin with
 Arrays = dict[str, NDArray[Any]]
 
@@ -228,6 +230,26 @@ def _test_sample(experiment: str) -> Sample:
     return task_sample(Experiment.open(experiment), "test", None)
 
 
+# Surfaces --------------------------------------------------------------------------------------------------
+
+
+def compute_task_surfaces(
+    experiment: Experiment, *, progress: Progress | None = None, where: Where | None = None
+) -> dict[str, Path]:
+    """The loss of every task on one plane, with the paths of the first seed that has a clean and a poisoned run."""
+    names = require_runs(experiment)
+    spec = experiment.spec
+    poisoned = [arm for arm in spec.poisoned_arms if not spec.arms[arm].control] or list(spec.poisoned_arms)
+    pairs = [(run_name(str(spec.clean_arm), seed), run_name(arm, seed)) for seed in spec.seeds for arm in poisoned]
+    runs = next((pair for pair in pairs if set(pair) <= set(names)), None)
+    if runs is None:
+        raise ExperimentError(f"{experiment.name} has no clean and poisoned run of one seed; train them first.")
+    return {
+        task: compute_surface(experiment, runs=runs, progress=progress, where=where, task=task)
+        for task in tasks_of(spec).names
+    }
+
+
 # Reading ---------------------------------------------------------------------------------------------------
 
 
@@ -255,7 +277,9 @@ def _readable(experiment: Experiment, folder: str, kind: str) -> Iterator[Result
 __all__: Sequence[str] = [
     "BACKBONE",
     "EXAMPLES",
+    "SCENE_TASK",
     "Measured",
+    "compute_task_surfaces",
     "measure_cross_task",
     "read_base",
     "read_scores",

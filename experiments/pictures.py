@@ -29,6 +29,8 @@ PLANE_NAMES = {
     "hessian": "top Hessian eigenvectors",
 }
 
+CROSS_TASK = ("damage", "net-damage", "task-ud", "task-similarity")  # as in experiments.cross_task_pictures
+
 
 @dataclass(frozen=True)
 class SurfacePicture:
@@ -151,6 +153,12 @@ def draw(
         if figure == "compare":
             return landscape_figures.contour_2d([picture.surface], [picture.paths], dark=dark)
         return landscape_figures.surface_3d([picture.surface], [picture.paths], dark=dark)
+    if figure in CROSS_TASK:
+        # only here: few experiments have several tasks, and their pictures draw on this module
+        from experiments.cross_task_pictures import draw_cross_task
+        from experiments.cross_task_report import report_cross_task
+
+        return draw_cross_task(report_cross_task(experiment), figure, dark=dark)
     report = report or newest_report(experiment)
     stored_series = stored_sal(experiment)[report.options]
     pair = main_pair(report)

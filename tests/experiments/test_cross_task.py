@@ -2,18 +2,19 @@
 
 import json
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
 import training.data
-from analysis import mean_similarity, task_damage, unlearnable_distance
+from analysis import Estimate, mean_similarity, task_damage, unlearnable_distance
 from checkpoints import read_result
 from cli import main
 from experiments import Experiment, ExperimentError, SalSpec, Stopped, compute_surface, override, train_experiment
-from experiments.cross_task_report import report_cross_task, shared_blocks
+from experiments.cross_task_pictures import draw_cross_task, example_grid, example_images
+from experiments.cross_task_report import cross_task_verdict, report_cross_task, shared_blocks
 from experiments.cross_task_step import BASE, SCORES, SCORES_KIND, measure_cross_task, read_scores, sal_options
 from experiments.cross_task_words import cross_task_json, cross_task_text
 from experiments.engine import Where
@@ -266,3 +267,38 @@ def test_settings_of_sal_follow_the_experiment(measured):
     assert sal_options(measured).samples == 12
     changed = sal_options(measured, samples=5, every=2)
     assert (changed.samples, changed.every, changed.method, changed.blocks) == (5, 2, "gradient", "layer")
+
+
+def test_figures_are_drawn_from_the_report_and_exported(measured, tmp_path):
+    for figure in ("damage", "net-damage", "task-ud", "task-similarity"):
+        target = tmp_path / f"{figure}.svg"
+        arguments = ["export", str(measured.path), "--figure", figure, "--format", "svg", "--output", str(target)]
+        shown = CliRunner().invoke(main, arguments)
+        assert shown.exit_code == 0, shown.output
+        assert target.read_bytes().startswith(b"<?xml")
+    found = report_cross_task(measured)
+    with pytest.raises(ExperimentError, match="no measured control"):
+        draw_cross_task(found, "net-damage", control="nobody")
+    names = example_images(found)
+    assert len(names) == 6
+    assert names[0].startswith("1: class ")
+    html = example_grid(found, 0, 1, ["clean", "lsp"])
+    assert html.count("<img") == 3
+    for words in ("key points", "depth", "segments", "truth: class", "lsp: class"):
+        assert words in html
+
+
+def test_a_verdict_says_what_the_intervals_allow(measured):
+    found = report_cross_task(measured)
+
+    def one(value, low, high):
+        return Estimate(value, low, high, 0.95, "percentile", 2)
+
+    numbers = (one(0.5, 0.2, 0.7), one(-0.3, -0.5, -0.1), one(0.1, -0.1, 0.3), one(float("nan"), None, None))
+    net = {task: {"lsp": number} for task, number in zip(TASKS, numbers, strict=True)}
+    words = cross_task_verdict(replace(found, net={"noise": net}), "lsp", "noise")
+    assert words == (
+        "Lsp damages scene class (net of noise); key points does better than with it; "
+        "depth: not told apart from noise; segments: not learned by clean training."
+    )
+    assert cross_task_verdict(replace(found, damage=net), "lsp", None).endswith("clean training.")

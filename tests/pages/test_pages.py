@@ -8,7 +8,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 ROOT = Path(__file__).parents[2]
-PAGES = ("home", "compare", "sharpness", "distance", "benchmark", "poison_lab", "live", "lessons")
+PAGES = ("home", "compare", "sharpness", "distance", "benchmark", "cross_task", "poison_lab", "live", "lessons")
 OWN_DATA = (
     "benchmark",
     "poison_lab",
