@@ -34,6 +34,8 @@ ROW = 19  # pixels for each arm of a task
 STRONG = 0.6  # similarity beyond which a cell is dark
 LIGHT, DARK = "#FFFFFF", "#1F2430"  # text on dark and on light cells, in either theme
 FLOOR = "clean, other seeds"
+MOST_UD = 3.0  # that an axis shows beyond the marks themselves; the interval of two seeds reaches anywhere
+WIDE = {"x": 0, "xref": "container"}  # a title over the names of tasks too, which leave little room beside them
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ def damage_chart(
         alt=_alternative("Net damage" if net else "Damage", marks, titles),
         dark=dark,
         height=_height(marks),
-    ).update_layout(margin={"b": 96})
+    ).update_layout(margin={"b": 96}, title=WIDE)
 
 
 def task_ud_chart(
@@ -116,7 +118,8 @@ def task_ud_chart(
         marks[task] |= {arm: _ud_mark(arm, one) for arm, one in arms.items()}
     figure = _rows(marks, {FLOOR: "clean"} | dict(roles), titles, dark=dark)
     _levels(figure, [1.0], dark=dark)
-    _within(figure, marks, [0.0, 1.0], (0.0, math.inf))
+    largest = max((mark.value for arms in marks.values() for mark in arms.values()), default=0.0)
+    _within(figure, marks, [0.0, 1.0], (0.0, max(MOST_UD, 1.1 * largest)))
     figure.update_xaxes(title_text="UD under the task's loss")
     notes = [subtitle, "β of each task from its own clean run", "95 % intervals over seeds (Student's t)"]
     return arrange(
@@ -126,7 +129,7 @@ def task_ud_chart(
         alt=_alternative("UD", marks, titles),
         dark=dark,
         height=_height(marks),
-    ).update_layout(margin={"b": 96})
+    ).update_layout(margin={"b": 96}, title=WIDE)
 
 
 def similarity_matrices(
@@ -160,14 +163,7 @@ def similarity_matrices(
                 zmax=1,
                 xgap=1,
                 ygap=1,
-                showscale=number == len(panels),
-                colorbar={
-                    "title": {"text": kind, "side": "top"},
-                    "tickvals": [-1, 0, 1],
-                    "ticktext": ["−1", "0", "1"],
-                    "thickness": 10,
-                    "outlinewidth": 0,
-                },
+                showscale=False,  # the numbers stand in the cells
                 customdata=np.asarray(matrix, dtype=np.float32),
                 hovertemplate=f"{title}: %{{z:.2f}}<extra></extra>",
                 name=title,
@@ -181,12 +177,14 @@ def similarity_matrices(
     words = "; ".join(f"{title}: {_matrix_words(matrix, tasks)}" for title, matrix in panels.items())
     return arrange(
         figure,
-        title="How alike the tasks are to the backbone",
-        subtitle=" · ".join(part for part in (subtitle, f"{_named_kind(kind)} of SAL vectors") if part),
+        title="How alike the tasks are",
+        subtitle=" · ".join(
+            part for part in (subtitle, f"{_named_kind(kind)} of SAL vectors", "blue: −1 · red: 1") if part
+        ),
         alt=f"{_named_kind(kind).capitalize()} of the SAL vectors of {len(tasks)} tasks. {words}.",
         dark=dark,
         height=420,
-    ).update_layout(margin={"t": 118})
+    ).update_layout(margin={"t": 118}, title=WIDE)
 
 
 def arm_looks(roles: Mapping[str, str], *, dark: bool = False) -> dict[str, tuple[str, str]]:
@@ -253,7 +251,7 @@ def _rows(
                     legendgroup=arm,
                 )
             )
-    names = [titles.get(task, task) for task in marks]
+    names = [titles.get(task, task).replace(" (", "<br>(") for task in marks]  # two lines leave room on a phone
     return figure.update_yaxes(
         tickvals=list(range(len(names))), ticktext=names, range=[len(names) - 0.5, -0.5], showgrid=False
     )
@@ -296,7 +294,8 @@ def _ud_mark(arm: str, one: TaskUd) -> _Mark:
 
 
 def _whole(value: float) -> str:
-    return f"{value:.0f}".replace("-0", "0").replace("-", "−") if abs(value) < 0.5 else f"{value:.0f}".replace("-", "−")
+    text = f"{value:.0f}"
+    return "0" if text == "-0" else text.replace("-", "−")
 
 
 def _interval_words(estimates: Mapping[str, Mapping[str, Estimate]]) -> str:
@@ -335,7 +334,7 @@ def _cell_texts(figure: go.Figure, matrix: NDArray[np.float64], tasks: Sequence[
                 ax=0,
                 ay=0,
                 arrowcolor="rgba(0, 0, 0, 0)",
-                font={"size": 11.5, "color": LIGHT if abs(value) > STRONG else DARK},
+                font={"size": 11, "color": LIGHT if abs(value) > STRONG else DARK},
             )
 
 

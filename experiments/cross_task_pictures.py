@@ -25,6 +25,7 @@ from experiments.spec import run_name
 from experiments.surface_plan import KIND as SURFACE_KIND
 from experiments.surface_plan import TASK_SURFACES
 from landscape.figures import contour_2d
+from landscape.style import wrap
 
 FIGURES = ("damage", "net-damage", "task-ud", "task-similarity")
 UNITS = {
@@ -33,6 +34,7 @@ UNITS = {
     "depth_euclidean": "mean |Δ ln depth|",
     "segment_unsup2d": "metric loss (nats)",
 }
+SHARP = 512  # pixels up to which small images are enlarged without blur
 MAPS = ("keypoints2d", "depth_euclidean", "segment_unsup2d")
 
 
@@ -117,8 +119,10 @@ def example_images(found: CrossTask) -> list[str]:
 
 
 def example_picture(found: CrossTask, image: int) -> np.ndarray:
-    """One kept test image [H, W, 3] uint8."""
-    return np.asarray(found.base.arrays["rgb"][image].transpose(1, 2, 0))
+    """One kept test image [H, W, 3] uint8, small ones with every pixel as a square of several."""
+    picture = found.base.arrays["rgb"][image].transpose(1, 2, 0)
+    scale = max(1, SHARP // picture.shape[0])
+    return np.asarray(picture.repeat(scale, axis=0).repeat(scale, axis=1))
 
 
 def example_grid(found: CrossTask, image: int, seed: int, arms: Sequence[str]) -> str:
@@ -184,10 +188,15 @@ def task_surface_figure(
     """Contours of one task's loss, with the paths."""
     picture = surface_picture(experiment, result)
     figure = contour_2d([picture.surface], [picture.paths], dark=dark)
-    figure.update_layout(title={"text": f"<b>{title[0].upper() + title[1:]}</b>"}, height=430)
+    below = f"{UNITS[task]} on {figure.layout.title.subtitle.text}"
+    heading = {
+        "text": f"<b>{title[0].upper() + title[1:]}</b>",
+        "subtitle": {"text": wrap(below.replace("<br>", " · "))},
+    }
+    figure.update_layout(title=heading | {"x": 0, "xref": "container"}, height=430)
     for trace in figure.data:
         if trace.type == "contour":
-            trace.colorbar.title.text = UNITS[task].replace(" (", "<br>(")
+            trace.colorbar.title.text = "loss"
     alt = str(figure.layout.meta["alt"]).replace("Loss", f"Loss of the task {title}, {UNITS[task]},", 1)
     return figure.update_layout(meta={"alt": alt, "dark": dark})
 

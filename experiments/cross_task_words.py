@@ -119,8 +119,13 @@ def _spread(values: Sequence[float]) -> str:
 def _percent(one: Estimate) -> str:
     if not math.isfinite(one.value):
         return "unknown (" + one.note + ")"
-    words = f"{100 * one.value:.0f} %"
-    return words if one.low is None or one.high is None else f"{words} ({100 * one.low:.0f} to {100 * one.high:.0f})"
+    words = f"{_whole(one.value)} %"
+    return words if one.low is None or one.high is None else f"{words} ({_whole(one.low)} to {_whole(one.high)})"
+
+
+def _whole(share: float) -> str:
+    text = f"{100 * share:.0f}"
+    return "0" if text == "-0" else text
 
 
 def _plain_estimate(one: Estimate) -> str:

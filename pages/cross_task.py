@@ -195,7 +195,6 @@ def _row(found: CrossTask, task: str, arm: str, control: str | None) -> dict[str
     ud = found.ud.get(task, {}).get(arm)
     return {
         "task": title.words,
-        "better": "higher" if title.higher_is_better else "lower",
         "arm": arm,
         "mean": found.mean(task, arm),
         "± seeds": found.spread(task, arm) if len(values) > 1 else None,

@@ -89,6 +89,14 @@ def test_wild_intervals_do_not_squeeze_the_others():
     assert 190 < high < 250
 
 
+def test_the_interval_of_two_seeds_does_not_squeeze_ud():
+    tables = [np.repeat([[1e-3, 1e-1]], 6, axis=1) * scale for scale in (1.0, 1.0)]
+    poisoned = [tables[0], np.full((1, 12), 1e-4)]
+    figure = task_ud_chart({"scene": {"em": task_ud(tables, poisoned)}}, ROLES, TITLES)
+    assert figure.data[-1].error_x.array[0] > 5
+    assert figure.layout.xaxis.range[1] < 3.5
+
+
 def test_arms_are_told_apart_and_controls_are_grey():
     looks = arm_looks(ROLES)
     assert looks["em"][0] == POISONED
@@ -110,7 +118,7 @@ def test_matrices_share_their_scale_and_write_their_numbers():
     figure = drawn(False)["similarity"]
     clean, poisoned = figure.data
     assert (clean.zmin, clean.zmax) == (poisoned.zmin, poisoned.zmax) == (-1, 1)
-    assert (clean.showscale, poisoned.showscale) == (False, True)
+    assert "blue: −1 · red: 1" in figure.layout.title.subtitle.text.replace("<br>", " · ")
     numbers = [note for note in figure.layout.annotations if note.ax == 0]
     assert len(numbers) == 2 * len(TITLES) ** 2
     assert sum(note.text == "1.00" for note in numbers) == 2 * len(TITLES)
