@@ -103,25 +103,27 @@ def measure_time(stem: str, pairs: int, folder: Path) -> tuple[Seconds, Seconds,
     return total(blocks[False]), total(blocks[True]), opening, packing
 
 
-def measure_memory(stem: str, pairs: int, folder: Path | None) -> int:
-    """Peak bytes of this process after a training, recorded where a folder is given; packing included."""
+def measure_memory(stem: str, pairs: int, folder: Path | None) -> tuple[int, int]:
+    """Peak bytes of this process after a training, recorded where a folder is given, and after packing."""
     training = Training(stem)
     if folder is None:
         for _ in range(pairs):
             training.block()
-        return peak_memory()
+        return peak_memory(), peak_memory()
     with Recorder(folder / "memory.h5", training.model, background=True) as recorder:
         for pair in range(pairs):
             recorder.record(pair * EVERY)
             training.block()
-    return peak_memory()
+        recorder.flush()
+        trained = peak_memory()
+    return trained, peak_memory()
 
 
-def memory_in_its_own_process(stem: str, pairs: int, folder: Path | None) -> int:
+def memory_in_its_own_process(stem: str, pairs: int, folder: Path | None) -> list[int]:
     """:func:`measure_memory` of a new process."""
     command = [sys.executable, "-m", "benchmarks.recording", "--memory", str(folder or ""), "--stem", stem]
     done = subprocess.run([*command, "--pairs", str(pairs)], check=True, capture_output=True, text=True)
-    return int(done.stdout)
+    return [int(peak) for peak in done.stdout.split()]
 
 
 def report(stem: str, pairs: int, memory_pairs: int) -> None:
@@ -141,11 +143,11 @@ def report(stem: str, pairs: int, memory_pairs: int) -> None:
     }
     for what, numbers in rows.items():
         print(f"  {what:34} " + " ".join(f"{number:12.2f}" for number in numbers))
-    above = (peaks[1] - peaks[0]) / checkpoint
     print(f"  bar: below {TIME_BAR} %")
-    print(
-        f"  memory above training: {above:.2f} checkpoints (peak {peaks[1] / 1e6:.0f} against {peaks[0] / 1e6:.0f} MB)"
-    )
+    for i, when in enumerate(("while training", "packing included")):
+        above = (peaks[1][i] - peaks[0][i]) / checkpoint
+        both = f"peak {peaks[1][i] / 1e6:.0f} against {peaks[0][i] / 1e6:.0f} MB"
+        print(f"  memory above training, {when}: {above:.2f} checkpoints ({both})")
     print(f"  bar: below {MEMORY_BAR} checkpoints", flush=True)
 
 
@@ -159,7 +161,7 @@ def main() -> None:
     torch.set_num_threads(1)
     stems = arguments.stem or list(STEMS)
     if arguments.memory is not None:
-        print(measure_memory(stems[0], arguments.pairs, Path(arguments.memory) if arguments.memory else None))
+        print(*measure_memory(stems[0], arguments.pairs, Path(arguments.memory) if arguments.memory else None))
         return
     for stem in stems:
         report(stem, arguments.pairs, memory_pairs=3)

@@ -135,5 +135,7 @@ def read_checkpoint(folder: Path, commit: Commit, layout: StateLayout) -> tuple[
         raise CheckpointError(f"{path} cannot be read ({error.strerror or error}).") from None
     if len(data) != commit.size or hashlib.sha256(data).hexdigest() != commit.digest:
         raise CheckpointError(f"{path} (step {commit.step}) is damaged; restore it, or remove the recording.")
-    split = layout.parameters.size * layout.vector_dtype.itemsize
-    return np.frombuffer(data[:split], layout.vector_dtype), np.frombuffer(data[split:], np.uint8)
+    size = layout.parameters.size
+    vector = np.frombuffer(data, layout.vector_dtype, count=size)  # views: a checkpoint may be large
+    rest = np.frombuffer(data, np.uint8, offset=vector.nbytes) if len(data) > vector.nbytes else np.zeros(0, np.uint8)
+    return vector, rest

@@ -34,7 +34,7 @@ def pack(folder: Path, target: Path) -> None:
 
     # The sealed arrays are written before the body, so what only reading gives is gathered first.
     for i, vector in enumerate(rows()):
-        digests[i] = np.frombuffer(hashlib.sha256(vector.tobytes()).digest(), np.uint8)
+        digests[i] = np.frombuffer(hashlib.sha256(vector.data).digest(), np.uint8)
     arrays: dict[str, NDArray[Any]] = {
         "steps": np.array([commit.step for commit in commits], np.int64),
         "epochs": np.array([commit.epoch for commit in commits], np.float64),
