@@ -14,6 +14,7 @@ from checkpoints import Recorder
 from cli import main
 from experiments import Experiment, ExperimentError, import_runs, read_sal
 from experiments.materials import dataset_of, network_for_run, sample
+from experiments.spec import ArmSpec, DataSpec, ExperimentSpec, Grant
 from experiments.trust import trust_file
 
 ROOT = Path(__file__).parent.parent.parent
@@ -295,3 +296,16 @@ def test_another_network_than_the_stored_one_is_told_parameter_by_parameter():
         network_for_run(mine.spec, dataset, run, "rec-s0")
     assert "it also has 3.bias" in str(refused.value)
     assert "0.weight ([8, 4], expected [9, 4])" in str(refused.value)
+
+
+def test_modules_of_one_name_from_two_directories_are_kept_apart(here):
+    spec = ExperimentSpec("two", data=DataSpec("same:data"), arms={"clean": ArmSpec()})
+    for folder, value in (("a", 1.0), ("b", 2.0)):
+        (here / folder).mkdir()
+        pair = f"[[{value}], [{value}]], [0, 1]"
+        (here / folder / "same.py").write_text(f"def data():\n    return ({pair}), ({pair})\n")
+    for folder, value in (("a", 1.0), ("b", 2.0), ("a", 1.0)):
+        granted = dataclasses.replace(spec, grant=Grant("two", str(here / folder)))
+        assert dataset_of(granted).x_train[0, 0] == value
+    with pytest.raises(ExperimentError, match="trust two same:data"):
+        dataset_of(spec)
