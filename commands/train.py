@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import fnmatch
 import json
 from pathlib import Path
 from typing import Any
@@ -16,22 +17,31 @@ from options import download_option, json_option, terminal_progress, where_optio
 @click.argument("source", metavar="PRESET|SPEC.toml|EXP")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the experiment [default: by name].")
 @click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Override, as training.lr=0.05.")
+@click.option("--runs", "patterns", multiple=True, metavar="PATTERN", help="Only these runs, as 'clean-*'; repeatable.")
 @click.option("--live", is_flag=True, help="Keep a snapshot for the Live page while training.")
 @click.option("--own-code", is_flag=True, help="Let it run the functions that a TOML file of your own names.")
 @download_option
 def train(
-    source: str, out: Path | None, assignments: tuple[str, ...], live: bool, own_code: bool, download: bool
+    source: str,
+    out: Path | None,
+    assignments: tuple[str, ...],
+    patterns: tuple[str, ...],
+    live: bool,
+    own_code: bool,
+    download: bool,
 ) -> None:
     """Train all runs of a preset or spec, clean and poisoned side by side.
 
     \b
     Presets: toy-ops toy-random digits-ops digits-random digits-live
-    mnist-ops mnist-random
+    mnist-ops mnist-random rooms-em
     Example: unlearnscape train toy-ops --out my-toy --set training.epochs=20 --set "seeds=[0,1,2]"
+    Two processes can share the work: --runs 'clean-*' in one, --runs 'ops-*' in the other.
     """
     experiment = _create(source, out, assignments, own_code)
+    only = _chosen(experiment, patterns)
     with terminal_progress() as progress:
-        _train(experiment, progress, live, download)
+        _train(experiment, progress, live, download, only)
     click.echo(f"{experiment.path}: {len(experiment.finished_runs())} runs are trained.")
 
 
@@ -92,11 +102,22 @@ def _create(source: str, out: Path | None, assignments: tuple[str, ...], own_cod
     return experiment
 
 
-def _train(experiment: Any, progress: Any, live: bool, download: bool) -> None:
+def _chosen(experiment: Any, patterns: tuple[str, ...]) -> list[str] | None:
+    """Names of the runs that any of the patterns fits, as in a shell; None without patterns."""
+    if not patterns:
+        return None
+    planned = experiment.planned_runs()
+    for pattern in patterns:
+        if not fnmatch.filter(planned, pattern):
+            raise click.ClickException(f"--runs {pattern} fits none of the runs, which are {', '.join(planned)}.")
+    return [name for name in planned if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)]
+
+
+def _train(experiment: Any, progress: Any, live: bool, download: bool, only: list[str] | None = None) -> None:
     from experiments import Gate, LiveObserver, train_experiment
 
     observer = LiveObserver(experiment) if live else None
     gate = Gate(experiment, observer.catch_up, observer.idle) if observer is not None else None
-    train_experiment(experiment, progress=progress, download=download, observe=observer, gate=gate)
+    train_experiment(experiment, progress=progress, download=download, observe=observer, gate=gate, only=only)
     if observer is not None:
         observer.finish(progress)

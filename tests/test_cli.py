@@ -90,12 +90,25 @@ def test_gallery_experiments_are_copied_before_anything_is_added(tmp_path):
     assert (tmp_path / "home" / "toy-ops" / "experiment.toml").is_file()
 
 
+def test_two_processes_can_share_the_runs_of_an_experiment(tmp_path):
+    two = [*QUICK, "--set", "seeds=[0, 1]"]
+    assert "1 runs are trained" in call("train", "toy-ops", "--out", "toy", *two, "--runs", "clean-s1").output
+    assert {path.name for path in (tmp_path / "toy" / "runs").iterdir()} == {"clean-s1.h5"}
+    assert "3 runs" in call("train", "toy", "--runs", "*-s1", "--runs", "clean-*").output
+    assert "4 runs" in call("train", "toy").output
+    call("train", "toy-ops", "--out", "whole", *two)
+    for name in ("clean-s0", "ops-s0", "clean-s1", "ops-s1"):
+        parts, whole = (open_run(tmp_path / place / "runs" / f"{name}.h5") for place in ("toy", "whole"))
+        assert parts.fingerprint == whole.fingerprint
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (["train", "toy-opps"], "did you mean toy-ops"),
         (["train", "missing.toml"], "no file"),
         (["train", "toy-ops", "--set", "training.lr"], "key=value"),
+        (["train", "toy-ops", "--runs", "cleen-*"], "fits none of the runs, which are clean-s0, ops-s0"),
         (["train", "toy-ops", "--set", "model.name=alexnet"], "no network"),
         (["train", "toy-ops", "--set", "data.name=none.npz"], "no data file"),
         (["train", "toy-ops", "--set", "data.colour=1"], "no option 'colour'"),
