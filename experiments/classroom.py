@@ -39,6 +39,7 @@ class Limits:
         long_methods: Whether poisons that train a network of their own may be made.
         benchmarks: Whether benchmarks may be started.
         files: Whether a poison may be read from a file that is named by its path.
+        uploads: Whether files of a browser may become an experiment.
         keep_bookmarks: Whether bookmarks may be added, renamed and deleted.
     """
 
@@ -52,6 +53,7 @@ class Limits:
     long_methods: bool = False
     benchmarks: bool = False
     files: bool = False
+    uploads: bool = False
     keep_bookmarks: bool = False
 
 

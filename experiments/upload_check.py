@@ -1,0 +1,269 @@
+"""The child process of :mod:`experiments.uploads`: reads what was given under limits, and answers in lines of JSON."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import os
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import torch
+
+from checkpoints import Run
+from checkpoints.importing.report import ImportReport
+from experiments.experiment import Experiment
+from experiments.importing import examine_runs, import_runs
+from experiments.importing_sources import Source, find_sources
+from experiments.materials import Sample, dataset_of, network_for_run, sample
+from experiments.surface_plan import prepare_surface
+from experiments.surface_work import SurfaceWorker
+from training.loop import mean_loss
+
+AGREES = 1e-4  # between a stored loss and the recomputed one, relative where the loss is above 1
+BIG = 2 << 30  # bytes above which runs are only looked at until the experiment is made
+LOSS_SECONDS = 60.0  # recomputing losses may take
+TRIED_POINTS = 16  # of a surface, to tell how long it takes
+MOST_RUNS = 6  # whose losses are recomputed
+ON_TEST = ("test", "val", "eval")
+# Advice for the command line, as advice for the page.
+FOR_PAGES = {
+    "give their order with --order FILE": "put the number of its step into each name",
+    "or give the order with --order FILE": "or rename one",
+    "import its runs again with --data NAME or FILE.npz": "choose the data",
+    "import its runs again with --model NAME": "choose the network",
+    "say which network it is when importing": "choose another network or other data",
+}
+
+
+def main() -> None:
+    """Answer the tasks on standard input; whatever libraries print does not get between the answers."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    order = json.load(sys.stdin)
+    from safetensors import safe_open  # noqa: F401  # imported before the limits hold
+
+    torch.set_num_threads(1)
+    _limit(order["limits"])
+    for task in order["tasks"]:
+        answers.write(json.dumps(answer(task)) + "\n")
+        answers.flush()
+
+
+def _limit(limits: Mapping[str, int]) -> None:
+    memory = psutil.Process().memory_info().vms + limits["memory"]
+    wanted = {
+        resource.RLIMIT_AS: memory,
+        resource.RLIMIT_CPU: limits["seconds"],
+        resource.RLIMIT_FSIZE: limits["disk"],
+        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_NOFILE: 256,
+    }
+    for kind, value in wanted.items():
+        hard = resource.getrlimit(kind)[1]
+        value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        resource.setrlimit(kind, (value, value))
+
+
+def answer(task: Mapping[str, Any]) -> dict[str, Any]:
+    """The report, or ``{"problem": one sentence}`` whatever the files do."""
+    folder = Path(task["folder"])
+    try:
+        return (examine if task["what"] == "examine" else _make)(task)
+    except Exception as error:  # strangers' files; the server gets a sentence
+        return {"problem": _sentence(error, folder)}
+
+
+def _sentence(error: Exception, folder: Path) -> str:
+    text = str(error)
+    if isinstance(error, MemoryError) or "allocate memory" in text:
+        return "What was given needs more memory than there is for it; give fewer or smaller files."
+    if not isinstance(error, ValueError) or not text.strip().endswith("."):
+        return f"What was given cannot be read ({type(error).__name__}); save it again."
+    return _shorter(" ".join(text.split()), folder)
+
+
+def _shorter(text: str, folder: Path) -> str:
+    """Without the temporary folder, and with advice that fits the page."""
+    for place in (f"{folder}/given/", f"{folder}/tables/", f"{folder}/"):
+        text = text.replace(place, "")
+    for words, instead in FOR_PAGES.items():
+        text = text.replace(words, instead)
+    return text
+
+
+def _make(task: Mapping[str, Any]) -> dict[str, Any]:
+    notes: list[str] = []
+    _import(task, Path(task["folder"]) / "made" / task["name"], task["model"], task["data"], notes.append)
+    return {"notes": notes}
+
+
+def _import(
+    task: Mapping[str, Any], target: Path, model: str, data: str, say: Callable[[str], None] = lambda note: None
+) -> Experiment:
+    places, metrics = [Path(p) for p in task["places"]], [Path(p) for p in task["metrics"]]
+    return import_runs(target, places, clean=_arm(task), model=model, data=data, metrics=metrics, say=say)
+
+
+def _arm(task: Mapping[str, Any]) -> str | None:
+    """The arm of the run that was called clean, where it is one of several seeds."""
+    clean = task["clean"]
+    found = find_sources([Path(p) for p in task["places"]])
+    return next((one.name for one in found if clean in (one.name, one.run)), clean or None)
+
+
+def examine(task: Mapping[str, Any]) -> dict[str, Any]:
+    """Everything that can be said of some runs before an experiment is made of them.
+
+    Returns:
+        ``problem`` (one sentence) and ``details``, or:
+        ``runs``: a table for each with ``name``, ``checkpoints``, ``steps`` and ``epochs`` (first and last),
+        ``metrics``, ``parameters``, ``tensors``, ``bytes`` on disk, ``details`` (lines), ``warnings``;
+        ``loads``: empty, or why the network does not load; ``checked``: whether it was tried;
+        ``losses``: rows with ``run``, ``step``, ``metric``, ``stored``, ``recomputed``, ``agrees``; ``no_losses``: why
+        there is none; ``surface``: ``points``, ``samples``, ``seconds`` on one core; ``no_surface``: why there is none.
+    """
+    folder = Path(task["folder"])
+    places, metrics = [Path(p) for p in task["places"]], [Path(p) for p in task["metrics"]]
+    found = examine_runs(places, metrics=metrics)
+    problems = [problem for _, report in found if report is not None for problem in report.problems]
+    details = [_shorter(report.as_text(), folder) for _, report in found if report is not None]
+    if problems:
+        more = f" The same holds for {len(problems) - 1} more." if problems[1:] else ""
+        return {"problem": _shorter(problems[0], folder) + more, "details": details}
+    size = sum(_size(source) for source, _ in found)
+    report: dict[str, Any] = {"runs": [], "bytes": size, "loads": "", "checked": False, "losses": []}
+    report |= {"no_losses": "", "surface": None, "no_surface": ""}
+    if size > BIG:
+        report["runs"] = [_row(source, told, None, folder) for source, told in found]
+        report["no_losses"] = report["no_surface"] = "These runs are large: this is told once the experiment is made."
+        return report
+    plain = _import(task, folder / "plain" / "examined", "", "")
+    report["runs"] = [_row(source, told, plain.open_run(source.run), folder) for source, told in found]
+    return report | _with_network(task, plain)
+
+
+def _row(source: Source, told: ImportReport | None, run: Run | None, folder: Path) -> dict[str, Any]:
+    row: dict[str, Any] = {"name": source.run, "bytes": _size(source), "details": "", "warnings": []}
+    if told is not None:
+        layout, files = told.layout, told.files
+        row |= {"details": _shorter(told.as_text(), folder), "warnings": told.warnings, "order": told.order}
+        row |= {"checkpoints": len(files), "metrics": list(told.metrics)}
+        row |= {"parameters": layout.parameters.size if layout else 0}
+        row |= {"tensors": len(layout.parameters.names) if layout else 0}
+    if run is not None:
+        epochs = run.epochs[np.isfinite(run.epochs)]
+        row |= {
+            "checkpoints": len(run),
+            "metrics": sorted(run.metrics),
+            "steps": [int(run.steps[0]), int(run.steps[-1])],
+        }
+        row |= {"epochs": [float(epochs[0]), float(epochs[-1])] if len(epochs) else None}
+        row |= {"tensors": len(run.parameters.names), "parameters": sum(map(math.prod, run.parameters.shapes))}
+        if told is None and not all(np.isfinite(run.vector(i)).all() for i in range(len(run))):
+            row["warnings"] = [f"{source.run} holds NaN or infinite weights"]
+        if run.left_out:
+            row["warnings"] = [*row["warnings"], f"{len(run.left_out)} parameters of the model were not recorded"]
+    return row
+
+
+def _size(source: Source) -> int:
+    files = [f for place in source.places for f in ([place] if place.is_file() else place.rglob("*"))]
+    return sum(file.stat().st_size for file in files if file.is_file())
+
+
+# With the network -----------------------------------------------------------------------------------------
+
+
+def _with_network(task: Mapping[str, Any], plain: Experiment) -> dict[str, Any]:
+    """Does the network load, do the losses agree, how long does a surface take."""
+    folder, model, data = Path(task["folder"]), task["model"], task["data"]
+    if not (model and data):
+        why = f"Choose the {'network' if data else 'data' if model else 'network and the data'} to be told."
+        return {"no_losses": why, "no_surface": why}
+    try:
+        experiment = _import(task, folder / "full" / "examined", model, data)
+        for name in experiment.run_names():
+            _try_network(experiment, name)
+    except Exception as error:
+        kind = isinstance(error, ValueError) and str(error).endswith(".")
+        said = _sentence(error, folder) if kind else f"{model} cannot be evaluated on {data} with these weights."
+        return {"loads": said, "checked": True, "no_losses": "The network does not load.", "no_surface": ""}
+    found: dict[str, Any] = {"checked": True}
+    for key, why, work in (("losses", "no_losses", _losses), ("surface", "no_surface", _surface)):
+        try:
+            found[key] = work(experiment)
+        except Exception as error:
+            found[why] = _sentence(error, folder)
+    if not found.get("losses") and "no_losses" not in found:
+        found["no_losses"] = "No loss is stored beside these checkpoints, so there is none to compare."
+    return found
+
+
+def _try_network(experiment: Experiment, name: str) -> None:
+    dataset, run = dataset_of(experiment.spec), experiment.open_run(name)
+    model = network_for_run(experiment.spec, dataset, run, name)
+    model.load_state_dict(run.state_dict(len(run) - 1))
+    with torch.no_grad():
+        model.eval()(torch.from_numpy(np.ascontiguousarray(dataset.x_train[:2])))
+
+
+def _losses(experiment: Experiment) -> list[dict[str, Any]]:
+    """Stored and recomputed losses of the first, middle and last checkpoint of each run."""
+    rows: list[dict[str, Any]] = []
+    dataset = dataset_of(experiment.spec)
+    started = time.monotonic()
+    data: dict[str, Sample] = {}
+    for name in experiment.run_names()[:MOST_RUNS]:
+        run = experiment.open_run(name)
+        model = network_for_run(experiment.spec, dataset, run, name)
+        for metric in _loss_metrics(run):
+            on = "test" if metric.lower().startswith(ON_TEST) else "clean"
+            data.setdefault(on, sample(experiment, on))
+            for i in sorted({0, len(run) // 2, len(run) - 1}):
+                stored = float(run.metrics[metric][i])
+                if not np.isfinite(stored) or time.monotonic() - started > LOSS_SECONDS:
+                    continue
+                model.load_state_dict(run.state_dict(i))
+                recomputed = float(mean_loss(model.eval(), data[on].batches)[0])
+                agrees = abs(stored - recomputed) <= AGREES * max(1.0, abs(stored))
+                row: dict[str, Any] = {"run": name, "step": int(run.steps[i]), "metric": metric, "on": data[on].label}
+                rows.append(row | {"stored": stored, "recomputed": recomputed, "agrees": agrees})
+    return [row | {"recomputed": _plain(row["recomputed"])} for row in rows]
+
+
+def _loss_metrics(run: Run) -> Iterator[str]:
+    """Names of what is, by its name, a mean loss on training or test data."""
+    for name in sorted(run.metrics):
+        words = name.lower().replace("/", "_").replace("-", "_").split("_")
+        if words[-1] == "loss" and set(words[:-1]) <= {"train", "training", "clean", *ON_TEST, "validation"}:
+            yield name
+
+
+def _surface(experiment: Experiment) -> dict[str, Any]:
+    """How long the experiment's own surface takes, by trying some of its points."""
+    prepared = prepare_surface(experiment)
+    a, b = prepared.grid(prepared.request.options.grid)
+    started = time.perf_counter()
+    worker = SurfaceWorker(copy.deepcopy(prepared.model), prepared.plane, prepared.measured_on, a, b)
+    choosing, started = time.perf_counter() - started, time.perf_counter()
+    points = len(a) * len(b)
+    tried = min(TRIED_POINTS, points)
+    worker.measure(range(tried))
+    seconds = choosing + (time.perf_counter() - started) * points / tried
+    return {"points": [len(a), len(b)], "samples": prepared.measured_on.samples, "seconds": seconds}
+
+
+def _plain(value: float) -> float | None:
+    return value if np.isfinite(value) else None
+
+
+if __name__ == "__main__":
+    main()

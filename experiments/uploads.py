@@ -1,0 +1,309 @@
+"""Runs from strangers: files are examined, and made into an experiment, in a process of their own under limits.
+
+A browser's files, or links to those of a folder, are laid into a temporary folder under names that cannot leave it. A
+child process reads them there with limits on memory, processor time, file size and wall clock, and answers in JSON;
+the folder is removed whatever happens. The server itself parses nothing of them until an experiment is made, which is
+files of the store that the child wrote.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from checkpoints.importing.finding import ENDINGS, INNER
+from experiments import classroom
+from experiments.catalogue import check_name, home
+from experiments.experiment import Experiment, ExperimentError
+from experiments.importing_sources import arm_name
+
+RECORDED, TABLE = ".h5", ".csv"
+ACCEPTED = (RECORDED, *ENDINGS, TABLE)
+MAX_FILES = 2000
+LONGEST = 120  # characters of a file's name
+LOOSE = "uploaded"  # the run that checkpoint files without a folder belong to
+_ROOT = Path(__file__).parent.parent
+Content = bytes | memoryview | Path  # of a file; or where on this machine it lies
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a child process may use: bytes above what it needs for itself, seconds, bytes of one written file."""
+
+    memory: int = 2 << 30
+    seconds: int = 120
+    disk: int = 2 << 30
+
+
+OWN_FOLDER = Limits(memory=16 << 30, seconds=1800, disk=64 << 30)  # for files that lie on this machine anyway
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What is said about the files.
+
+    Attributes:
+        model, data: A registered network and a data set by name or ``.npz`` file; empty when not known.
+        clean: Which run to compare the others with; empty for the first.
+        names: New names of runs.
+    """
+
+    model: str = ""
+    data: str = ""
+    clean: str = ""
+    names: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Given:
+    """One run as it was given: a recording, or checkpoint files with an optional table of metrics."""
+
+    name: str
+    files: tuple[tuple[str, Content], ...]  # names within the run's folder
+    recorded: bool = False
+    table: Content | None = None
+
+
+def examine(runs: Sequence[Given], choices: Choices, limits: Limits | None = None) -> dict[str, Any]:
+    """What a child process understood of some runs.
+
+    Returns:
+        ``{"problem": sentence}``, or the report of :func:`experiments.upload_check.examine`.
+    """
+    with laid_out(runs, choices) as task:
+        return ask([task | {"what": "examine"}], limits or Limits())[0]
+
+
+def make(runs: Sequence[Given], name: str, choices: Choices, limits: Limits | None = None) -> Experiment:
+    """Make an experiment in the user's folder of some runs. Raises :class:`ExperimentError`; then nothing is made."""
+    _refuse_in_class()
+    target = home().absolute() / check_name(name)
+    if target.exists():
+        raise ExperimentError(f"There is an experiment called {name} already; choose another name.")
+    with laid_out(runs, choices) as task:
+        answer = ask([task | {"what": "make", "name": name}], limits or Limits())[0]
+        if "problem" in answer:
+            raise ExperimentError(answer["problem"])
+        _move_in(Path(task["folder"]) / "made" / name, target)
+    return Experiment.open(target)
+
+
+# What was given -------------------------------------------------------------------------------------------
+
+
+def arrange(files: Sequence[tuple[str, Content]]) -> list[Given]:
+    """Tell which of some files belong to which run.
+
+    Each ``.h5`` is a run. Checkpoint files belong to the run that their folder is called by, or together to one run
+    where their names have no folder; a table (CSV) holds the metrics of the run it lies beside.
+
+    Raises:
+        ExperimentError: There is nothing to read, or two files have one name.
+    """
+    if len(files) > MAX_FILES:
+        raise ExperimentError(f"More than {MAX_FILES} files were given; give fewer checkpoints.")
+    runs: list[Given] = []
+    loose: dict[str, dict[str, Content]] = {}
+    tables: dict[str, Content] = {}
+    for name, content in files:
+        *folders, last = [safe_name(part) for part in re.split(r"[/\\]", name) if part.strip()] or ["file"]
+        suffix = Path(last).suffix.lower()
+        if suffix == RECORDED:
+            runs.append(Given(arm_name(Path(last).stem), ((last, content),), recorded=True))
+            continue
+        inner = [folders.pop(), last] if last in INNER and len(folders) > 1 else [last]
+        run, place = arm_name(folders[-1]) if folders else LOOSE, "/".join(inner)
+        kept = tables if suffix == TABLE else loose.setdefault(run, {}) if suffix in ENDINGS else None
+        key = run if suffix == TABLE else place
+        if kept is not None and key in kept:
+            raise ExperimentError(f"Two files of {run} are called {place} or hold its metrics; leave one of them out.")
+        if kept is not None:
+            kept[key] = content
+    runs += [Given(run, tuple(found.items()), table=tables.get(run)) for run, found in loose.items() if found]
+    if not runs:
+        raise ExperimentError(f"No run is among these files; its files end in {', '.join((RECORDED, *ENDINGS))}.")
+    names = [run.name for run in runs]
+    if len(set(names)) < len(names):
+        raise ExperimentError(f"Two runs have one name among {', '.join(names)}; rename one of the files.")
+    return runs
+
+
+def from_paths(paths: Sequence[str]) -> list[Given]:
+    """Runs that lie on this machine: recorded files, folders of checkpoints, or folders that hold such.
+
+    Raises:
+        ExperimentError: A path that is none, or holds no run.
+    """
+    found: list[tuple[str, Content]] = []
+    for text in paths:
+        place = Path(text.strip()).expanduser()
+        try:
+            if not place.is_absolute():
+                raise ExperimentError(f"{text.strip()} is no full path; give one that begins with /.")
+            found += _in_place(place)
+        except (OSError, ValueError) as error:
+            if isinstance(error, ExperimentError):
+                raise
+            raise ExperimentError(f"{text.strip()[:200]!r} cannot be read; give the path of a folder.") from None
+    return arrange(found)
+
+
+def _in_place(place: Path) -> list[tuple[str, Content]]:
+    if place.is_file():
+        return [(place.name, place)]
+    if not place.is_dir():
+        raise ExperimentError(f"There is no folder {place}; give one with the checkpoints of a run.")
+    for folder in (place, place / "runs"):
+        found = [*_checkpoints(folder), *((file.name, file) for file in _listed(folder) if file.suffix == RECORDED)]
+        found = found or [one for inner in _listed(folder) if inner.is_dir() for one in _checkpoints(inner)]
+        if found:
+            return found
+    raise ExperimentError(f"{place} holds no run; its files should end in {', '.join((RECORDED, *ENDINGS))}.")
+
+
+def _checkpoints(folder: Path) -> list[tuple[str, Content]]:
+    """Checkpoint files of one run, and its table where there is just one."""
+    entries = _listed(folder)
+    files = [entry for entry in entries if entry.suffix.lower() in ENDINGS and entry.is_file()]
+    inner = [entry / name for entry in entries if entry.is_dir() for name in INNER[:2] if (entry / name).is_file()]
+    if inner:  # a folder for each checkpoint; beside them lies at most the final model once more
+        files = list({file.parent: file for file in reversed(inner)}.values())
+    tables = [entry for entry in entries if entry.suffix.lower() == TABLE and entry.is_file()]
+    found = files + (tables if files and len(tables) == 1 else [])
+    return [(str(file.relative_to(folder.parent)), file) for file in found]
+
+
+def _listed(folder: Path) -> list[Path]:
+    return sorted(entry for entry in folder.iterdir() if entry.name[0] != ".") if folder.is_dir() else []
+
+
+def safe_name(name: str) -> str:
+    """A file's name that cannot leave its folder, hide, or be too long; its ending stays."""
+    plain = "".join(c if c.isprintable() and c not in '/\\:*?"<>|' else "_" for c in unicodedata.normalize("NFC", name))
+    plain = plain.strip().lstrip(".") or "file"
+    suffix = Path(plain).suffix[:16]
+    while len(plain.encode()) > LONGEST:
+        plain = plain.removesuffix(suffix)[:-1] + suffix
+    return plain
+
+
+@contextmanager
+def laid_out(runs: Sequence[Given], choices: Choices) -> Iterator[dict[str, Any]]:
+    """The runs in a temporary folder of their own, as a child's task; the folder is removed afterwards."""
+    _refuse_in_class()
+    names = {run.name: arm_name(choices.names.get(run.name) or run.name) for run in runs}
+    if len(set(names.values())) < len(names):
+        raise ExperimentError(f"Two runs have one name among {', '.join(names.values())}; rename one of them.")
+    with_table = {run.table is not None for run in runs if not run.recorded}
+    if len(with_table) > 1:
+        raise ExperimentError("Give a table of metrics (CSV) for every run of checkpoints, or for none.")
+    with tempfile.TemporaryDirectory(prefix="unlearnscape-upload-") as made:
+        folder = Path(made).resolve()
+        places, tables = [], []
+        for run in runs:
+            place = folder / "given" / (names[run.name] + (RECORDED if run.recorded else ""))
+            places.append(str(place))
+            for name, content in run.files:
+                _lay(content, place if run.recorded else place / name)
+            if run.table is not None:
+                tables.append(str(folder / "tables" / f"{names[run.name]}{TABLE}"))
+                _lay(run.table, Path(tables[-1]))
+        clean = names.get(choices.clean, choices.clean)
+        yield {
+            "folder": str(folder),
+            "places": places,
+            "metrics": tables,
+            "clean": clean,
+            "model": choices.model,
+            "data": choices.data,
+        }
+
+
+def _lay(content: Content, place: Path) -> None:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    if isinstance(content, Path):
+        place.symlink_to(content.resolve())
+    else:
+        place.write_bytes(content)
+
+
+def _refuse_in_class() -> None:
+    allowed = classroom.limits()
+    if allowed is not None and not allowed.uploads:
+        raise classroom.ClassroomError("Nothing can be uploaded in a class; look at the experiments that are here.")
+
+
+def _move_in(made: Path, target: Path) -> None:
+    """Give an experiment its place, whole or not at all."""
+    if any(file.is_symlink() for file in made.rglob("*")):
+        raise ExperimentError("The import left links in place of files; nothing was made.")
+    try:
+        home().mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=home()))
+        try:
+            shutil.copytree(made, staging, dirs_exist_ok=True)
+            os.replace(staging, target)
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+    except OSError as error:
+        raise ExperimentError(f"{target} cannot be written: {error.strerror or error}.") from None
+
+
+# The child ------------------------------------------------------------------------------------------------
+
+
+def ask(tasks: Sequence[Mapping[str, Any]], limits: Limits) -> list[dict[str, Any]]:
+    """Answers of one child process to some tasks, which share its limits.
+
+    A child that dies, or takes too long, has its sentence as the answer to the task it was at; those after it get
+    the same one.
+    """
+    order = json.dumps({"limits": asdict(limits), "tasks": [dict(task) for task in tasks]})
+    child = subprocess.Popen(
+        [sys.executable, "-m", "experiments.upload_check"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        cwd=tasks[0]["folder"],
+        env=_environment(str(tasks[0]["folder"])),
+        start_new_session=True,
+        text=True,
+    )
+    ended = f"needs more than {limits.memory >> 20} MiB of memory, or is damaged so that reading it ends the process"
+    try:
+        said, _ = child.communicate(order, timeout=limits.seconds)
+    except subprocess.TimeoutExpired:
+        ended = f"takes longer than {limits.seconds} s"
+        _kill(child.pid)
+        said, _ = child.communicate()
+    _kill(child.pid)  # whatever it may have started
+    answers: list[dict[str, Any]] = []
+    for line in said.splitlines():
+        with suppress(ValueError):
+            answers.append(json.loads(line))
+    missing: dict[str, Any] = {"problem": f"What was given {ended}; give fewer or smaller files."}
+    return answers[: len(tasks)] + [missing] * (len(tasks) - len(answers))
+
+
+def _environment(folder: str) -> dict[str, str]:
+    """Of a child: our modules, one thread, the CPU alone, and the folder for whatever it writes by the way."""
+    threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+    paths = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")]))
+    return {**os.environ, **threads, "PYTHONPATH": paths, "CUDA_VISIBLE_DEVICES": "", "TMPDIR": folder}
+
+
+def _kill(group: int) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(group, signal.SIGKILL)
