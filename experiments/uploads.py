@@ -148,12 +148,12 @@ def from_paths(paths: Sequence[str]) -> list[Given]:
     """
     found: list[tuple[str, Content]] = []
     for text in paths:
-        place = Path(text.strip()).expanduser()
         try:
+            place = Path(text.strip()).expanduser()
             if not place.is_absolute():
                 raise ExperimentError(f"{text.strip()} is no full path; give one that begins with /.")
             found += _in_place(place)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RuntimeError) as error:  # a user who does not exist is a RuntimeError
             if isinstance(error, ExperimentError):
                 raise
             raise ExperimentError(f"{text.strip()[:200]!r} cannot be read; give the path of a folder.") from None

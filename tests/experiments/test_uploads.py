@@ -104,7 +104,10 @@ def test_what_does_not_fit_together_and_folders_of_checkpoints(tmp_path):
         assert "left out: optimizer.pt" in row["details"]
 
 
-@pytest.mark.parametrize(("path", "words"), [("/no", "no folder"), ("here", "full path"), ("/\0", ""), ("~no/x", "")])
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [("/no", "no folder"), ("here", "full path"), ("/\0", "no folder|cannot"), ("~no/x", "cannot be read")],
+)
 def test_paths_that_are_none_are_sentences(path, words):
     with pytest.raises(ExperimentError, match=words):
         from_paths([path])
