@@ -38,7 +38,7 @@ def main() -> None:
             for kind, answer in zip(kinds, examine_all(uploads), strict=True):
                 counts[f"{kind}: {_outcome(answer)}"] += 1
             slowest = max(slowest, time.perf_counter() - since)
-        counts["files left behind"] = len(list(Path(tempfile.tempdir).iterdir()))
+        counts["files left behind"] = len(list(Path(tempfile.tempdir).glob("unlearnscape*")))
         counts["files outside changed"] = sum(place.read_bytes() != data for place, data in before.items())
         counts["files outside added"] = len(set(Path(name).iterdir()) - set(before) - {Path(tempfile.tempdir)})
     seconds = round(time.perf_counter() - started, 1)

@@ -24,11 +24,11 @@ def samples(folder: Path) -> dict[str, bytes]:
     """A file of every kind: a recorded run, torch.save in both its formats, safetensors."""
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(6, 5), nn.BatchNorm1d(5))
-    with Recorder(folder / "run.h5", model, metadata={"a": 1}) as recorder:
+    with Recorder(folder / "sample.h5", model, metadata={"a": 1}) as recorder:
         for step in range(4):
             recorder.record(step, loss=step)
     state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    found = {"run.h5": (folder / "run.h5").read_bytes(), "m_1.safetensors": save(state)}
+    found = {"run.h5": (folder / "sample.h5").read_bytes(), "m_1.safetensors": save(state)}
     for name, zipped in (("m_1.pt", True), ("m_1.ckpt", False)):
         with io.BytesIO() as file:
             torch.save({"state_dict": state, "epoch": 3}, file, _use_new_zipfile_serialization=zipped)

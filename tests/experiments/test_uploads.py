@@ -33,7 +33,7 @@ def home(tmp_path, monkeypatch):
     (tmp_path / "tmp").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
     yield tmp_path / "home"
-    assert list((tmp_path / "tmp").iterdir()) == []
+    assert list((tmp_path / "tmp").glob("unlearnscape*")) == []
 
 
 def recorded(folder: Path, name: str, model: str = "linear") -> tuple[str, bytes]:
