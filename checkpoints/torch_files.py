@@ -31,6 +31,8 @@ def load_torch(path: Path, *, limit: int = MAX_BYTES) -> Any:
     except Exception as error:  # a hostile file can make any layer of the format fail in its own way
         if isinstance(error, PermissionError):
             raise CheckpointError(f"{path} may not be read; change its permissions.") from None
+        if isinstance(error, MemoryError) or "allocate memory" in str(error):
+            raise CheckpointError(f"{path} needs more memory than there is for it; give a smaller file.") from None
         asked = re.search(r"GLOBAL ([\w.]+)", str(error))
         if asked:
             raise CheckpointError(
