@@ -18,6 +18,7 @@ FILES = {
     "cross_task": ("pages/cross_task.py", "Cross-task", ":material/call_split:"),
     "poison_lab": ("pages/poison_lab.py", "Poison lab", ":material/science:"),
     "live": ("pages/live.py", "Live", ":material/play_circle:"),
+    "add_run": ("pages/add_run.py", "Add a run", ":material/add_circle:"),
     "lessons": ("pages/lessons.py", "Lessons", ":material/school:"),
 }
 PAGES = [

@@ -10,7 +10,7 @@ from playwright.sync_api import Page
 
 PAGES = {"Home": "/", "Compare paths": "/compare", "Sharpness": "/sharpness"}
 PAGES |= {"Unlearnable Distance": "/distance", "Benchmark": "/benchmark"}
-PAGES |= {"Poison lab": "/poison_lab", "Live": "/live", "Lessons": "/lessons"}
+PAGES |= {"Poison lab": "/poison_lab", "Live": "/live", "Add a run": "/add_run", "Lessons": "/lessons"}
 
 
 def settle(page: Page, *, timeout: float = 45) -> None:

@@ -28,6 +28,7 @@ PARAMETERS = {
         "epochs",
     ),
     "live": ("preset", "watch", "epochs-toy-ops", "lr-toy-ops", "seed-toy-ops"),
+    "add_run": ("exp", "add-network"),
     "lessons": ("lesson", "done", "g1", "dir"),
 }
 EVIL = {"script": "<script>alert(1)</script>", "infinite": "1e400", "huge": "-9" * 30, "nul": "../\x00" + "a" * 5000}

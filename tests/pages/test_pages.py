@@ -8,11 +8,23 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 ROOT = Path(__file__).parents[2]
-PAGES = ("home", "compare", "sharpness", "distance", "benchmark", "cross_task", "poison_lab", "live", "lessons")
+PAGES = (
+    "home",
+    "compare",
+    "sharpness",
+    "distance",
+    "benchmark",
+    "cross_task",
+    "poison_lab",
+    "live",
+    "add_run",
+    "lessons",
+)
 OWN_DATA = (
     "benchmark",
     "poison_lab",
     "live",
+    "add_run",
     "lessons",
 )  # pages that show something else than the sidebar's experiment
 

@@ -1,0 +1,76 @@
+"""Adding a run without a browser: what is uploaded is checked, made into an experiment, or refused in one sentence."""
+
+import pytest
+from streamlit import config
+
+from experiments import Experiment
+from experiments.classroom import CLASSROOM_VARIABLE
+from tests.experiments.test_uploads import recorded
+from tests.pages.test_pages import ROOT, metrics, visit
+
+pytestmark = pytest.mark.usefixtures("home", "navigation")
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("UNLEARNSCAPE_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(ROOT)
+    return tmp_path / "home"
+
+
+def press(app, key):
+    app.button(key=key).click().run()
+    assert not app.exception, app.exception
+
+
+def test_two_uploaded_runs_are_checked_and_become_an_experiment(tmp_path, home):
+    files = [(*recorded(tmp_path, name), "application/octet-stream") for name in ("clean", "other")]
+    app = visit("add_run")
+    assert app.button(key="add-check-button").disabled, "nothing is chosen yet"
+    app.file_uploader[0].set_value(files).run()
+    app.selectbox(key="add-network").set_value("linear").run()
+    app.selectbox(key="add-data").set_value("toy").run()
+    assert not home.exists()
+    press(app, "add-check-button")
+    shown = metrics(app)
+    assert (shown["Runs"], shown["Checkpoints"], shown["Parameters"]) == ("2", "6", "120")
+    words = " ".join(markdown.value for markdown in app.markdown)
+    assert "The network loads: linear" in words
+    assert "51 × 51 points" in words
+    assert ["at 1 of 6 places" in warning.value for warning in app.warning] == [True]
+    app.text_input(key="add-name-other").set_value("ops").run()
+    app.selectbox(key="add-clean").set_value("clean").run()
+    press(app, "add-make-button")
+    assert not app.error, app.error
+    assert "my-runs is made of clean-s0, ops-s0" in app.success[0].value
+    assert Experiment.open(home / "my-runs").spec.clean_arm == "clean"
+
+
+def test_a_file_that_is_none_and_another_choice(home):
+    app = visit("add_run")
+    app.file_uploader[0].set_value([("run.h5", b"no run", "application/octet-stream")]).run()
+    press(app, "add-check-button")
+    assert ["not an Unlearnscape file" in error.value for error in app.error] == [True]
+    app.selectbox(key="add-network").set_value("mlp").run()
+    assert not app.error, "what was said of another choice is gone"
+
+
+def test_paths_are_taken_only_where_no_other_machine_reaches_the_server(home):
+    kept = config.get_option("server.address")
+    try:
+        config.set_option("server.address", "0.0.0.0")
+        assert "A folder on this machine" not in visit("add_run").button_group(key="add-from").options
+        config.set_option("server.address", "127.0.0.1")
+        app = visit("add_run")
+        app.button_group(key="add-from").set_value("A folder on this machine").run()
+        app.text_area(key="add-paths").set_value("/no/such folder").run()
+        assert ["There is no folder /no/such folder" in error.value for error in app.error] == [True]
+    finally:
+        config.set_option("server.address", kept)
+
+
+def test_nothing_is_uploaded_in_a_class(home, monkeypatch):
+    monkeypatch.setenv(CLASSROOM_VARIABLE, "1")
+    app = visit("add_run")
+    assert not app.get("file_uploader")
+    assert "Nothing can be uploaded in a class" in app.info[0].value
