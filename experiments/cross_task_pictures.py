@@ -81,9 +81,13 @@ def draw_cross_task(
     arm = arm or next(iter(found.arms))
     panels = {one: found.similarity(one, kind) for one in (found.clean_arm, arm)}
     known = {name: matrix for name, matrix in panels.items() if matrix is not None}
+    if not known:
+        raise ExperimentError(
+            found.similarity_problem(found.clean_arm) or f"{found.experiment} has no run with SAL of every task."
+        )
     return figures_cross_task.similarity_matrices(
         known,
-        [title.title for title in found.tasks.values()],
+        [found.tasks[task].title for task in found.sal],
         kind=kind,
         subtitle=f"{sal_words(found)} · last checkpoint",
         dark=dark,

@@ -18,12 +18,12 @@ from analysis import (
     task_damage,
     task_ud,
 )
-from checkpoints import CheckpointError, Result
-from experiments.cross_task_step import BACKBONE, read_base, read_scores, require_runs, tasks_in
+from checkpoints import Result
+from experiments.cross_task_step import require_runs, tasks_in
+from experiments.cross_task_stored import finished_prints, read_base, read_scores, stored_sal
 from experiments.experiment import Experiment, ExperimentError
-from experiments.sal_step import SalSeries, read_sal, sal_folder
+from experiments.sal_step import SalSeries
 from experiments.spec import SalSpec, run_name
-from experiments.tasks import tasks_of
 
 Values = NDArray[np.float64]
 
@@ -59,9 +59,11 @@ class CrossTask:
         seeds: {arm: seeds measured}. images: Test images.
         means: {task: {arm: {metric: one mean over images per seed}}}; trivial: {task: {metric: mean}}.
         damage: {task: {arm: headline damage}}; net: {control: {task: {arm: damage net of it}}}.
+        damage_problems: {task: {arm: why it has no damage}}.
         ratio: {arm: cross-task ratio}; net_ratio: {control: {arm: the same of net damage}}.
         ud: {task: {arm: UD}}; ud_problems: {task: why there is none}.
         sal: {task: {run: SAL of the shared backbone}}; options: how it was measured; None while it is not.
+        unmeasured: Finished runs without measures of them as they are now; without_sal: {task: those without SAL}.
         shown: Runs with their files of examples; base: truth of the examples.
     """
 
@@ -74,12 +76,15 @@ class CrossTask:
     trivial: Mapping[str, Mapping[str, float]]
     damage: Mapping[str, Mapping[str, Estimate]]
     net: Mapping[str, Mapping[str, Mapping[str, Estimate]]]
+    damage_problems: Mapping[str, Mapping[str, str]]
     ratio: Mapping[str, Estimate]
     net_ratio: Mapping[str, Mapping[str, Estimate]]
     ud: Mapping[str, Mapping[str, TaskUd]]
     ud_problems: Mapping[str, str]
     sal: Mapping[str, Mapping[str, SalSeries]]
     options: SalSpec | None
+    unmeasured: tuple[str, ...]
+    without_sal: Mapping[str, tuple[str, ...]]
     base: Result
     shown: Mapping[str, Result]
 
@@ -114,33 +119,49 @@ class CrossTask:
         return float(np.std(values, ddof=1)) if len(values) > 1 else None
 
     def similarity(self, arm: str, kind: str) -> Values | None:
-        """Task × task similarity [K, K] at the last checkpoint, mean over the arm's seeds; None without SAL."""
-        seeds = []
-        for seed in self.seeds.get(arm, ()):
-            name = run_name(arm, seed)
-            if self.sal and all(name in runs for runs in self.sal.values()):
-                seeds.append({task: runs[name].sal[-1] for task, runs in self.sal.items()})
-        return mean_similarity(seeds, kind=kind) if seeds else None
+        """Task × task similarity [K, K] at the last checkpoint, mean over the arm's seeds.
+
+        Tasks are those of ``sal``. None without SAL, and where :meth:`similarity_problem` says why there is none.
+        """
+        seeds = [{task: runs[name].sal[-1] for task, runs in self.sal.items()} for name in self._runs_with_sal(arm)]
+        return mean_similarity(seeds, kind=kind) if seeds and self.similarity_problem(arm) is None else None
+
+    def similarity_problem(self, arm: str) -> str | None:
+        """Why SAL of an arm says nothing of similarity; None where it does, or is not measured."""
+        for name in self._runs_with_sal(arm):
+            for task, runs in self.sal.items():
+                if not np.isfinite(runs[name].sal[-1]).all():
+                    return (
+                        f"SAL of {name} under the loss of {self.tasks[task].title} is not finite at the last "
+                        "checkpoint; its training diverged, so take a smaller learning rate."
+                    )
+        return None
+
+    def _runs_with_sal(self, arm: str) -> list[str]:
+        """Runs of an arm that have SAL under the loss of every task that has any."""
+        names = [run_name(arm, seed) for seed in self.seeds.get(arm, ())]
+        return [name for name in names if self.sal and all(name in runs for runs in self.sal.values())]
 
 
 def report_cross_task(experiment: Experiment, options: SalSpec | None = None) -> CrossTask:
     """Arrange what was measured; measures nothing.
 
     Args:
-        options: Of SAL; the newest measured ones when not given.
+        options: Of SAL; when not given, those that most tasks and runs are measured by, of several the newest.
 
     Raises:
         ExperimentError: No measures yet of a clean run and another one of the same seed.
     """
-    names = require_runs(experiment) if experiment.finished_runs() else []
-    base, scores = read_base(experiment), read_scores(experiment)
-    if names:
-        scores = {name: scores[name] for name in names if name in scores}
+    if experiment.finished_runs():
+        require_runs(experiment)
+    prints = finished_prints(experiment)
+    base = read_base(experiment)
+    scores = {} if base is None else read_scores(experiment, prints, base)
     spec, clean_arm = experiment.spec, experiment.spec.clean_arm
     seeds = _seeds(experiment, scores)
     if base is None or clean_arm is None or clean_arm not in seeds or len(seeds) < 2:
         raise ExperimentError(
-            f"{experiment.name} has no measures of a clean run and another one yet; measure it: cross-task "
+            f"{experiment.name} has no measures of a clean run and another one as they are now; measure it: cross-task "
             f"{experiment.path}"
         )
     roles = {arm: experiment.role_of(run_name(arm, spec.seeds[0])) for arm in (clean_arm, *spec.poisoned_arms)}
@@ -148,8 +169,8 @@ def report_cross_task(experiment: Experiment, options: SalSpec | None = None) ->
     table = _Table(tasks, base, scores, seeds, clean_arm)
     controls = [arm for arm in seeds if roles[arm] == "control"]
     others = [arm for arm in seeds if arm != clean_arm]
-    sal, used = _stored_sal(experiment, options)
-    ud, problems = _uds(sal, seeds, clean_arm)
+    sal = stored_sal(experiment, options, prints, base)
+    ud, problems = _uds(sal.by_task, seeds, clean_arm)
     return CrossTask(
         experiment.name,
         tasks,
@@ -160,12 +181,15 @@ def report_cross_task(experiment: Experiment, options: SalSpec | None = None) ->
         {task: _means_of(base, f"trivial/{task}/") for task in tasks},
         {task: table.damages(task, others) for task in tasks},
         {one: {task: table.damages(task, [a for a in others if a != one], one) for task in tasks} for one in controls},
+        {task: table.problems(task, others) for task in tasks},
         table.ratios(others),
         {one: table.ratios([a for a in others if a != one], one) for one in controls},
         ud,
         problems,
-        sal,
-        used,
+        sal.by_task,
+        sal.options,
+        tuple(name for name in prints if name not in scores),
+        sal.missing,
         base,
         scores,
     )
@@ -191,23 +215,53 @@ class _Table:
         return found
 
     def of(self, task: str, arm: str, control: str | None = None) -> TaskScores | None:
-        """The headline measure of the seeds that clean, arm and control share; None where there is none."""
+        """The headline measure of the seeds that clean, arm and control share; None where there is none.
+
+        Raises:
+            ValueError: A run without any finite measure of the task, or what :class:`TaskScores` refuses.
+        """
         sides = [self.clean_arm, arm] + ([control] if control else [])
         shared = [seed for seed in self.seeds[arm] if all(seed in self.seeds[side] for side in sides)]
         if not shared:
             return None
         one = self.tasks[task]
-        stacked = [
-            np.stack([self.scores[run_name(side, s)].arrays[f"metric/{task}/{one.metric}"] for s in shared])
-            for side in sides
-        ]
+        stacked = [np.stack([self._measure(task, run_name(side, seed)) for seed in shared]) for side in sides]
         trivial = self.base.arrays[f"trivial/{task}/{one.metric}"]
         return TaskScores(stacked[0], stacked[1], trivial, one.higher_is_better, stacked[2] if control else None)
+
+    def _measure(self, task: str, run: str) -> Values:
+        """The headline measure [N] of one run."""
+        one = self.tasks[task]
+        values = np.asarray(self.scores[run].arrays[f"metric/{task}/{one.metric}"], dtype=np.float64)
+        trivial = self.base.arrays[f"trivial/{task}/{one.metric}"]
+        if np.isfinite(trivial).any() and not np.isfinite(values).any():
+            raise ValueError(
+                f"{run} has no finite {METRIC_WORDS.get(one.metric, one.metric)} on any test image; its training "
+                "diverged, so take a smaller learning rate."
+            )
+        return values
+
+    def problems(self, task: str, arms: Sequence[str]) -> dict[str, str]:
+        """Why some arms have no damage."""
+        found = {}
+        for arm in arms:
+            try:
+                self.of(task, arm)
+            except ValueError as error:
+                found[arm] = str(error)
+        return found
+
+    def known(self, task: str, arm: str, control: str | None) -> TaskScores | None:
+        """As :meth:`of`, and None too for what :meth:`problems` tells of."""
+        try:
+            return self.of(task, arm, control)
+        except ValueError:
+            return None
 
     def damages(self, task: str, arms: Sequence[str], control: str | None = None) -> dict[str, Estimate]:
         found = {}
         for arm in arms:
-            one = self.of(task, arm, control)
+            one = self.known(task, arm, control)
             if one is None:
                 continue
             if one.control is None:
@@ -221,7 +275,7 @@ class _Table:
             return {}
         found = {}
         for arm in arms:
-            rows = {task: self.of(task, arm, control) for task in self.tasks}
+            rows = {task: self.known(task, arm, control) for task in self.tasks}
             known = {task: one for task, one in rows.items() if one is not None}
             if len(known) == len(rows):
                 found[arm] = cross_task_ratio(known, net=control is not None)
@@ -271,51 +325,6 @@ def _listed(names: Sequence[str]) -> str:
 
 
 # SAL -------------------------------------------------------------------------------------------------------
-
-
-def _stored_sal(
-    experiment: Experiment, options: SalSpec | None
-) -> tuple[dict[str, dict[str, SalSeries]], SalSpec | None]:
-    """SAL of the shared backbone by task and run, all by the same settings, and these."""
-    found: dict[SalSpec, dict[str, dict[str, SalSeries]]] = {}
-    for task in tasks_of(experiment.spec).names:
-        for path in experiment.result_files(sal_folder(task)):
-            try:
-                series = read_sal(path)
-            except (CheckpointError, KeyError, TypeError):
-                continue
-            settings = SalSpec(**series.header["options"])
-            found.setdefault(settings, {}).setdefault(task, {})[series.run] = shared_blocks(series, task)
-    if options is None and found:
-        options = list(found)[-1]
-    return (found.get(options, {}), options) if options is not None and options in found else ({}, None)
-
-
-def shared_blocks(series: SalSeries, task: str) -> SalSeries:
-    """SAL of the backbone's blocks alone.
-
-    Raises:
-        ExperimentError: A block of another task's head does not have SAL 0, as the loss does not depend on it.
-    """
-    mine = np.array([block.startswith(BACKBONE) for block in series.blocks])
-    own = np.array([block.startswith(f"heads.{task}.") for block in series.blocks])
-    if (series.sal[:, ~(mine | own)] != 0).any():
-        raise ExperimentError(
-            f"SAL of {series.run} under the loss of {task} is not 0 in the head of another task; measure it anew with "
-            "cross-task after deleting its file."
-        )
-    kept = tuple(block for block, keep in zip(series.blocks, mine, strict=True) if keep)
-    return SalSeries(
-        series.run,
-        series.header,
-        kept,
-        series.sizes[mine],
-        series.steps,
-        series.epochs,
-        series.sal[:, mine],
-        series.loss,
-        series.metrics,
-    )
 
 
 def _uds(

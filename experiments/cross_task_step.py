@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from checkpoints import CheckpointError, Result, Run, read_result, write_result
+from checkpoints import Run, write_result
 from experiments.engine import Here, Where
 from experiments.experiment import Experiment, ExperimentError, versions
 from experiments.materials import Sample, choose, dataset_of, same_data
@@ -75,7 +75,10 @@ def measure_cross_task(
     base = _base(experiment, progress)
     scores = _scores(experiment, names, progress, where)
     options = options or sal_options(experiment)
-    sal = {task: tuple(compute_sal(experiment, options, progress=progress, where=where, task=task)) for task in tasks}
+    sal = {
+        task: tuple(compute_sal(experiment, options, runs=names, progress=progress, where=where, task=task))
+        for task in tasks
+    }
     return Measured(base, scores, sal)
 
 
@@ -220,6 +223,7 @@ def measure_scores(work: ScoreWork) -> None:
         "measured_on": measured_on.label,
         "samples": measured_on.samples,
         "data_fingerprint": measured_on.fingerprint,
+        "dataset": dataset.fingerprint,
         "versions": versions(),
     }
     write_result(Path(work.target), kind=SCORES_KIND, header=header, arrays=arrays)
@@ -250,30 +254,6 @@ def compute_task_surfaces(
     }
 
 
-# Reading ---------------------------------------------------------------------------------------------------
-
-
-def read_base(experiment: Experiment) -> Result | None:
-    """The newest readable file of what all runs share."""
-    return next(iter(_readable(experiment, BASE, BASE_KIND)), None)
-
-
-def read_scores(experiment: Experiment) -> dict[str, Result]:
-    """The newest measures of each run."""
-    found: dict[str, Result] = {}
-    for result in _readable(experiment, SCORES, SCORES_KIND):
-        found.setdefault(str(result.header["run"]), result)
-    return found
-
-
-def _readable(experiment: Experiment, folder: str, kind: str) -> Iterator[Result]:
-    for path in reversed(experiment.result_files(folder)):
-        try:
-            yield read_result(path, kind=kind)
-        except CheckpointError:
-            continue
-
-
 __all__: Sequence[str] = [
     "BACKBONE",
     "EXAMPLES",
@@ -281,8 +261,6 @@ __all__: Sequence[str] = [
     "Measured",
     "compute_task_surfaces",
     "measure_cross_task",
-    "read_base",
-    "read_scores",
     "require_runs",
     "sal_options",
     "tasks_in",

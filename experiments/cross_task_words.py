@@ -36,6 +36,7 @@ def cross_task_text(found: CrossTask) -> str:
             lines.append(f"  UD of clean against clean with another seed: {mean:.2f} ({low:.2f} to {high:.2f})")
         if task in found.ud_problems:
             lines.append(f"  no UD: {found.ud_problems[task]}")
+        lines += [f"  no damage of {arm}: {why}" for arm, why in found.damage_problems[task].items()]
     lines += ["", "cross-task ratio: mean damage of the other tasks / damage of the scene"]
     lines += [f"  {arm:<16} {_ratio(found, arm, control)}" for arm in found.ratio] or [
         "  needs the scene and another task"
@@ -45,9 +46,26 @@ def cross_task_text(found: CrossTask) -> str:
             "",
             f"SAL by {found.options.method}, {_samples(found)} training images of each run, shared backbone alone",
         ]
+    lines += _missing_words(found)
     if len(seeds) == 1:
         lines.append("one seed: intervals are over images alone, and UD has no spread")
     return "\n".join(lines)
+
+
+def without_sal_words(found: CrossTask) -> list[str]:
+    """A sentence for each task whose SAL is not measured for some runs as they are now."""
+    return [
+        f"SAL under the loss of {found.tasks[task].title} is not measured by these settings for {', '.join(runs)}."
+        for task, runs in found.without_sal.items()
+    ]
+
+
+def _missing_words(found: CrossTask) -> list[str]:
+    lines = []
+    if found.unmeasured:
+        lines.append(f"The tasks are not measured for {', '.join(found.unmeasured)} as they are now.")
+    lines += without_sal_words(found)
+    return [*lines, f"To measure what is missing: cross-task {found.experiment}"] if lines else []
 
 
 def cross_task_json(found: CrossTask) -> dict[str, Any]:
@@ -67,6 +85,9 @@ def cross_task_json(found: CrossTask) -> dict[str, Any]:
         "similarity": {
             arm: {kind: _plain(found.similarity(arm, kind)) for kind in KINDS} for arm in found.seeds if found.sal
         },
+        "no_similarity": {arm: why for arm in found.seeds if (why := found.similarity_problem(arm))},
+        "not_measured": list(found.unmeasured),
+        "without_sal": {task: list(runs) for task, runs in found.without_sal.items()},
     }
 
 
@@ -86,6 +107,7 @@ def _task_json(found: CrossTask, task: str) -> dict[str, Any]:
             for control, tasks in found.net.items()
         },
         "ud": {arm: _ud_json(one) for arm, one in found.ud.get(task, {}).items()},
+        "no_damage": dict(found.damage_problems[task]),
         "no_ud": found.ud_problems.get(task),
     }
 
@@ -113,6 +135,8 @@ def _ratio(found: CrossTask, arm: str, control: str | None) -> str:
 
 def _spread(values: Sequence[float]) -> str:
     mean = float(np.mean(values))
+    if not math.isfinite(mean):
+        return "no value"
     return f"{mean:.3f}" if len(values) == 1 else f"{mean:.3f} ± {np.std(values, ddof=1):.3f}"
 
 

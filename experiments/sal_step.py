@@ -137,7 +137,7 @@ def _sal_of_run(
         "available": measured_on.available,
         "data_fingerprint": measured_on.fingerprint,
         "versions": versions(),
-        **({"task": task} if task else {}),
+        **({"task": task, "dataset": dataset_of(experiment.spec).fingerprint} if task else {}),
     }
     write_result(target, kind=KIND, header=header, arrays=arrays)
     table.path.unlink(missing_ok=True)

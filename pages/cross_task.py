@@ -13,7 +13,7 @@ from analysis.task_similarity import KINDS
 from experiments import Experiment, render
 from experiments.cross_task_pictures import draw_cross_task
 from experiments.cross_task_report import CrossTask, cross_task_verdict, report_cross_task
-from experiments.cross_task_words import cross_task_json
+from experiments.cross_task_words import cross_task_json, without_sal_words
 from pages import cross_task_start, cross_task_views, parts
 from pages.lesson_parts.frame import QUIET
 
@@ -133,7 +133,7 @@ def _numbers(found: CrossTask, arm: str) -> None:
     columns[1].metric(
         f"{title.words.capitalize()}, {arm}",
         _measure(title.metric, own),
-        gap.replace("-", "−"),
+        gap.replace("-", "−") if own == own and clean == clean else None,
         delta_color="normal" if title.higher_is_better else "inverse",
     )
     _estimate(columns[2], f"Damage of the {title.title}, {arm}", found.damage[first].get(arm), percent=True)
@@ -163,6 +163,8 @@ def _number(value: float, percent: bool) -> str:
 
 
 def _measure(metric: str, value: float) -> str:
+    if value != value:
+        return "–"
     return parts.percent(value) if metric == "accuracy" else f"{value:.3f}".replace("-", "−")
 
 
@@ -183,6 +185,9 @@ def _table(found: CrossTask, control: str | None) -> None:
             "± UD": number(format="%.2f", help="Standard deviation over seeds."),
         },
     )
+    for task, problems in found.damage_problems.items():
+        for arm, why in problems.items():
+            st.caption(f"{found.tasks[task].title.capitalize()} has no damage of {arm}: {why}")
     trivial = "; ".join(f"{title.words} {found.trivial[task][title.metric]:.3f}" for task, title in found.tasks.items())
     st.caption(f"Without looking at the image: {trivial}.".replace("-", "−"))
 
@@ -230,9 +235,14 @@ def _ud(experiment: Experiment, found: CrossTask) -> None:
     parts.plot(draw_cross_task(found, "task-ud", dark=parts.is_dark()), key="task-ud")
     for task, why in found.ud_problems.items():
         st.caption(f"{found.tasks[task].title.capitalize()} has no UD of some arm: {why}")
+    for words in without_sal_words(found):
+        st.caption(words)
 
 
 def _similarity(found: CrossTask, arm: str) -> None:
+    for one in (found.clean_arm, arm):
+        if (why := found.similarity_problem(one)) is not None:
+            st.caption(f"No similarity of the tasks' SAL vectors: {why}")
     if found.similarity(arm, KINDS[0]) is None or found.similarity(found.clean_arm, KINDS[0]) is None:
         return
     kind = st.segmented_control(

@@ -1,6 +1,7 @@
 """The cross-task step: every task of every run measured once, SAL under one task's loss, and what the report says."""
 
 import json
+import os
 import shutil
 from dataclasses import asdict, replace
 
@@ -10,12 +11,13 @@ from click.testing import CliRunner
 
 import training.data
 from analysis import Estimate, mean_similarity, task_damage, unlearnable_distance
-from checkpoints import read_result
+from checkpoints import read_result, write_result
 from cli import main
 from experiments import Experiment, ExperimentError, SalSpec, Stopped, compute_surface, override, train_experiment
 from experiments.cross_task_pictures import draw_cross_task, example_grid, example_images
-from experiments.cross_task_report import cross_task_verdict, report_cross_task, shared_blocks
-from experiments.cross_task_step import BASE, SCORES, SCORES_KIND, measure_cross_task, read_scores, sal_options
+from experiments.cross_task_report import cross_task_verdict, report_cross_task
+from experiments.cross_task_step import BASE, SCORES, SCORES_KIND, measure_cross_task, sal_options
+from experiments.cross_task_stored import shared_blocks
 from experiments.cross_task_words import cross_task_json, cross_task_text
 from experiments.engine import Where
 from experiments.materials import dataset_of
@@ -68,7 +70,7 @@ def copied(experiment, tmp_path):
 
 
 def test_a_run_is_measured_as_its_network_does_on_the_test_images(measured):
-    stored = read_scores(measured)["lsp-s1"]
+    stored = report_cross_task(measured).shown["lsp-s1"]
     run, dataset = measured.open_run("lsp-s1"), dataset_of(measured.spec)
     model = task_network(measured.spec, dataset, run, "lsp-s1", None)
     model.load_state_dict(run.state_dict(len(run) - 1))
@@ -112,7 +114,7 @@ def test_the_report_is_the_analysis_of_what_was_measured(measured):
     found = report_cross_task(measured)
     assert found.arms == {"lsp": "poisoned", "noise": "control"}
     assert found.seeds == {"clean": (0, 1), "lsp": (0, 1), "noise": (0, 1)}
-    scores = read_scores(measured)
+    scores = found.shown
     base = read_result(measured.result_files(BASE)[0], kind="cross-task-base")
     sides = [
         np.stack([scores[f"{a}-s{s}"].arrays["metric/depth_euclidean/abs_rel"] for s in (0, 1)])
@@ -302,3 +304,90 @@ def test_a_verdict_says_what_the_intervals_allow(measured):
         "depth: not told apart from noise; segments: not learned by clean training."
     )
     assert cross_task_verdict(replace(found, damage=net), "lsp", None).endswith("clean training.")
+
+
+# What is missing, stale or diverged ------------------------------------------------------------------------
+
+
+def file_of(experiment, folder, run):
+    (path,) = (path for path in experiment.result_files(folder) if path.name.startswith(f"{run}-"))
+    return path
+
+
+def rewritten(path, kind, to=None, arrays=None, **header):
+    """Write a result anew with another header or other arrays."""
+    found = read_result(path, kind=kind)
+    target = to or path
+    path.unlink() if target == path else None
+    write_result(target, kind=kind, header=found.header | header, arrays={**found.arrays, **(arrays or {})})
+    return target
+
+
+def test_the_report_takes_the_settings_that_most_tasks_and_runs_have(measured, tmp_path):
+    experiment = copied(measured, tmp_path)
+    folder = "cross-task/sal/segment_unsup2d"  # the last task, whose file is the newest too
+    one = file_of(experiment, folder, "lsp-s0")
+    options = read_sal(one).header["options"] | {"samples": 5}
+    other = rewritten(one, "sal", one.with_name("lsp-s0-other.h5"), options=options)
+    found = report_cross_task(experiment)
+    assert set(found.sal) == set(found.ud) == set(TASKS)
+    assert (found.options.samples, found.without_sal) == (12, {})
+    for path in experiment.path.rglob("cross-task/sal/**/*.h5"):
+        if path not in (one, other):
+            path.unlink()
+    assert report_cross_task(experiment).options.samples == 5
+    os.utime(other, ns=(0, 0))
+    assert report_cross_task(experiment).options.samples == 12
+
+
+def test_a_run_that_diverged_costs_its_own_arm_and_task_alone(measured, tmp_path):
+    experiment = copied(measured, tmp_path)
+    whole = report_cross_task(measured)
+    name = "metric/depth_euclidean/abs_rel"
+    scores = file_of(experiment, SCORES, "lsp-s1")
+    rewritten(scores, SCORES_KIND, arrays={name: np.full(6, np.nan)})
+    sal = file_of(experiment, "cross-task/sal/scene", "noise-s0")
+    values = read_sal(sal).sal.copy()
+    values[-1] = np.nan
+    rewritten(sal, "sal", arrays={"sal": values})
+    found = report_cross_task(experiment)
+    assert set(found.damage["depth_euclidean"]) == {"noise"}
+    assert "lsp-s1 has no finite relative error" in found.damage_problems["depth_euclidean"]["lsp"]
+    for task in set(TASKS) - {"depth_euclidean"}:
+        np.testing.assert_equal(asdict(found.damage[task]["lsp"]), asdict(whole.damage[task]["lsp"]))
+    assert set(found.ratio) == {"noise"}
+    assert found.similarity("noise", "pearson") is None
+    np.testing.assert_array_equal(found.similarity("lsp", "pearson"), whole.similarity("lsp", "pearson"))
+    assert "no damage of lsp: lsp-s1" in cross_task_text(found)
+    table = json.loads(json.dumps(cross_task_json(found), allow_nan=False))
+    assert table["similarity"]["noise"]["pearson"] is None
+    assert "noise-s0" in table["no_similarity"]["noise"]
+    for figure in ("damage", "net-damage", "task-ud", "task-similarity"):
+        draw_cross_task(found, figure, arm="noise" if figure == "task-similarity" else None)
+
+
+def test_results_of_a_run_or_data_set_that_is_no_more_are_left_out(measured, tmp_path):
+    experiment = copied(measured, tmp_path)
+    shutil.copy(experiment.run_path("noise-s1"), experiment.run_path("lsp-s1"))  # trained anew, as it were
+    for changed in ({"dataset": "0" * 32}, {"data_fingerprint": "0" * 32}):
+        path = file_of(experiment, SCORES, "noise-s0")
+        os.utime(rewritten(path, SCORES_KIND, **changed), ns=(0, 0))
+        found = report_cross_task(experiment)
+        assert found.seeds == {"clean": (0, 1), "lsp": (0,), "noise": (1,)}
+        shutil.copy(measured.path / SCORES / path.name, path)
+    assert found.unmeasured == ("noise-s0", "lsp-s1")
+    assert found.without_sal == dict.fromkeys(TASKS, ("lsp-s1",))
+    text = cross_task_text(found)
+    assert "not measured for noise-s0, lsp-s1 as they are now" in text
+    assert "SAL under the loss of depth is not measured by these settings for lsp-s1." in text
+    shutil.rmtree(experiment.path / "runs")  # results alone are taken as they are
+    assert report_cross_task(experiment).seeds["lsp"] == (0, 1)
+
+
+def test_runs_outside_the_arms_are_not_measured(measured, tmp_path):
+    experiment = copied(measured, tmp_path)
+    shutil.copy(experiment.run_path("clean-s0"), experiment.run_path("extra"))
+    assert "extra" in experiment.finished_runs()
+    found = measure_cross_task(experiment)
+    assert {len(paths) for paths in (found.scores, *found.sal.values())} == {6}
+    assert not list(experiment.path.rglob("cross-task/**/extra*"))
