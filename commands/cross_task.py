@@ -42,6 +42,8 @@ def cross_task(
     from experiments.cross_task_step import compute_task_surfaces, measure_cross_task, require_runs, sal_options
     from experiments.cross_task_words import cross_task_json, cross_task_text
 
+    if measured_only and surfaces:
+        raise click.UsageError("--surfaces computes and --measured-only does not; leave one of them out.")
     experiment = find_experiment(exp)
     if not measured_only:
         require_runs(experiment)
@@ -52,8 +54,10 @@ def cross_task(
     if not measured_only:
         where = Where(jobs, cluster)
         with terminal_progress() as progress:
-            measure_cross_task(experiment, chosen, progress=progress, download=download, where=where)
+            measured = measure_cross_task(experiment, chosen, progress=progress, download=download, where=where)
             if surfaces:
                 compute_task_surfaces(experiment, progress=progress, where=where)
+        for why in measured.problems.values():
+            click.echo(why, err=True)
     report = report_cross_task(experiment, chosen)
     click.echo(json.dumps(cross_task_json(report), indent=2) if as_json else cross_task_text(report))

@@ -39,11 +39,12 @@ Arrays = dict[str, NDArray[Any]]
 
 @dataclass(frozen=True)
 class Measured:
-    """Where the results of a measurement are: of all runs, and SAL by task."""
+    """Where the results of a measurement are: of all runs, and SAL by task; and {run: why it has no SAL}."""
 
     base: Path
     scores: tuple[Path, ...]
     sal: Mapping[str, tuple[Path, ...]]
+    problems: Mapping[str, str]
 
 
 def sal_options(experiment: Experiment, *, samples: int | None = None, every: int | None = None) -> SalSpec:
@@ -75,11 +76,21 @@ def measure_cross_task(
     base = _base(experiment, progress)
     scores = _scores(experiment, names, progress, where)
     options = options or sal_options(experiment)
-    sal = {
-        task: tuple(compute_sal(experiment, options, runs=names, progress=progress, where=where, task=task))
-        for task in tasks
-    }
-    return Measured(base, scores, sal)
+    problems = {name: why for name in names if (why := _no_sal(experiment, name))}
+    kept = [name for name in names if name not in problems]
+    given: dict[str, Any] = {"runs": kept, "progress": progress, "where": where}
+    sal = {task: tuple(compute_sal(experiment, options, task=task, **given)) for task in tasks if kept}
+    return Measured(base, scores, sal, problems)
+
+
+def _no_sal(experiment: Experiment, name: str) -> str:
+    """Why a run has no SAL; weights that once are NaN or infinite stay so, and SAL is not defined there."""
+    if np.isfinite(experiment.open_run(name).vector(-1)).all():
+        return ""
+    return (
+        f"SAL of {name} is not measured: its training diverged, and its last weights are NaN or infinite; train with a "
+        "smaller learning rate."
+    )
 
 
 def require_runs(experiment: Experiment) -> list[str]:

@@ -26,7 +26,7 @@ def cross_task_text(found: CrossTask) -> str:
     for task, title in found.tasks.items():
         better = "higher" if title.higher_is_better else "lower"
         trivial = found.trivial[task][title.metric]
-        lines += ["", f"{title.words}: {better} is better, {trivial:.3f} without looking at the image"]
+        lines += ["", f"{title.words}: {better} is better, {_spread([trivial])} without looking at the image"]
         lines.append(f"  {found.clean_arm:<16} {_spread(found.means[task][found.clean_arm][title.metric])}")
         lines += [_arm_line(found, task, arm, control) for arm in found.arms]
         floors = [one.floor for one in found.ud.get(task, {}).values() if one.floor is not None]
@@ -38,9 +38,8 @@ def cross_task_text(found: CrossTask) -> str:
             lines.append(f"  no UD: {found.ud_problems[task]}")
         lines += [f"  no damage of {arm}: {why}" for arm, why in found.damage_problems[task].items()]
     lines += ["", "cross-task ratio: mean damage of the other tasks / damage of the scene"]
-    lines += [f"  {arm:<16} {_ratio(found, arm, control)}" for arm in found.ratio] or [
-        "  needs the scene and another task"
-    ]
+    none = "some task has no damage" if any(found.damage_problems.values()) else "needs the scene and another task"
+    lines += [f"  {arm:<16} {_ratio(found, arm, control)}" for arm in found.ratio] or [f"  {none}"]
     if found.options is not None:
         lines += [
             "",
@@ -65,7 +64,9 @@ def _missing_words(found: CrossTask) -> list[str]:
     if found.unmeasured:
         lines.append(f"The tasks are not measured for {', '.join(found.unmeasured)} as they are now.")
     lines += without_sal_words(found)
-    return [*lines, f"To measure what is missing: cross-task {found.experiment}"] if lines else []
+    return (
+        [*lines, f"To measure what is missing: cross-task {found.experiment}, with the same settings"] if lines else []
+    )
 
 
 def cross_task_json(found: CrossTask) -> dict[str, Any]:

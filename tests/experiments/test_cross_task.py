@@ -391,3 +391,14 @@ def test_runs_outside_the_arms_are_not_measured(measured, tmp_path):
     found = measure_cross_task(experiment)
     assert {len(paths) for paths in (found.scores, *found.sal.values())} == {6}
     assert not list(experiment.path.rglob("cross-task/**/extra*"))
+
+
+def test_runs_that_diverged_are_reported_without_sal(tmp_path):
+    experiment = make(tmp_path / "diverged", "training.lr=1e6", "training.epochs=1", "seeds=[0]")
+    train_experiment(experiment)
+    shown = CliRunner().invoke(main, ["cross-task", str(experiment.path), "--jobs", "1"])
+    assert shown.exit_code == 0, shown.output
+    for words in ("SAL of lsp-s0 is not measured: its training diverged", "no damage of lsp: ", "some task has no"):
+        assert words in shown.output
+    refused = CliRunner().invoke(main, ["cross-task", str(experiment.path), "--measured-only", "--surfaces"])
+    assert "leave one of them out" in refused.output
