@@ -1,6 +1,7 @@
 """Every way of evaluating a surface against the model itself: strange networks fall back, none gives other numbers."""
 
 import copy
+import time
 import warnings
 
 import numpy as np
@@ -422,6 +423,17 @@ def test_the_trial_takes_the_fastest(monkeypatch):
     evaluator = Evaluator(model, batches, None)
     ways = [Strategy("steps", 1, False, 1, True), Strategy("steps", 30, False, 1, True)]
     monkeypatch.setattr(PlaneEvaluator, "_candidates", lambda self, program: ways)
+    make = PlaneEvaluator._make
+
+    def slow(self, program, strategy, samples):
+        """Sample by sample takes longer, however busy the machine is."""
+        kernel = make(self, program, strategy, samples)
+        if strategy.chunk == 1:
+            measure = kernel.measure
+            kernel.measure = lambda a, b: (time.sleep(0.2), measure(a, b))[1]
+        return kernel
+
+    monkeypatch.setattr(PlaneEvaluator, "_make", slow)
     with evaluator.borrowed(model):
         chosen = PlaneEvaluator(evaluator, random_plane(model, seed=0), [(0.0, 0.0), (0.5, 0.5)], 10**7)
     assert chosen.strategy == ways[1]
