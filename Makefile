@@ -10,7 +10,7 @@ app: $(VENV)/.installed
 	$(BIN)/python cli.py app --port $(PORT)
 
 test: $(VENV)/.installed-dev lint types
-	$(BIN)/python -m pytest -q -m "not browser" -n 2 --dist loadfile
+	$(BIN)/python -m pytest -q -m "not browser and not slow" -n 2 --dist loadfile
 	$(BIN)/python -m pytest -q -m "browser and not slow"
 
 test-slow: $(VENV)/.installed-dev

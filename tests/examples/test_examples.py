@@ -92,6 +92,7 @@ def test_plain_loop(tmp_path):
     becomes_an_experiment("plain", tmp_path, checkpoints=4)
 
 
+@pytest.mark.slow
 def test_resnet18_keeps_its_frozen_layers_and_buffers(tmp_path):
     run, weights = run_example("resnet18", tmp_path, "--steps", "1")
     with run:

@@ -174,6 +174,7 @@ def _with_spec(experiment, spec):
     return changed
 
 
+@pytest.mark.slow
 def test_a_child_elsewhere_imports_from_where_it_was_granted(here):
     imported("classes", "net", None, torch.nn.functional.cross_entropy)
     done = subprocess.run(

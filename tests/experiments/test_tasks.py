@@ -111,7 +111,7 @@ def test_arms_of_a_seed_share_weights_and_begin_alike(finished):
     assert not np.array_equal(clean.vector(2), noise.vector(2))
 
 
-@pytest.mark.parametrize("weights", ["fixed", "learned"])
+@pytest.mark.parametrize("weights", ["fixed", pytest.param("learned", marks=pytest.mark.slow)])
 def test_a_stopped_run_goes_on_to_the_same_bits(tmp_path, weights):
     settings = [f"tasks.weights={weights}", "training.checkpoint_every=2"]
     whole, stopped = make(tmp_path / "whole", *settings), make(tmp_path / "stopped", *settings)

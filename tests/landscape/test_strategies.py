@@ -425,7 +425,7 @@ def test_the_trial_takes_the_fastest(monkeypatch):
     monkeypatch.setattr(PlaneEvaluator, "_candidates", lambda self, program: ways)
     make = PlaneEvaluator._make
 
-    def slow(self, program, strategy, samples):
+    def slow(self, program, strategy, samples=None):
         """Sample by sample takes longer, however busy the machine is."""
         kernel = make(self, program, strategy, samples)
         if strategy.chunk == 1:

@@ -13,6 +13,7 @@ from experiments import Experiment, override, train_experiment
 from experiments.classroom import CLASSROOM_VARIABLE
 from experiments.cross_task_report import report_cross_task
 from experiments.cross_task_step import compute_task_surfaces, measure_cross_task
+from experiments.engine import Where
 from experiments.spec_toml import spec_from_table
 from tests.experiments.test_tasks import TABLE, rectangles
 
@@ -40,8 +41,8 @@ def made(tmp_path_factory):
             override(spec_from_table(table), []), tmp_path_factory.mktemp("page") / "several"
         )
         train_experiment(experiment)
-        measure_cross_task(experiment)
-        compute_task_surfaces(experiment)
+        measure_cross_task(experiment, where=Where(1))
+        compute_task_surfaces(experiment, where=Where(1))
     return experiment
 
 

@@ -96,6 +96,7 @@ def test_ops_sets_one_or_four_pixels_of_each_class_at_64_pixels(rooms, sparsity)
     assert len(found) == 8
 
 
+@pytest.mark.slow
 def test_lsp_and_ar_keep_their_norms_and_name_the_class_at_64_pixels(rooms, monkeypatch):
     middle = dataclasses.replace(rooms, x_train=np.full_like(rooms.x_train, 0.5), eight_bit=False)
     windows, find = [], ar.find_windows
