@@ -64,7 +64,7 @@ def import_(
               unlearnscape import optimisers sgd/ adam/ --dry-run
               unlearnscape import mine rec.h5 --model my_code:net --data my_code:data --loss mse
     """
-    from experiments import examine_runs, import_runs
+    from experiments import examine_runs, home, import_runs
     from experiments.importing_surfaces import surface_kinds
     from experiments.trust import at_terminal
 
@@ -76,7 +76,8 @@ def import_(
             _tell(found, surfaces, as_json)
             return
         notes: list[str] = []
-        experiment = import_runs(exp, recordings, clean=clean, progress=progress, say=notes.append, **common)
+        place = home() / exp if exp == Path(exp.name) else exp  # a name alone is one in the folder of experiments
+        experiment = import_runs(place, recordings, clean=clean, progress=progress, say=notes.append, **common)
     if as_json:
         click.echo(json.dumps({"experiment": str(experiment.path), "runs": experiment.run_names(), "notes": notes}))
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from experiments.engine import Where
 from experiments.experiment import Experiment, ExperimentError
 from experiments.progress import Progress
 from experiments.sal_step import SalSeries, compute_sal, read_sal
-from experiments.spec import SalSpec, run_name
+from experiments.spec import IMPORTED_METHOD, SalSpec, run_name
 
 
 @dataclass(frozen=True)
@@ -80,11 +81,17 @@ class UdReport:
             seeds = "1 seed" if len(arm.pairs) == 1 else f"{len(arm.pairs)} seeds"
             lines.append(
                 f"  {arm.arm}: UD {arm.summary.mean:.2f}{spread} ({seeds}); learnable blocks "
-                f"{arm.mean('learnable_poisoned'):.1f} against {arm.mean('learnable_clean'):.1f}; test accuracy "
-                f"{100 * arm.mean('test_accuracy_poisoned'):.1f} % against "
-                f"{100 * arm.mean('test_accuracy_clean'):.1f} %: {arm.verdict}"
+                f"{arm.mean('learnable_poisoned'):.1f} against {arm.mean('learnable_clean'):.1f}; {_accuracies(arm)}: "
+                f"{arm.verdict}"
             )
         return "\n".join(lines)
+
+
+def _accuracies(arm: ArmUd) -> str:
+    poisoned, clean = arm.mean("test_accuracy_poisoned"), arm.mean("test_accuracy_clean")
+    if math.isnan(poisoned) or math.isnan(clean):
+        return "test accuracy not recorded"
+    return f"test accuracy {100 * poisoned:.1f} % against {100 * clean:.1f} %"
 
 
 def compute_ud(
@@ -143,7 +150,11 @@ def report_ud(
                 pairs.append(_pair(seed, clean, poisoned, rule))
         if pairs:
             summary = summarise_seeds([pair.distance.value for pair in pairs])
-            arms.append(ArmUd(arm, spec.arms[arm].control, tuple(pairs), summary, verdict(summary)))
+            words = verdict(summary)
+            if spec.arms[arm].method == IMPORTED_METHOD:  # no poison is known of: an optimiser, say
+                for told in ("seems to learn, but wrongly (adversarial)", "learns, but wrongly (adversarial)"):
+                    words = words.replace(told, "more blocks learnable than in the clean run")
+            arms.append(ArmUd(arm, spec.arms[arm].control, tuple(pairs), summary, words))
     if not arms:
         raise ExperimentError(
             f"{experiment.name} has no clean and poisoned SAL of one seed yet; measure them: sal {experiment.path}"

@@ -86,7 +86,9 @@ UNREACHABLE = """
     const group = control.closest('[role=radiogroup]'); // one of a group is reached by Tab, the others by arrows
     // Buttons inside a box of choices or numbers do what its reachable input does by arrow keys and backspace.
     const box = control.closest('[data-testid=stSelectbox], [data-testid=stMultiSelect], [data-testid=stNumberInput]');
+    const chooser = control.closest('[data-testid=stFileUploader]'); // its button opens the same choice of files
     const reached = control.tabIndex >= 0 || group?.querySelector('[tabindex="0"]')
+      || (control.type === 'file' && chooser?.querySelector('button:not([tabindex="-1"])'))
       || box?.querySelector('input:not([tabindex="-1"])');
     const name = control.getAttribute('aria-label') || control.getAttribute('title') || control.innerText?.trim()
       || control.labels?.[0]?.innerText || (control.getAttribute('aria-labelledby') && 'labelled')

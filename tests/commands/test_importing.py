@@ -10,6 +10,7 @@ from click.testing import CliRunner, Result
 
 from checkpoints import open_run
 from cli import main
+from experiments import list_experiments
 from training import build_model
 
 
@@ -19,7 +20,7 @@ def call(*arguments: object) -> Result:
 
 @pytest.fixture(autouse=True)
 def _home(tmp_path, monkeypatch):
-    monkeypatch.setenv("UNLEARNSCAPE_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("UNLEARNSCAPE_HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     for seed, name in enumerate(("sgd", "mit Adam, läuft")):
         model = build_model("mlp", (12,), 10, seed=seed)
@@ -112,3 +113,22 @@ def test_a_dry_run_fails_where_the_import_would():
     assert result.exit_code == 1
     assert "does not have the tensors of ckpt 0.pth" in " ".join(result.output.split())
     assert "CANNOT BE IMPORTED" in result.output
+
+
+def test_a_name_alone_is_an_experiment_of_the_home_that_the_app_lists(tmp_path, monkeypatch):
+    monkeypatch.setenv("UNLEARNSCAPE_HOME", str(tmp_path / "home"))
+    result = CliRunner().invoke(main, ["import", "mine", "sgd", "mit Adam, läuft"])
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "home" / "mine" / "experiment.toml").is_file()
+    assert not Path("mine").exists()
+    assert "mine" in {entry.name for entry in list_experiments()}
+
+
+def test_ud_of_runs_that_nobody_poisoned_speaks_of_no_poison_and_no_accuracy():
+    result = CliRunner().invoke(main, ["import", "mine", "sgd", "mit Adam, läuft", "--model", "mlp", "--data", "toy"])
+    assert result.exit_code == 0, result.output
+    result = CliRunner().invoke(main, ["ud", "mine", "--method", "gradient"])
+    assert result.exit_code == 0, result.output
+    assert "test accuracy not recorded" in result.output
+    assert "nan" not in result.output
+    assert "adversarial" not in result.output

@@ -40,6 +40,7 @@ def here(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.delenv("UNLEARNSCAPE_PROGRESS", raising=False)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("UNLEARNSCAPE_HOME", str(tmp_path))
     Path("checked.py").write_text(CODE)
 
 

@@ -84,7 +84,7 @@ def labels_too_high():
 @pytest.fixture(autouse=True)
 def here(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    monkeypatch.setenv("UNLEARNSCAPE_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("UNLEARNSCAPE_HOME", str(tmp_path))
     monkeypatch.delenv("UNLEARNSCAPE_PROGRESS", raising=False)
     monkeypatch.chdir(tmp_path)
     Path("stranger.py").write_text(CODE)
@@ -245,10 +245,10 @@ def test_a_toml_of_ones_own_is_trained_with_leave(here):
     text = 'name = "t"\nloss = "l1"\n[data]\nname = "stranger:line"\n[model]\nname = "stranger:net"\n'
     Path("t.toml").write_text(text + "[training]\nepochs = 2\nbatch_size = 20\nlr = 0.01\n[arms.clean]\n")
     assert "add --own-code" in call("train", "t.toml").output
-    assert not Path("home").exists()
+    assert not Path("t").exists()
     result = call("train", "t.toml", "--own-code")
     assert result.exit_code == 0, result.output
-    run = Experiment.open("home/t").open_run("clean-s0")
+    run = Experiment.open("t").open_run("clean-s0")
     assert run.metrics["train_loss"][-1] < run.metrics["train_loss"][0]
     assert "train_accuracy" not in run.metrics
     assert call("sal", "t", "--method", "search", "--steps", "1").exit_code == 0
