@@ -72,7 +72,8 @@ class Recorder:
 
     Args:
         path: The final file, conventionally ``….h5``.
-        model: The model whose state is recorded, every trainable parameter, frozen parameter and buffer.
+        model: The model whose state is recorded, every trainable parameter, frozen parameter and buffer. Of a model
+            that ``torch.compile``, ``DataParallel`` or ``DistributedDataParallel`` wraps, the one inside.
         metadata: Anything JSON-able that describes the run.
         resume_state: Gives further tensors, such as optimiser buffers, that are kept with the newest checkpoint only
             and handed back by :meth:`restore`.
@@ -112,8 +113,8 @@ class Recorder:
             raise CheckpointError(f"{path} must be the final file, without the ending .live.")
         if self.path.exists():
             raise CheckpointError(f"{path} already holds a finished run; choose another path or remove it.")
-        self._model, self._resume_state = model, resume_state
-        self._layout = StateLayout.from_model(model, only=only, storage=storage)
+        self._model, self._resume_state = _unwrapped(model), resume_state
+        self._layout = StateLayout.from_model(self._model, only=only, storage=storage)
         header = encode_header(self._layout, dict(metadata or {}))
         self._closed = False
         self._schedule = as_schedule(every)
@@ -365,6 +366,17 @@ class Recorder:
         for path in self.live_path.glob("resume-*.h5"):
             if path != self._resume_path(except_step):
                 path.unlink(missing_ok=True)
+
+
+def _unwrapped(model: nn.Module) -> nn.Module:
+    """The user's own network, whose parameters have the names that it gave them."""
+    while True:
+        if isinstance(inner := getattr(model, "_orig_mod", None), nn.Module):
+            model = inner
+        elif isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
+            model = model.module
+        else:
+            return model
 
 
 def _number(value: float | Tensor) -> float:

@@ -160,3 +160,22 @@ def test_a_step_of_a_recorder_without_a_schedule_is_refused(tmp_path):
     with pytest.raises(CheckpointError, match="every=20"):
         recorder.step()
     recorder.close()
+
+
+@pytest.mark.parametrize("wrap", [nn.DataParallel, torch.compile, lambda model: nn.DataParallel(torch.compile(model))])
+def test_of_a_wrapped_model_the_one_inside_is_recorded(tmp_path, wrap):
+    model = net()
+    with Recorder(tmp_path / "a.h5", wrap(model)) as recorder:
+        recorder.record(0)
+        with torch.no_grad():
+            model[0].weight.add_(1)
+        recorder.record(1)
+    run = open_run(tmp_path / "a.h5")
+    assert run.parameters.names == tuple(name for name, _ in model.named_parameters())
+    assert torch.equal(run.state_dict(1)["0.weight"], model[0].weight)
+    with Recorder(tmp_path / "b.h5", wrap(model)) as recorder:
+        recorder.record(0)
+        with torch.no_grad():
+            model[0].weight.zero_()
+        assert recorder.restore() is not None
+    assert torch.equal(run.state_dict(1)["0.weight"], model[0].weight)
