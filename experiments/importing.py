@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from checkpoints import copy_run, open_run
+from checkpoints import copy_run, open_run, write_bytes
 from checkpoints.importing import ImportReport, examine_checkpoints, import_checkpoints
 from checkpoints.layout import StateLayout
-from experiments.experiment import Experiment, ExperimentError
+from experiments.experiment import SPEC_FILE, Experiment, ExperimentError, versions
 from experiments.importing_sources import Source, find_sources
 from experiments.importing_surfaces import SurfaceFiles, import_surfaces, options_of, roles_of, split_places
 from experiments.materials import dataset_of, network, network_for_run
@@ -27,6 +28,7 @@ from experiments.spec import (
     own_names,
     parse_run_name,
 )
+from experiments.spec_toml import load_spec, spec_to_toml
 from experiments.trust import for_now, grant
 
 
@@ -82,6 +84,7 @@ def import_runs(
             for source in sources:
                 network_for_run(spec, dataset_of(spec), staged.open_run(source.run), source.run)
         notes += import_surfaces(staged, surfaces) if surfaces else []
+        _fill_in(path, spec)
         experiment = Experiment.create(spec, path)
         if own_names(spec):
             grant(path, spec)
@@ -90,6 +93,21 @@ def import_runs(
     for note in notes:
         say(note)
     return experiment
+
+
+def _fill_in(path: Path, spec: ExperimentSpec) -> None:
+    """Note network, data and loss in an experiment that was imported without them; what it knows stays."""
+    if not (path / SPEC_FILE).is_file():
+        return
+    before = load_spec(path / SPEC_FILE)
+    known = replace(
+        before,
+        data=before.data if before.data.name else spec.data,
+        model=before.model if before.model.name else spec.model,
+        loss=before.loss if before.loss is not None else spec.loss,
+    )
+    if known != before and not (before.data.name and before.model.name):
+        write_bytes(path / SPEC_FILE, spec_to_toml(known, made_by=versions()).encode())
 
 
 def _move(source: Path, target: Path) -> None:

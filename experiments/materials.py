@@ -70,7 +70,8 @@ def dataset_of(spec: ExperimentSpec, *, download: bool = False) -> Dataset:
     """Load the data set of a spec; the last two are kept in memory."""
     if not spec.data.name:
         raise ExperimentError(
-            f"The data set of {spec.name} is not known; import its runs again with --data NAME or FILE.npz."
+            f"The data set of {spec.name} is not known; import its runs again with --data NAME, FILE.npz or a "
+            "function of yours, package.module:function."
         )
     if is_own(spec.data.name):
         return own_dataset(spec)
@@ -148,7 +149,10 @@ _prepared = _Recent()
 def network(spec: ExperimentSpec, dataset: Dataset, seed: int) -> nn.Module:
     """A new network with the initial weights of a seed, shared by all arms of that seed."""
     if not spec.model.name:
-        raise ExperimentError(f"The network of {spec.name} is not known; import its runs again with --model NAME.")
+        raise ExperimentError(
+            f"The network of {spec.name} is not known; import its runs again with --model NAME or a function of yours, "
+            "package.module:function."
+        )
     if spec.tasks is not None:
         return multi_task_network(spec, dataset, seed)
     if is_own(spec.model.name):

@@ -132,3 +132,15 @@ def test_ud_of_runs_that_nobody_poisoned_speaks_of_no_poison_and_no_accuracy():
     assert "test accuracy not recorded" in result.output
     assert "nan" not in result.output
     assert "adversarial" not in result.output
+
+
+def test_network_and_data_are_filled_in_where_runs_were_imported_without_them():
+    assert call("import", "mine", "sgd", "mit Adam, läuft").exit_code == 0
+    assert call("surface", "mine", "--grid", "3").exit_code == 1
+    named = ("--model", "mlp", "--data", "toy")
+    result = call("import", "mine", "sgd", "mit Adam, läuft", *named)
+    assert result.exit_code == 0, result.output
+    assert call("surface", "mine", "--grid", "3").exit_code == 0
+    other = call("import", "mine", "sgd", "mit Adam, läuft", "--model", "linear", "--data", "toy")
+    assert other.exit_code == 1
+    assert "differs in model" in other.output or "another network" in other.output
