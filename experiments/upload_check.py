@@ -37,7 +37,7 @@ ON_TEST = ("test", "val", "eval")
 FOR_PAGES = {
     "give their order with --order FILE": "put the number of its step into each name",
     "or give the order with --order FILE": "or rename one",
-    "import its runs again with --data NAME, FILE.npz or a function of yours, package.module:function": "choose the data",
+    "import its runs again with --data NAME, FILE.npz or a function of yours, package.module:function": "choose data",
     "import its runs again with --model NAME or a function of yours, package.module:function": "choose the network",
     "say which network it is when importing": "choose another network or other data",
 }
