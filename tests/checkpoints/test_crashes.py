@@ -47,28 +47,37 @@ def writer(path: Path, pipe: int) -> None:
         number += 1
 
 
+def killed(action, folder: Path, *, seconds: float, heard: bool) -> bytes:
+    """Let a forked child write into a folder and kill it at once after a while; what it reported until then.
+
+    ``heard``: the while begins with its first report.
+    """
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.close(read)
+            action(folder, write)
+        finally:
+            os._exit(1)
+    os.close(write)
+    if heard:
+        select.select([read], [], [], 60)
+    time.sleep(seconds)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    with os.fdopen(read, "rb") as pipe:
+        return pipe.read()
+
+
 def test_every_acknowledged_checkpoint_survives_kill(tmp_path):
     chance = random.Random(20)
     acknowledged = packed = 0
     for trial in range(TRIALS):
         folder = tmp_path / str(trial)
         folder.mkdir()
-        read, write = os.pipe()
-        child = os.fork()
-        if child == 0:
-            try:
-                os.close(read)
-                writer(folder, write)
-            finally:
-                os._exit(1)
-        os.close(write)
-        if trial % 2:  # however slow the machine is, half of the trials see at least one promise
-            select.select([read], [], [], 60)
-        time.sleep(chance.uniform(0.02, 0.3))
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-        with os.fdopen(read, "rb") as pipe:
-            report = pipe.read()
+        # however slow the machine is, half of the trials see at least one promise
+        report = killed(writer, folder, seconds=chance.uniform(0.02, 0.3), heard=trial % 2 == 1)
         size = struct.calcsize("<qq32s")
         promised = [struct.unpack_from("<qq32s", report, i) for i in range(0, len(report) - size + 1, size)]
         for number, step, expected in promised:
@@ -109,21 +118,8 @@ def test_what_was_written_beside_the_training_survives_kill_whole(tmp_path):
     for trial in range(15):
         folder = tmp_path / str(trial)
         folder.mkdir()
-        read, write = os.pipe()
-        child = os.fork()
-        if child == 0:
-            try:
-                os.close(read)
-                background_writer(folder, write)
-            finally:
-                os._exit(1)
-        os.close(write)
-        select.select([read], [], [], 60)
-        time.sleep(chance.uniform(0.01, 0.15))
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-        with os.fdopen(read, "rb") as pipe:
-            promised = [step for (step,) in struct.iter_unpack("<q", pipe.read())]
+        report = killed(background_writer, folder, seconds=chance.uniform(0.01, 0.15), heard=True)
+        promised = [step for (step,) in struct.iter_unpack("<q", report)]
         run = open_run(folder / "run.h5")
         assert run.is_live
         assert set(promised) <= set(run.steps.tolist())
