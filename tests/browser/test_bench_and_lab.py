@@ -7,7 +7,7 @@ from playwright.sync_api import Page
 from experiments import Where
 from experiments.bench_run import Bench, run_bench
 from tests.browser.conftest import Server
-from tests.browser.steps import colours, open_page, settle, wait_until
+from tests.browser.steps import address, colours, open_page, settle, wait_until
 from tests.experiments.test_bench import SPEC
 
 
@@ -30,7 +30,7 @@ def test_a_poison_is_shown_changed_and_saved(server: Server, page: Page):
     before = pictures.nth(1).get_attribute("src")
     choose(page, "Method", "uniform-noise")
     wait_until(lambda: pictures.nth(1).get_attribute("src") != before, seconds=60, what="the other method's change")
-    assert "method=uniform-noise" in page.url
+    wait_until(lambda: "method=uniform-noise" in address(page), seconds=30, what="the method in the link")
     page.get_by_role("button", name="Save", exact=True).click()
     page.get_by_role("button", name="Download", exact=True).wait_for(timeout=30_000)
     assert list((server.home / "poisons").glob("digits-uniform-noise-*.npz"))
@@ -47,10 +47,10 @@ def test_a_benchmark_with_results_is_drawn_and_leads_to_its_runs(server: Server,
     page.get_by_text("Filter", exact=True).click()
     page.get_by_test_id("stCheckbox").get_by_text("Controls").click()
     wait_until(lambda: "noise" not in (charts.nth(1).text_content() or ""), seconds=30, what="hiding the controls")
-    assert "controls=false" in page.url
+    wait_until(lambda: "controls=false" in address(page), seconds=30, what="the choice in the link")
     page.get_by_test_id("stMain").get_by_role("link", name="Sharpness").click()
     page.locator("h1", has_text="Sharpness").wait_for(timeout=60_000)
     settle(page)
-    assert "exp=small-toy-linear" in page.url
+    wait_until(lambda: "exp=small-toy-linear" in address(page), seconds=30, what="the experiment in the link")
     assert page.locator("[data-testid=stException]").count() == 0
     page.get_by_text("ops-s0 learnable blocks").first.wait_for(timeout=60_000)
