@@ -45,7 +45,10 @@ def test_a_benchmark_with_results_is_drawn_and_leads_to_its_runs(server: Server,
     wait_until(lambda: charts.count() == 2, seconds=30, what="both charts")
     assert "noise" in (charts.nth(1).text_content() or "")
     page.get_by_text("Filter", exact=True).click()
-    page.get_by_test_id("stCheckbox").get_by_text("Controls").click()
+    controls = page.get_by_test_id("stCheckbox").get_by_text("Controls")
+    controls.wait_for()
+    page.wait_for_timeout(800)  # until the panel has unfolded
+    controls.click()
     wait_until(lambda: "noise" not in (charts.nth(1).text_content() or ""), seconds=30, what="hiding the controls")
     wait_until(lambda: "controls=false" in address(page), seconds=30, what="the choice in the link")
     page.get_by_test_id("stMain").get_by_role("link", name="Sharpness").click()
