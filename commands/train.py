@@ -77,14 +77,14 @@ def run(
 
 
 def _create(source: str, out: Path | None, assignments: tuple[str, ...], own_code: bool) -> Any:
-    from experiments import SPEC_FILE, Experiment, home, load_preset_or_file, override
+    from experiments import Experiment, home, load_preset_or_file, override
     from experiments.spec import own_names
     from experiments.trust import at_terminal, grant, granted
 
-    if (Path(source) / SPEC_FILE).is_file():
+    if (existing := _existing(source)) is not None:
         if out is not None or assignments:
             raise click.ClickException(f"{source} is an experiment already; --out and --set are for new ones.")
-        return Experiment.open(source)
+        return Experiment.open(existing)
     spec = load_preset_or_file(source)
     if out is not None:
         spec = dataclasses.replace(spec, name=out.name) if out.name else spec
@@ -100,6 +100,17 @@ def _create(source: str, out: Path | None, assignments: tuple[str, ...], own_cod
         grant(folder, spec)
         return Experiment.open(folder)
     return experiment
+
+
+def _existing(source: str) -> Path | None:
+    """The folder of an experiment given by path, or by its name among the user's where no preset has that name."""
+    from experiments import SPEC_FILE, home
+    from experiments.catalogue import ALIASES, preset_names
+
+    folders = [Path(source)]
+    if source not in ALIASES and source not in preset_names() and Path(source).name == source:
+        folders.append(home() / source)
+    return next((folder for folder in folders if (folder / SPEC_FILE).is_file()), None)
 
 
 def _chosen(experiment: Any, patterns: tuple[str, ...]) -> list[str] | None:

@@ -96,6 +96,10 @@ def test_two_processes_can_share_the_runs_of_an_experiment(tmp_path):
     assert {path.name for path in (tmp_path / "toy" / "runs").iterdir()} == {"clean-s1.h5"}
     assert "3 runs" in call("train", "toy", "--runs", "*-s1", "--runs", "clean-*").output
     assert "4 runs" in call("train", "toy").output
+    (tmp_path / "home").mkdir(exist_ok=True)
+    (tmp_path / "toy").rename(tmp_path / "home" / "toy")
+    assert "4 runs" in call("train", "toy").output  # by its name among the user's experiments
+    (tmp_path / "home" / "toy").rename(tmp_path / "toy")
     call("train", "toy-ops", "--out", "whole", *two)
     for name in ("clean-s0", "ops-s0", "clean-s1", "ops-s1"):
         parts, whole = (open_run(tmp_path / place / "runs" / f"{name}.h5") for place in ("toy", "whole"))
