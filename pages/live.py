@@ -117,11 +117,17 @@ def _picture(
         return
     with under:
         moment = live_view.scrub(snapshot)
-    with canvas:
-        live_view.landscape(moment)
+    if moment.lies_on_a_plane:
+        with canvas:
+            live_view.landscape(moment)
+    else:
+        with above:
+            st.caption("The plane needs three checkpoints.")
+        live_view.finished_before(preset, canvas, under)  # a view that went and came again would be built anew
     with below:
         live_view.numbers(moment)
-        live_charts.charts(moment, moving=job is not None and job.running)
+        if moment.lies_on_a_plane:
+            live_charts.charts(moment, moving=job is not None and job.running)
         if snapshot.header["finished"] and experiment.result_files("surfaces"):
             st.page_link(
                 "pages/compare.py",

@@ -37,6 +37,11 @@ class Moment:
         return int(next(run["checkpoints"] for run in self.snapshot.header["runs"] if run["name"] == name))
 
     @property
+    def lies_on_a_plane(self) -> bool:
+        """Whether there were checkpoints enough for one."""
+        return self.snapshot.header["plane"] is not None
+
+    @property
     def epoch(self) -> float:
         """Epochs trained at this moment."""
         name = max((run["name"] for run in self.snapshot.header["runs"]), key=self.count)
@@ -143,13 +148,9 @@ def _distances_at(moment: Moment) -> tuple[str, str]:
 
 
 def landscape(moment: Moment) -> None:
-    """The surface with all paths; they end at the newest checkpoint, a mark stands at the one shown."""
-    plane = moment.snapshot.header["plane"]
-    if plane is None:
-        st.caption("The plane needs three checkpoints.")
-        return
+    """The surface with all paths, for a moment that lies on a plane; a mark stands at the checkpoint shown."""
     surface, paths = _surface(moment.snapshot)
-    header = moment.snapshot.header
+    header, plane = moment.snapshot.header, moment.snapshot.header["plane"]
     # Older snapshots do not say when they began, and are of one plane each.
     made = f"{header.get('began', header['time'])} {plane.get('number', header['number'])}"
     standing = _standing(made, parts.is_dark(), surface)

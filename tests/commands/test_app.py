@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
 
@@ -30,6 +31,7 @@ def started(monkeypatch):
         return result, given[-1] if given else []
 
     yield start
+    gc.unfreeze()
     for name in (classroom.CLASSROOM_VARIABLE, classroom.JOBS_VARIABLE):
         os.environ.pop(name, None)
 
@@ -40,6 +42,13 @@ def test_alone_it_listens_to_this_machine_only(started):
     assert "--server.address=127.0.0.1" in flags
     assert not any("allowedHosts" in flag for flag in flags)
     assert classroom.CLASSROOM_VARIABLE not in os.environ
+
+
+def test_a_page_that_moves_does_not_look_through_all_that_was_imported(started):
+    assert gc.get_freeze_count() == 0
+    _, flags = started()
+    assert "--runner.postScriptGC=false" in flags
+    assert gc.get_freeze_count() > 100_000
 
 
 def test_a_class_has_hosts_by_name_few_jobs_and_no_uploads(started):

@@ -7,7 +7,19 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from experiments import Experiment, LiveObserver, jobs, load_preset_or_file, override, read_control, train_experiment
+from checkpoints import write_result
+from experiments import (
+    Experiment,
+    LiveObserver,
+    jobs,
+    load_preset_or_file,
+    override,
+    read_control,
+    read_snapshot,
+    snapshot_path,
+    train_experiment,
+)
+from experiments.live import KIND
 
 ROOT = Path(__file__).parents[2]
 
@@ -65,6 +77,21 @@ def test_scrubbing_moves_marker_curves_sal_and_numbers_together(home, trained):
     assert all(line["x0"] == pytest.approx(15 / 32, abs=0.01) for line in lines)
     app.button(key="follow").click().run()
     assert {metric.label: metric for metric in app.metric}["Epoch"].value == "2"
+
+
+def test_until_there_is_a_plane_the_picture_stays(home, trained):
+    experiment = Experiment.create(replace(trained.spec, name="begun"), home / "begun")
+    stored = read_snapshot(trained)
+    arrays = {key: values[:2] for key, values in stored.arrays.items() if key.startswith("run/")}
+    runs = [{**run, "checkpoints": 2} for run in stored.header["runs"]]
+    target = snapshot_path(experiment)
+    target.parent.mkdir()
+    write_result(target, kind=KIND, header={**stored.header, "runs": runs, "plane": None}, arrays=arrays)
+    app = visit(watch="begun")
+    assert any("three checkpoints" in caption.value for caption in app.caption)
+    assert {metric.label: metric for metric in app.metric}["Epoch"].delta == "step 5"
+    keys = [json.loads(view.proto.json)["key"] for view in app.get("bidi_component")]
+    assert keys == ["live3d"], "the view that the paths will be drawn in, and nothing that takes time from them"
 
 
 def test_a_training_is_started_paused_stepped_restarted_and_cancelled(home, monkeypatch):
