@@ -125,17 +125,33 @@ def _commit(table: dict[str, Any], layout: StateLayout) -> Commit:
 
 def read_checkpoint(folder: Path, commit: Commit, layout: StateLayout) -> tuple[NDArray[Any], NDArray[np.uint8]]:
     """Read and verify one checkpoint: the vector [D] and the other state's bytes [S]."""
+    vector, rest, _ = read_hashed(folder, commit, layout)
+    return vector, rest
+
+
+def read_hashed(
+    folder: Path, commit: Commit, layout: StateLayout, buffer: NDArray[np.uint8] | None = None
+) -> tuple[NDArray[Any], NDArray[np.uint8], bytes]:
+    """Read and verify one checkpoint, as :func:`read_checkpoint`, with the SHA-256 of its vector's bytes.
+
+    Args:
+        buffer: [commit.size] where the bytes are put, so that many checkpoints need the memory of one. What is
+            returned are views of it.
+    """
     path = folder / commit.file
     try:
         number = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
         with os.fdopen(number, "rb") as file:
-            found = os.fstat(number).st_size
-            data = file.read(commit.size + 1) if found == commit.size else b""
+            fits = os.fstat(file.fileno()).st_size == commit.size
+            if buffer is None:
+                buffer = np.empty(commit.size if fits else 0, np.uint8)  # no memory for a size that is only declared
+            fits = fits and file.readinto(buffer.data) == commit.size
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read ({error.strerror or error}).") from None
-    if len(data) != commit.size or hashlib.sha256(data).hexdigest() != commit.digest:
+    split = layout.parameters.size * layout.vector_dtype.itemsize
+    digest = hashlib.sha256(buffer[:split].data)
+    of_vector = digest.digest()  # of what came so far: the vector's bytes are hashed once for both
+    digest.update(buffer[split:].data)
+    if not fits or digest.hexdigest() != commit.digest:
         raise CheckpointError(f"{path} (step {commit.step}) is damaged; restore it, or remove the recording.")
-    size = layout.parameters.size
-    vector = np.frombuffer(data, layout.vector_dtype, count=size)  # views: a checkpoint may be large
-    rest = np.frombuffer(data, np.uint8, offset=vector.nbytes) if len(data) > vector.nbytes else np.zeros(0, np.uint8)
-    return vector, rest
+    return buffer[:split].view(layout.vector_dtype), buffer[split:], of_vector

@@ -15,26 +15,31 @@ from checkpoints.container import Body, read_sealed, write_sealed
 from checkpoints.durable import replacing
 from checkpoints.errors import CheckpointError
 from checkpoints.layout import StateLayout
-from checkpoints.manifest import Commit, read_checkpoint, read_manifest
+from checkpoints.manifest import Commit, read_hashed, read_manifest
 
 KIND = "run"
+_PIECE = 1 << 20  # bytes compared at a time
 
 
 def pack(folder: Path, target: Path) -> None:
-    """Write the recording in ``folder`` as the one file ``target``; every row is read back and compared."""
+    """Write the recording in ``folder`` as the one file ``target``.
+
+    Every checkpoint is compared with its digest when it is read, and the finished file with the checkpoints.
+    """
     layout, metadata, commits, _ = read_manifest(folder)
     metrics = sorted({name for commit in commits for name in commit.metrics})
     rest = np.zeros((len(commits), layout.others.bytes), np.uint8)
     digests = np.zeros((len(commits), 32), np.uint8)
 
     def rows() -> Iterator[NDArray[Any]]:
+        buffer = None
         for i, commit in enumerate(commits):
-            vector, rest[i] = read_checkpoint(folder, commit, layout)
+            if buffer is None:
+                buffer = np.empty(commit.size, np.uint8)
+            vector, rest[i], digest = read_hashed(folder, commit, layout, buffer)
+            digests[i] = np.frombuffer(digest, np.uint8)
             yield vector
 
-    # The sealed arrays are written before the body, so what only reading gives is gathered first.
-    for i, vector in enumerate(rows()):
-        digests[i] = np.frombuffer(hashlib.sha256(vector.data).digest(), np.uint8)
     arrays: dict[str, NDArray[Any]] = {
         "steps": np.array([commit.step for commit in commits], np.int64),
         "epochs": np.array([commit.epoch for commit in commits], np.float64),
@@ -45,8 +50,26 @@ def pack(folder: Path, target: Path) -> None:
     header = {"layout": layout.to_json(), "metadata": metadata, "metrics": metrics}
     body = (len(commits), layout.parameters.size, layout.vector_dtype, rows())
     with replacing(target) as temporary:
-        write_sealed(temporary, kind=KIND, header=header, arrays=arrays, body=body)
-        verify_rows(temporary, target, digests)
+        write_sealed(temporary, kind=KIND, header=header, arrays=arrays, body=body, late=("digests", "others"))
+        _compare(temporary, target, arrays, [folder / commit.file for commit in commits])
+
+
+def _compare(temporary: Path, target: Path, arrays: dict[str, NDArray[Any]], files: list[Path]) -> None:
+    """Read back a file that was just written; raise :class:`CheckpointError` where it is not what was to be stored.
+
+    Rows are compared byte by byte with the files of the checkpoints, which is cheaper than hashing them again.
+    """
+    _, _, stored, body = read_packed(temporary)
+    same = all(stored[name].tobytes() == array.tobytes() for name, array in arrays.items())
+    with temporary.open("rb", buffering=0) as packed:
+        for i, path in enumerate(files):
+            with path.open("rb", buffering=0) as file:
+                for start in range(0, body.row_bytes if same else 0, _PIECE):
+                    size = min(_PIECE, body.row_bytes - start)
+                    packed.seek(body.offset + i * body.row_bytes + start)
+                    same = same and packed.read(size) == file.read(size)
+    if not same:
+        raise _not_as_written(target)
 
 
 def read_packed(path: Path) -> tuple[StateLayout, dict[str, Any], dict[str, NDArray[Any]], Body]:
@@ -142,7 +165,11 @@ def verify_rows(temporary: Path, target: Path, digests: NDArray[np.uint8]) -> No
         try:
             read_row(temporary, body, i, digest.tobytes())
         except CheckpointError:
-            raise CheckpointError(f"{target} did not read back as written; check the disk and try again.") from None
+            raise _not_as_written(target) from None
+
+
+def _not_as_written(target: Path) -> CheckpointError:
+    return CheckpointError(f"{target} did not read back as written; check the disk and try again.")
 
 
 def _column(commits: list[Commit], name: str) -> NDArray[np.float64]:

@@ -1,5 +1,7 @@
 """Recording and reading runs: every bit comes back, whatever the model is made of."""
 
+import contextlib
+import hashlib
 import json
 import math
 
@@ -9,6 +11,9 @@ import torch
 from torch import nn
 
 from checkpoints import CheckpointError, Recorder, copy_run, open_run, read_result, write_bytes, write_result
+from checkpoints.container import write_sealed
+from checkpoints.manifest import read_manifest
+from checkpoints.packing import pack, read_packed
 
 
 class Tied(nn.Module):
@@ -220,6 +225,69 @@ def test_copy_run(tmp_path, live):
     assert open_run(tmp_path / "c.h5").fingerprint == open_run(tmp_path / "r.h5").fingerprint
     with pytest.raises(CheckpointError, match="exists already"):
         copy_run(tmp_path / "r.h5", tmp_path / "c.h5")
+
+
+def recorded(tmp_path):
+    """A recording of three checkpoints that was not packed."""
+    torch.manual_seed(0)
+    model, states = Tied(), []
+    with contextlib.closing(Recorder(tmp_path / "r.h5", model)) as recorder:
+        for step in range(3):
+            shake(model, step)
+            recorder.record(step, epoch=step / 2, loss=step)
+            states.append(recorder._layout.capture(model))
+    return tmp_path / "r.h5.live", states
+
+
+def test_packing_in_one_pass_gives_the_bytes_of_the_plain_way(tmp_path):
+    folder, states = recorded(tmp_path)
+    layout, metadata, _, _ = read_manifest(folder)
+    hashes = [hashlib.sha256(vector.tobytes()).digest() for vector, _ in states]
+    arrays = {
+        "steps": np.arange(3),
+        "epochs": np.arange(3) / 2,
+        "digests": np.frombuffer(b"".join(hashes), np.uint8).reshape(3, 32),
+        "others": np.stack([rest for _, rest in states]),
+        "metrics/0": np.arange(3.0),
+    }
+    header = {"layout": layout.to_json(), "metadata": metadata, "metrics": ["loss"]}
+    body = (3, layout.parameters.size, layout.vector_dtype, iter([vector for vector, _ in states]))
+    write_sealed(tmp_path / "plain.h5", kind="run", header=header, arrays=arrays, body=body)
+    pack(folder, tmp_path / "packed.h5")
+    assert (tmp_path / "packed.h5").read_bytes() == (tmp_path / "plain.h5").read_bytes()
+
+
+def test_a_pack_that_does_not_read_back_as_written_is_no_file(tmp_path, monkeypatch):
+    folder, _ = recorded(tmp_path)
+
+    def failing_disk(path, **kwargs):
+        write_sealed(path, **kwargs)
+        body = read_packed(path)[3]
+        with path.open("r+b") as file:  # the last byte of the second row, which no seal covers
+            file.seek(body.offset + 2 * body.row_bytes - 1)
+            last = file.read(1)[0]
+            file.seek(-1, 1)
+            file.write(bytes([last ^ 1]))
+
+    monkeypatch.setattr("checkpoints.packing.write_sealed", failing_disk)
+    with pytest.raises(CheckpointError, match=r"r\.h5 did not read back as written"):
+        pack(folder, tmp_path / "r.h5")
+    assert [path.name for path in tmp_path.iterdir()] == ["r.h5.live"]
+
+
+@pytest.mark.parametrize("place", [0, -1], ids=["vector", "buffers"])
+def test_a_damaged_checkpoint_is_not_packed(tmp_path, place):
+    folder, _ = recorded(tmp_path)
+    path = sorted(folder.glob("checkpoint-*"))[1]
+    data = bytearray(path.read_bytes())
+    data[place] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(CheckpointError, match=r"\(step 1\) is damaged"):
+        pack(folder, tmp_path / "r.h5")
+    assert [path.name for path in tmp_path.iterdir()] == ["r.h5.live"]
+    path.write_bytes(data[:-1])
+    with pytest.raises(CheckpointError, match=r"\(step 1\) is damaged"):
+        pack(folder, tmp_path / "r.h5")
 
 
 def test_results_round_trip_and_are_told_apart(tmp_path):
