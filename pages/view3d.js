@@ -1,6 +1,6 @@
 // Draws Plotly figures in place and keeps the viewer's camera through every update. Figures whose paths carry a ghost
 // get a player: the path grows and its head moves here in the browser; the server hears of the step once it is chosen.
-// The bundle is Plotly's own, served by the app itself.
+// The bundle is Plotly's own, served by the app itself. What view3d_pace.js holds stands before this.
 
 const TURN = Math.PI / 36; // radians a key press turns the camera
 const ZOOM = 1.12;
@@ -43,10 +43,6 @@ function hasWebGL() {
   return window.unlearnscapeWebGL;
 }
 
-function scenesOf(layout) {
-  return Object.keys(layout).filter((name) => /^scene\d*$/.test(name));
-}
-
 const copy = (value) => JSON.parse(JSON.stringify(value));
 const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
 
@@ -72,28 +68,6 @@ function linkCameras(Plotly, stage, box) {
     const moved = movedScene(event);
     if (moved && !stage.following) setCamera(Plotly, stage, event[moved], box, moved.split(".")[0]);
   });
-}
-
-// What lies under the pointer is read from the graphics memory, which waits until everything is drawn. A picture that
-// changes all the time reads it only while a pointer rests on it.
-function readUnderPointerOnly(box) {
-  for (const name of scenesOf(box.layout)) {
-    const plot = box._fullLayout[name]._scene?.glplot;
-    if (!plot || plot.readsLess) continue;
-    plot.readsLess = true;
-    const read = plot.gl.readPixels.bind(plot.gl);
-    plot.gl.readPixels = (...given) => {
-      if (box.pointed) read(...given);
-    };
-  }
-  if (box.pointed !== undefined) return;
-  box.pointed = false;
-  const point = (here) => {
-    if (here !== box.pointed && here) for (const name of scenesOf(box.layout)) box._fullLayout[name]._scene?.glplot.setDirty();
-    box.pointed = here;
-  };
-  box.addEventListener("pointermove", (event) => point(event.buttons === 0));
-  box.addEventListener("pointerleave", () => point(false));
 }
 
 // A view that the server builds anew in another place of the page stands where the one before it stood.
@@ -519,35 +493,41 @@ function drawPanel(stage, panel, given, data, pick) {
   box.shown = shown;
   const turn = (box.turn = (box.turn ?? 0) + 1);
   if (!box.layout) panel.style.minHeight = `${data.height}px`; // nothing jumps when the picture comes
-  loadPlotly(data.bundle)
-    .then((Plotly) => {
-      if (turn !== box.turn || !box.isConnected) return undefined; // a newer update is under way
-      const figure = JSON.parse(given.figure);
-      const height = heightOf(figure, box.clientWidth, data.height);
-      panel.style.minHeight = `${height}px`;
-      fit(figure, box.clientWidth, height);
-      box.paths = stage.player && data.player ? readPaths(figure) : [];
-      if (box.paths.length) walkFigure(figure, box.paths, stage.player.steps[stage.player.at]);
-      panel.querySelector(".stage-skeleton")?.remove();
-      panel.querySelector(".stage-message")?.remove();
-      const scenes = scenesOf(figure.layout);
-      if (scenes.length) box.firstCamera ??= copy(figure.layout[scenes[0]].camera);
-      const stands = stage.querySelector(".view3d.js-plotly-plot:not(.leaving)");
-      for (const name of scenes) {
-        // Where the viewer stands now, also in scenes that only followed.
-        const camera = box._fullLayout?.[name]?.camera ?? stands?._fullLayout?.scene?.camera ?? leftAt(data.key);
-        if (camera?.eye) figure.layout[name].camera = copy(camera);
-      }
-      box.cursor = null;
-      const finest = data.moving || window.unlearnscapeSlowGL ? clamp(window.devicePixelRatio, 1, FINEST) : FINEST;
-      return Plotly.react(box, figure.data, figure.layout, { ...data.config, plotGlPixelRatio: finest }).then(() => {
-        if (three) linkCameras(Plotly, stage, box);
-        if (three && (data.moving || window.unlearnscapeSlowGL)) readUnderPointerOnly(box);
-        if (data.pickable) makePickable(Plotly, box, stage.pick);
-        if (stage.player && data.player) stage.player.show();
-      });
-    })
-    .catch((error) => say(panel, error.message));
+  drawInTurn(box, () =>
+    loadPlotly(data.bundle)
+      .then((Plotly) => turn === box.turn && box.isConnected && draw(Plotly, stage, panel, given, data))
+      .catch((error) => say(panel, error.message)),
+  );
+}
+
+function draw(Plotly, stage, panel, given, data) {
+  const box = panel.querySelector(".stage-figure");
+  const figure = JSON.parse(given.figure);
+  const height = heightOf(figure, box.clientWidth, data.height);
+  panel.style.minHeight = `${height}px`;
+  fit(figure, box.clientWidth, height);
+  box.paths = stage.player && data.player ? readPaths(figure) : [];
+  if (box.paths.length) walkFigure(figure, box.paths, stage.player.steps[stage.player.at]);
+  panel.querySelector(".stage-skeleton")?.remove();
+  panel.querySelector(".stage-message")?.remove();
+  const scenes = scenesOf(figure.layout);
+  if (scenes.length) box.firstCamera ??= copy(figure.layout[scenes[0]].camera);
+  const stands = stage.querySelector(".view3d.js-plotly-plot:not(.leaving)");
+  for (const name of scenes) {
+    // Where the viewer stands now, also in scenes that only followed.
+    const camera = box._fullLayout?.[name]?.camera ?? stands?._fullLayout?.scene?.camera ?? leftAt(data.key);
+    if (camera?.eye) figure.layout[name].camera = copy(camera);
+  }
+  box.cursor = null;
+  if (data.moving) box.surfaces = JSON.stringify(figure.data.filter((trace) => trace.type === "surface"));
+  const finest = data.moving || window.unlearnscapeSlowGL ? clamp(window.devicePixelRatio, 1, FINEST) : FINEST;
+  return Plotly.react(box, figure.data, figure.layout, { ...data.config, plotGlPixelRatio: finest }).then(() => {
+    if (given.three) linkCameras(Plotly, stage, box);
+    if (given.three && (data.moving || window.unlearnscapeSlowGL)) readUnderPointerOnly(box);
+    if (given.three && data.moving) keepSurfaces(box);
+    if (data.pickable) makePickable(Plotly, box, stage.pick);
+    if (stage.player && data.player) stage.player.show();
+  });
 }
 
 function listenToKeys(stage, panel) {
@@ -576,6 +556,7 @@ export default function (component) {
   } else {
     stage.querySelector(".stage-player").hidden = true;
   }
+  watchHands();
   panels.style.setProperty("--least", `${data.least}px`);
   // A panel stays what it is, so that the camera of a 3-D view lives through the coming and going of others.
   const kinds = data.figures.map((given) => (given.three ? "three" : "two"));

@@ -146,8 +146,11 @@ def ensure_plotly_bundle() -> Path:
 
 
 def _component() -> Any:
-    folder = Path(__file__).parent
-    return _register(*((folder / f"view3d.{kind}").read_text(encoding="utf-8") for kind in ("js", "css")))
+    pace, script, style = (
+        (Path(__file__).parent / name).read_text(encoding="utf-8")
+        for name in ("view3d_pace.js", "view3d.js", "view3d.css")
+    )
+    return _register(f"{pace}\n{script}", style)
 
 
 @st.cache_resource(show_spinner=False)

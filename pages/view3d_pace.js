@@ -1,0 +1,122 @@
+// When figures are drawn, and how much of them: one in each task, so that the browser answers in between; none under the
+// hand of a viewer who turns a view; and of a picture that changes all the time only what has changed.
+
+const BREATH = 100; // milliseconds that the browser is waited for at most; it draws no frames of a page nobody sees
+const WHEEL = 250; // milliseconds after the last turn of a wheel until figures are drawn again
+const ENOUGH = 48; // points along each side of a surface that the processor draws; Plotly's own are 128 and more
+
+// Turns ---------------------------------------------------------------------------------------------------------
+
+// Waiting figures, the longest waiting first, each with its newest update only.
+const turns = (window.unlearnscapeTurns ??= { waiting: new Map(), busy: false, turned: false, rest: null });
+
+function drawInTurn(box, draw) {
+  turns.waiting.set(box, draw);
+  drawNext();
+}
+
+async function drawNext() {
+  if (turns.busy) return;
+  turns.busy = true;
+  while (turns.waiting.size && !turns.turned && !document.hidden) {
+    const [box, draw] = turns.waiting.entries().next().value;
+    turns.waiting.delete(box);
+    await draw();
+    await breath();
+  }
+  turns.busy = false;
+}
+
+// What the viewer did meanwhile is answered, and the next frame shown.
+function breath() {
+  return new Promise((resolve) => {
+    const late = setTimeout(resolve, BREATH);
+    requestAnimationFrame(() => {
+      clearTimeout(late);
+      setTimeout(resolve);
+    });
+  });
+}
+
+function watchHands() {
+  if (turns.watching) return;
+  turns.watching = true;
+  const turn = (now) => {
+    clearTimeout(turns.rest);
+    turns.rest = null;
+    turns.turned = now;
+    if (!now) drawNext();
+  };
+  const inView = (event) => event.target instanceof Element && event.target.closest(".stage-figure");
+  const listen = (name, react) => window.addEventListener(name, react, { capture: true, passive: true });
+  listen("pointerdown", (event) => inView(event) && turn(true));
+  listen("pointermove", (event) => turns.turned && event.buttons === 0 && !turns.rest && turn(false));
+  for (const name of ["pointerup", "pointercancel", "blur"]) listen(name, () => turns.turned && turn(false));
+  listen("wheel", (event) => {
+    if (!inView(event)) return;
+    turn(true);
+    turns.rest = setTimeout(() => turn(false), WHEEL);
+  });
+  document.addEventListener("visibilitychange", drawNext);
+}
+
+// Less drawing --------------------------------------------------------------------------------------------------
+
+function scenesOf(layout) {
+  return Object.keys(layout).filter((name) => /^scene\d*$/.test(name));
+}
+
+// To know what lies under the pointer Plotly draws everything a second time and waits until it can be read back. A
+// picture that changes all the time does so only while a pointer rests on it.
+function readUnderPointerOnly(box) {
+  for (const name of scenesOf(box.layout)) {
+    const plot = box._fullLayout[name]._scene?.glplot;
+    if (!plot) continue;
+    for (const object of plot.objects) {
+      if (!object.drawPick || object.picksLess) continue;
+      object.picksLess = true;
+      const pick = object.drawPick.bind(object);
+      object.drawPick = (...given) => box.pointed && pick(...given);
+    }
+    if (plot.readsLess) continue;
+    plot.readsLess = true;
+    const read = plot.gl.readPixels.bind(plot.gl);
+    plot.gl.readPixels = (...given) => {
+      if (box.pointed) read(...given);
+    };
+  }
+  if (box.pointed !== undefined) return;
+  box.pointed = false;
+  const point = (here) => {
+    const came = here && !box.pointed;
+    box.pointed = here;
+    if (came) for (const name of scenesOf(box.layout)) box._fullLayout[name]._scene?.glplot.update();
+  };
+  box.addEventListener("pointermove", (event) => point(event.buttons === 0));
+  box.addEventListener("pointerleave", () => point(false));
+}
+
+// A surface stays as it is while only the paths on it change, and its mesh is no finer than the processor can draw.
+function keepSurfaces(box) {
+  for (const name of scenesOf(box.layout)) {
+    const scene = box._fullLayout[name]._scene;
+    for (const trace of Object.values(scene?.traces ?? {})) {
+      if (trace.data.type !== "surface" || trace.kept) continue;
+      const update = trace.update.bind(trace);
+      const looks = () => `${box.surfaces} ${scene.dataScale}`;
+      if (window.unlearnscapeSlowGL) {
+        trace.estimateScale = (count) => Math.max(1, Math.ceil(ENOUGH / count));
+        update(trace.data);
+      }
+      trace.kept = looks();
+      trace.update = (data) => {
+        if (trace.kept === looks()) {
+          trace.data = data;
+          return;
+        }
+        update(data);
+        trace.kept = looks();
+      };
+    }
+  }
+}
