@@ -17,6 +17,7 @@ from experiments.experiment import Experiment, ExperimentError
 from experiments.progress import PROGRESS_VARIABLE
 
 POLL = 0.03  # seconds between looks while training is held
+SOON = 0.5  # seconds that a round may take and yet be finished before training is held
 
 
 @dataclass(frozen=True)
@@ -102,8 +103,13 @@ class Gate:
         self._round = time.monotonic()
 
     def before_step(self) -> None:
-        """Wait before an optimiser step while training is paused."""
-        self._wait()
+        """Wait before an optimiser step while training is paused.
+
+        A round that is over soon is finished first: all runs then stand at the same checkpoint, and a single step
+        moves them all.
+        """
+        if time.monotonic() - self._round > SOON:
+            self._wait()
 
     def _wait(self) -> None:
         held = False

@@ -27,7 +27,7 @@ def main() -> None:
     name = _watched()
     job = _job_of(name)
     pace = None if job is None or not job.running else WAITING if job.waiting else REFRESH
-    st.fragment(_panel, run_every=pace)(name, pace)
+    st.fragment(_panel, run_every=pace)(name, pace, parts.is_dark())
     parts.how_to_read(
         """
 Everything here is a **preview**, made while training goes on: the plane is the joint PCA of the checkpoints that
@@ -64,8 +64,11 @@ def _job_of(name: str | None) -> jobs.Job | None:
     return next((job for job in jobs.list_jobs(name) if "--live" in job.arguments), None)
 
 
-def _panel(name: str | None, pace: float | None) -> None:
-    """Everything that moves, and the controls that move it; reruns the page when the job begins or ends."""
+def _panel(name: str | None, pace: float | None, dark: bool) -> None:
+    """Everything that moves, and the controls that move it.
+
+    Reruns the page when the job begins or ends, or the theme changes.
+    """
     preset, spec, poisons = live_controls.choose_what()
     job = _job_of(name)
     left, right = st.columns([3, 1], gap="medium")
@@ -87,7 +90,7 @@ def _panel(name: str | None, pace: float | None) -> None:
         live_controls.describe(spec, settings)
         live_controls.queue(name)
     now = None if job is None or not job.running else WAITING if job.waiting else REFRESH
-    if now != pace:
+    if now != pace or parts.is_dark() != dark:
         st.rerun()
 
 

@@ -204,15 +204,27 @@ def nothing_yet(words: str) -> None:
 def finished_before(preset: str, canvas: DeltaGenerator, under: DeltaGenerator) -> None:
     """A finished training of the preset, where one is at hand, until there is something of one's own to see."""
     try:
-        experiment = find_experiment(preset)
-        stored = [parts.read(path, SURFACE_KIND) for path in experiment.result_files("surfaces")]
-        picture = surface_picture(experiment, next(result for result in stored if _as_live(result)))
-    except (ValueError, OSError, LookupError, StopIteration):
+        files = find_experiment(preset).result_files("surfaces")
+        drawn = _finished(preset, tuple((str(path), path.stat().st_mtime_ns) for path in files), parts.is_dark())
+    except (ValueError, OSError, LookupError):
         return
-    figure = figures.surface_3d([picture.surface], [picture.paths], dark=parts.is_dark())
+    if drawn is None:
+        return
     with canvas:
-        stage([Drawn.of(figure, parts.alternative(figure))], key="live3d", height=520, moving=True)
+        stage([drawn], key="live3d", height=520, moving=True)
     under.caption(f"A finished training of {preset}, as it will look.")
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _finished(preset: str, files: tuple[tuple[str, int], ...], dark: bool) -> Drawn | None:
+    experiment = find_experiment(preset)
+    stored = (parts.read(path, SURFACE_KIND) for path in experiment.result_files("surfaces"))
+    fitting = next((result for result in stored if _as_live(result)), None)
+    if fitting is None:
+        return None
+    picture = surface_picture(experiment, fitting)
+    figure = figures.surface_3d([picture.surface], [picture.paths], dark=dark)
+    return Drawn.of(figure, parts.alternative(figure))
 
 
 def _as_live(stored: Result) -> bool:

@@ -543,6 +543,27 @@ function listenToKeys(stage, panel) {
   });
 }
 
+// Figures bring their colours along: where the viewer changes the theme, the server is asked for others.
+const DAYLIGHT = 1000; // milliseconds between two looks
+
+function watchTheme(stage, tell) {
+  clearInterval(stage.daylight);
+  stage.daylight = setInterval(() => {
+    const drawn = stage.querySelector(".js-plotly-plot")?.layout?.meta?.dark;
+    const now = isDark(getComputedStyle(stage).getPropertyValue("--st-background-color"));
+    if (drawn === undefined || now === null || now === drawn) stage.asked = null;
+    else if (stage.asked !== now && !document.hidden) tell((stage.asked = now));
+  }, DAYLIGHT);
+}
+
+// Whether a ground, such as "#0e1117", is dark; null for what is no such colour.
+function isDark(ground) {
+  const [, red, green, blue] = /^#(..)(..)(..)/.exec(ground.trim()) ?? [];
+  if (blue === undefined) return null;
+  const light = [red, green, blue].map((part) => parseInt(part, 16));
+  return 0.299 * light[0] + 0.587 * light[1] + 0.114 * light[2] < 128;
+}
+
 export default function (component) {
   const { data, parentElement, setStateValue, setTriggerValue } = component;
   const stage = parentElement.querySelector(".stage");
@@ -557,6 +578,7 @@ export default function (component) {
     stage.querySelector(".stage-player").hidden = true;
   }
   watchHands();
+  watchTheme(stage, (dark) => setTriggerValue("themed", dark));
   panels.style.setProperty("--least", `${data.least}px`);
   // A panel stays what it is, so that the camera of a 3-D view lives through the coming and going of others.
   const kinds = data.figures.map((given) => (given.three ? "three" : "two"));
@@ -598,6 +620,7 @@ export default function (component) {
     setTimeout(() => {
       if (stage.isConnected || !window.Plotly) return;
       stage.watcher?.disconnect();
+      clearInterval(stage.daylight);
       for (const box of stage.querySelectorAll(".stage-figure")) window.Plotly.purge(box); // gives graphics contexts back
     }, 500);
   };

@@ -123,7 +123,15 @@ def stage(
         if on_pick is not None and point:
             on_pick(float(point[0]), float(point[1]))
 
-    _component()(data=data, key=key, height="content", on_step_change=stepped, on_picked_change=picked)
+    # A changed theme needs nothing but the run of the script that every message causes.
+    _component()(
+        data=data,
+        key=key,
+        height="content",
+        on_step_change=stepped,
+        on_picked_change=picked,
+        on_themed_change=lambda: None,
+    )
 
 
 @cache

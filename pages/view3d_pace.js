@@ -2,7 +2,7 @@
 // hand of a viewer who turns a view; and of a picture that changes all the time only what has changed.
 
 const BREATH = 100; // milliseconds that the browser is waited for at most; it draws no frames of a page nobody sees
-const WHEEL = 250; // milliseconds after the last turn of a wheel until figures are drawn again
+const REST = 200; // milliseconds after a hand has let go until figures are drawn again: Plotly takes note of the camera
 const ENOUGH = 48; // points along each side of a surface that the processor draws; Plotly's own are 128 and more
 
 // Turns ---------------------------------------------------------------------------------------------------------
@@ -41,21 +41,27 @@ function breath() {
 function watchHands() {
   if (turns.watching) return;
   turns.watching = true;
-  const turn = (now) => {
+  const begin = (event) => {
+    if (!(event.target instanceof Element && event.target.closest(".stage-figure"))) return;
     clearTimeout(turns.rest);
     turns.rest = null;
-    turns.turned = now;
-    if (!now) drawNext();
+    turns.turned = true;
   };
-  const inView = (event) => event.target instanceof Element && event.target.closest(".stage-figure");
+  const end = () => {
+    if (!turns.turned) return;
+    turns.rest ??= setTimeout(() => {
+      turns.rest = null;
+      turns.turned = false;
+      drawNext();
+    }, REST);
+  };
   const listen = (name, react) => window.addEventListener(name, react, { capture: true, passive: true });
-  listen("pointerdown", (event) => inView(event) && turn(true));
-  listen("pointermove", (event) => turns.turned && event.buttons === 0 && !turns.rest && turn(false));
-  for (const name of ["pointerup", "pointercancel", "blur"]) listen(name, () => turns.turned && turn(false));
+  listen("pointerdown", begin);
+  listen("pointermove", (event) => event.buttons === 0 && end()); // also where it was let go outside
+  for (const name of ["pointerup", "pointercancel", "blur"]) listen(name, end);
   listen("wheel", (event) => {
-    if (!inView(event)) return;
-    turn(true);
-    turns.rest = setTimeout(() => turn(false), WHEEL);
+    begin(event);
+    end();
   });
   document.addEventListener("visibilitychange", drawNext);
 }

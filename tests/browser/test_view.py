@@ -11,6 +11,19 @@ from tests.browser.steps import address, colours, open_page, settle, wait_until
 WALKED = "el => el.data.find(t => t.meta?.part === 'walked').x.length"
 EYE = "el => { const e = el._fullLayout.scene.camera.eye; return [e.x, e.y, e.z] }"
 
+COUNT_READS = """
+const read = WebGLRenderingContext.prototype.readPixels;
+window.reads = 0;
+WebGLRenderingContext.prototype.readPixels = function (...given) { window.reads++; return read.apply(this, given); };
+"""
+DRAW = "el => el._fullLayout.scene._scene.glplot.update()"
+COUNT_MESHES = """el => { window.meshes = 0;
+  for (const trace of Object.values(el._fullLayout.scene._scene.traces)) if (trace.data.type === 'surface') {
+    const update = trace.surface.update.bind(trace.surface);
+    trace.surface.update = (given) => { if (given.coords) window.meshes++; update(given); };
+  } }"""
+DARK = "el => el.layout.meta.dark"
+
 
 def ready(page: Page, selector: str) -> None:
     """Wait until a figure is drawn."""
@@ -100,3 +113,39 @@ def test_a_phone_stacks_the_panels(server: Server, page: Page):
     first, second = page.locator(".view2d").evaluate("el => [el.layout.yaxis.domain, el.layout.yaxis2.domain]")
     assert first[0] > second[1], "the first panel stands above the second"
     assert page.evaluate("document.documentElement.scrollWidth") <= 391
+
+
+def test_a_moving_picture_is_not_redrawn_under_the_hand_nor_read_for_a_pointer_elsewhere(server: Server, page: Page):
+    page.emulate_media(color_scheme="light")
+    page.add_init_script(COUNT_READS)
+    open_page(page, server.url + "/live")
+    ready(page, ".view3d")
+    view = page.locator(".view3d")
+    view.scroll_into_view_if_needed()
+    page.wait_for_timeout(1000)
+    page.evaluate("window.reads = 0")
+    view.evaluate(DRAW)
+    page.wait_for_timeout(500)
+    assert page.evaluate("window.reads") == 0, "nothing lies under the pointer"
+    area = view.bounding_box()
+    assert area is not None
+    x, y = area["x"] + area["width"] / 2, area["y"] + area["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.move(x + 5, y)
+    wait_until(lambda: page.evaluate("window.reads") > 0, seconds=20, what="looking for what lies under the pointer")
+
+    before = view.evaluate(EYE)
+    view.evaluate(COUNT_MESHES)
+    page.mouse.down()
+    page.mouse.move(x + 60, y, steps=4)
+    page.emulate_media(color_scheme="dark")  # an update of the same picture comes while it is turned
+    wait_until(lambda: page.evaluate("window.unlearnscapeTurns.waiting.size") == 1, seconds=30, what="the update")
+    assert not view.evaluate(DARK), "it waits for the hand"
+    page.mouse.move(x + 90, y, steps=3)
+    page.mouse.up()
+    wait_until(lambda: view.evaluate(DARK), seconds=30, what="drawing once the hand has let go")
+    turned = view.evaluate(EYE)
+    assert turned != pytest.approx(before, abs=1e-2)
+    page.wait_for_timeout(500)
+    assert view.evaluate(EYE) == pytest.approx(turned, abs=1e-3)
+    assert page.evaluate("window.meshes") == 0, "the surface is the same and stays"

@@ -81,6 +81,29 @@ def test_paused_stepped_and_let_go_without_changing_a_bit(toy, tmp_path, monkeyp
         assert toy.open_run(name).fingerprint == plain.open_run(name).fingerprint
 
 
+def test_a_pause_falls_between_two_rounds_where_those_are_short(toy, monkeypatch):
+    monkeypatch.setenv("UNLEARNSCAPE_PROGRESS", "a page started it")
+
+    def let_go(seconds):
+        waited.append(seconds)
+        write_control(toy.path, Control())
+
+    waited = []
+    gate = Gate(toy, idle=let_go)
+    gate.before_round()
+    write_control(toy.path, Control(paused=True))
+    gate.before_step()
+    assert not waited, "the other runs get to the same checkpoint first"
+    monkeypatch.setattr("experiments.control.SOON", 0.0)
+    gate.before_step()
+    assert waited, "a viewer of a slow network need not wait for that"
+    monkeypatch.undo()
+    waited.clear()
+    write_control(toy.path, Control(paused=True))
+    gate.before_round()
+    assert waited
+
+
 def test_speed_is_kept_to_and_a_deleted_experiment_is_one_sentence(toy, monkeypatch):
     monkeypatch.setenv("UNLEARNSCAPE_PROGRESS", "a page started it")
     write_control(toy.path, Control(speed=20))
