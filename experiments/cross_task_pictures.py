@@ -19,6 +19,7 @@ from analysis.figures_predictions import (
 from checkpoints import CheckpointError, Result, read_result
 from experiments.cross_task_report import CrossTask
 from experiments.cross_task_step import SCENE_TASK
+from experiments.cross_task_stored import of_present_runs
 from experiments.experiment import Experiment, ExperimentError
 from experiments.pictures import surface_picture
 from experiments.spec import run_name
@@ -173,15 +174,21 @@ def _name(classes: Sequence[str], label: int) -> str:
 
 
 def task_surfaces(experiment: Experiment) -> dict[str, Result]:
-    """A surface for each task, all on one plane with the same paths: of those that most tasks have, the newest."""
+    """A surface for each task, all on one plane with the same paths: of those that most tasks have, the newest.
+
+    Surfaces of runs that were trained anew since are passed over.
+    """
     groups: dict[tuple[Any, ...], dict[str, Result]] = {}
     for path in reversed(experiment.result_files(TASK_SURFACES)):
         try:
             result = read_result(path, kind=SURFACE_KIND)
         except CheckpointError:
             continue
+        if not of_present_runs(experiment, result.header):
+            continue
         options = {key: str(value) for key, value in result.header["options"].items()}
-        key = (tuple(result.header["runs"]), *sorted(options.items()))
+        prints = tuple(sorted(result.header.get("fingerprints", {}).items()))
+        key = (tuple(result.header["runs"]), prints, *sorted(options.items()))
         groups.setdefault(key, {}).setdefault(str(result.header["task"]), result)
     return max(groups.values(), key=len, default={})
 

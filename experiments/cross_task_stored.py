@@ -49,6 +49,23 @@ def finished_prints(experiment: Experiment) -> dict[str, str]:
     return prints
 
 
+def of_present_runs(experiment: Experiment, header: Mapping[str, object]) -> bool:
+    """Whether a result over several runs is of these as they are now; true where results came without any run.
+
+    Args:
+        header: With ``fingerprints``, {run: fingerprint}.
+    """
+    if not experiment.finished_runs():
+        return True
+    known = header.get("fingerprints")
+    if not isinstance(known, Mapping):
+        return False
+    try:
+        return all(experiment.open_run(str(name)).fingerprint == own for name, own in known.items())
+    except (CheckpointError, ExperimentError):
+        return False
+
+
 def read_base(experiment: Experiment) -> Result | None:
     """The newest readable file of what all runs share."""
     return next(_readable(experiment, BASE, BASE_KIND), None)

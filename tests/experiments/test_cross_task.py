@@ -14,7 +14,7 @@ from analysis import Estimate, mean_similarity, task_damage, unlearnable_distanc
 from checkpoints import read_result, write_result
 from cli import main
 from experiments import Experiment, ExperimentError, SalSpec, Stopped, compute_surface, override, train_experiment
-from experiments.cross_task_pictures import draw_cross_task, example_grid, example_images
+from experiments.cross_task_pictures import draw_cross_task, example_grid, example_images, task_surfaces
 from experiments.cross_task_report import cross_task_verdict, report_cross_task
 from experiments.cross_task_step import BASE, SCORES, SCORES_KIND, measure_cross_task, sal_options
 from experiments.cross_task_stored import shared_blocks
@@ -215,6 +215,24 @@ def test_surfaces_of_all_tasks_share_plane_and_paths(measured, tmp_path):
     np.testing.assert_allclose(plain.arrays["loss"], scene.arrays["loss"], rtol=1e-5)
     assert "task" not in plain.header
     assert len(experiment.result_files("surfaces")) == 1
+
+
+def test_surfaces_of_former_runs_are_not_shown(measured, tmp_path):
+    experiment = copied(measured, tmp_path)
+    options, runs = SurfaceSpec(grid=2, samples=6), ["clean-s0", "lsp-s0"]
+    compute_surface(experiment, options, runs=runs, task="scene")
+    assert set(task_surfaces(experiment)) == {"scene"}
+    former = experiment.run_path("lsp-s0").read_bytes()
+    shutil.copy(experiment.run_path("lsp-s1"), experiment.run_path("lsp-s0"))  # trained anew, as it were
+    assert task_surfaces(experiment) == {}
+    compute_surface(experiment, options, runs=runs, task="depth_euclidean")
+    assert set(task_surfaces(experiment)) == {"depth_euclidean"}
+    experiment.run_path("lsp-s0").write_bytes(former)
+    assert set(task_surfaces(experiment)) == {"scene"}
+    experiment.run_path("lsp-s0").unlink()
+    assert task_surfaces(experiment) == {}
+    shutil.rmtree(experiment.path / "runs")  # results alone are taken as they are
+    assert len(task_surfaces(experiment)) == 1
 
 
 def test_two_processes_give_the_same_bits(measured, tmp_path):
