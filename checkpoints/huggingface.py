@@ -13,6 +13,7 @@ from torch import nn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from checkpoints.errors import CheckpointError
+from checkpoints.factories import Named, with_factories
 from checkpoints.following import Follower
 from checkpoints.schedule import Schedule
 
@@ -34,7 +35,7 @@ class RecorderCallback(TrainerCallback):
         path: The final file, conventionally ``….h5``.
         every: A number of steps, ``"epoch"``, ``"dense"`` (at first, sparser later) or a :class:`checkpoints.Schedule`.
             The initial and the last state are always recorded.
-        background, metadata, only, storage: As for :class:`checkpoints.Recorder`.
+        background, metadata, model_factory, data_factory, loss, only, storage: As for :class:`checkpoints.Recorder`.
 
     Raises:
         CheckpointError: When training begins or goes on, as :class:`checkpoints.Recorder` does; or the weights are
@@ -48,11 +49,19 @@ class RecorderCallback(TrainerCallback):
         every: Schedule | int | str = "dense",
         background: bool = True,
         metadata: Mapping[str, Any] | None = None,
+        model_factory: Named | None = None,
+        data_factory: Named | None = None,
+        loss: Named | None = None,
         only: Sequence[str] = (),
         storage: str = "",
     ) -> None:
         self._follower = Follower(
-            path, every=every, metadata=metadata, background=background, only=only, storage=storage
+            path,
+            every=every,
+            metadata=with_factories(metadata or {}, model_factory=model_factory, data_factory=data_factory, loss=loss),
+            background=background,
+            only=only,
+            storage=storage,
         )
 
     def on_train_begin(

@@ -204,6 +204,17 @@ class StateLayout:
         return layout
 
 
+def difference(theirs: StateLayout, ours: StateLayout) -> str:
+    """The first thing by which two layouts differ, in words."""
+    for name, shape in zip(theirs.parameters.names, theirs.parameters.shapes, strict=True):
+        if name not in ours.parameters.names:
+            return f"it has {name}, this one has not"
+        here = ours.parameters.shapes[ours.parameters.names.index(name)]
+        if here != shape:
+            return f"its {name} has shape {list(shape)}, this one's {list(here)}"
+    return "their parameters, buffers or types differ"
+
+
 def _chosen(trainable: dict[str, nn.Parameter], only: Sequence[str]) -> dict[str, nn.Parameter]:
     """The parameters of the named blocks: ``layer4`` is ``layer4.weight``, ``layer4.0.weight`` and so on."""
     for block in only:

@@ -15,6 +15,7 @@ from lightning.pytorch.strategies import DeepSpeedStrategy, FSDPStrategy, ModelP
 from torch import Tensor
 
 from checkpoints.errors import CheckpointError
+from checkpoints.factories import Named, with_factories
 from checkpoints.following import Follower
 from checkpoints.schedule import Schedule
 
@@ -36,7 +37,7 @@ class RecorderCallback(Callback):
             The initial and the last state are always recorded.
         submodule: The part of the LightningModule that is the network, such as ``"net"``; its parameters are then
             recorded under their own names. Default: the whole LightningModule.
-        background, metadata, only, storage: As for :class:`checkpoints.Recorder`.
+        background, metadata, model_factory, data_factory, loss, only, storage: As for :class:`checkpoints.Recorder`.
 
     Raises:
         CheckpointError: When fitting begins or goes on, as :class:`checkpoints.Recorder` does; or the weights are
@@ -51,12 +52,20 @@ class RecorderCallback(Callback):
         submodule: str = "",
         background: bool = True,
         metadata: Mapping[str, Any] | None = None,
+        model_factory: Named | None = None,
+        data_factory: Named | None = None,
+        loss: Named | None = None,
         only: Sequence[str] = (),
         storage: str = "",
     ) -> None:
         self._submodule = submodule
         self._follower = Follower(
-            path, every=every, metadata=metadata, background=background, only=only, storage=storage
+            path,
+            every=every,
+            metadata=with_factories(metadata or {}, model_factory=model_factory, data_factory=data_factory, loss=loss),
+            background=background,
+            only=only,
+            storage=storage,
         )
         self._before: set[str] = set()  # names of numbers that were logged before the present validation
         self._validated: set[str] = set()  # names of numbers that validations log

@@ -22,7 +22,8 @@ from torch import Tensor, nn
 from checkpoints.container import read_result, write_result
 from checkpoints.durable import TEMPORARY, Lock, cannot_write, replacing, sync_folder
 from checkpoints.errors import CheckpointError
-from checkpoints.layout import StateLayout
+from checkpoints.factories import Named, with_factories
+from checkpoints.layout import StateLayout, difference
 from checkpoints.manifest import (
     MANIFEST,
     Commit,
@@ -75,6 +76,10 @@ class Recorder:
         model: The model whose state is recorded, every trainable parameter, frozen parameter and buffer. Of a model
             that ``torch.compile``, ``DataParallel`` or ``DistributedDataParallel`` wraps, the one inside.
         metadata: Anything JSON-able that describes the run.
+        model_factory, data_factory, loss: The functions that make this network and its data again, and the loss, if it
+            is none that the targets ask for; or their names, ``"package.module:function"``, or a loss's name such as
+            ``"mse"``. Only names are kept with the run: who opens it is told what they need, and nothing is run before
+            they name it too. What such functions take and give is told by ``import --help``.
         resume_state: Gives further tensors, such as optimiser buffers, that are kept with the newest checkpoint only
             and handed back by :meth:`restore`.
         every: Which of the states after :meth:`step` are recorded: a number of steps, ``"epoch"``, ``"dense"`` (every
@@ -92,7 +97,7 @@ class Recorder:
 
     Raises:
         CheckpointError: The place cannot be written, is being written by another process, holds a finished run, or
-            holds the recording of another model.
+            holds the recording of another model; or a function has no name that it can be imported by.
     """
 
     def __init__(
@@ -101,6 +106,9 @@ class Recorder:
         model: nn.Module,
         *,
         metadata: Mapping[str, Any] | None = None,
+        model_factory: Named | None = None,
+        data_factory: Named | None = None,
+        loss: Named | None = None,
         resume_state: Callable[[], Mapping[str, Tensor]] | None = None,
         every: Schedule | int | str | None = None,
         background: bool = False,
@@ -115,7 +123,8 @@ class Recorder:
             raise CheckpointError(f"{path} already holds a finished run; choose another path or remove it.")
         self._model, self._resume_state = _unwrapped(model), resume_state
         self._layout = StateLayout.from_model(self._model, only=only, storage=storage)
-        header = encode_header(self._layout, dict(metadata or {}))
+        named = {"model_factory": model_factory, "data_factory": data_factory, "loss": loss}
+        header = encode_header(self._layout, with_factories(metadata or {}, **named))
         self._closed = False
         self._schedule = as_schedule(every)
         self._unrecorded: tuple[float | None, dict[str, float | Tensor]] | None = (
@@ -320,7 +329,7 @@ class Recorder:
         layout, _, commits, valid = read_manifest(self.live_path)
         if layout != self._layout:
             raise CheckpointError(
-                f"{self.live_path} holds the recording of another model ({_difference(layout, self._layout)}); "
+                f"{self.live_path} holds the recording of another model ({difference(layout, self._layout)}); "
                 "choose another path or remove it."
             )
         if path.stat().st_size > valid:  # a line torn by a crash was never acknowledged
@@ -387,13 +396,3 @@ def _digest(vector: NDArray[Any], rest: NDArray[np.uint8]) -> str:
     digest = hashlib.sha256(vector.data)
     digest.update(rest.data)
     return digest.hexdigest()
-
-
-def _difference(theirs: StateLayout, ours: StateLayout) -> str:
-    for name, shape in zip(theirs.parameters.names, theirs.parameters.shapes, strict=True):
-        if name not in ours.parameters.names:
-            return f"it has {name}, this one has not"
-        here = ours.parameters.shapes[ours.parameters.names.index(name)]
-        if here != shape:
-            return f"its {name} has shape {list(shape)}, this one's {list(here)}"
-    return "their parameters, buffers or types differ"

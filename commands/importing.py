@@ -66,6 +66,7 @@ def import_(
     """
     from experiments import examine_runs, home, import_runs
     from experiments.importing_surfaces import surface_kinds
+    from experiments.own_notes import offer
     from experiments.trust import at_terminal
 
     common: dict[str, Any] = {"model": model, "data": data, "loss": loss, "order": order, "metrics": metrics}
@@ -78,6 +79,8 @@ def import_(
         notes: list[str] = []
         place = home() / exp if exp == Path(exp.name) else exp  # a name alone is one in the folder of experiments
         experiment = import_runs(place, recordings, clean=clean, progress=progress, say=notes.append, **common)
+    if clause := offer(experiment.spec):
+        notes.append(f"Its network or data are not known yet; {clause}")
     if as_json:
         click.echo(json.dumps({"experiment": str(experiment.path), "runs": experiment.run_names(), "notes": notes}))
     else:
@@ -96,9 +99,20 @@ def _tell(found: list[Any], surfaces: dict[Path, str], as_json: bool) -> None:
             click.echo(f"{path}: {kind}")
         for source, report in found:
             click.echo(f"Run {source.run}")
-            click.echo(f"{source.places[0]}: a recorded run, taken as it is" if report is None else report.as_text())
+            click.echo(_recorded(source.places[0]) if report is None else report.as_text())
     problems = [problem for _, report in found if report is not None for problem in report.problems]
     if problems:
         raise click.ClickException(f"{problems[0]}" + (f" And {len(problems) - 1} more." if problems[1:] else ""))
     if not as_json:
         click.echo("Nothing was written; leave out --dry-run to import.")
+
+
+def _recorded(place: Path) -> str:
+    """One line about a recorded run, with what it names."""
+    from checkpoints import open_run
+    from checkpoints.factories import factories_of
+    from experiments.own_notes import HINTS
+
+    with open_run(place) as run:
+        named = " ".join(f"{HINTS[key]} {name}" for key, name in factories_of(run.metadata).items())
+    return f"{place}: a recorded run, taken as it is" + (f"; it names {named}" if named else "")

@@ -69,7 +69,7 @@ def main():
     torch.manual_seed(args.seed)
     model, (train, test) = make_model(), make_data()
     optimiser = torch.optim.AdamW(model.parameters(), lr=3e-3)
-    with Recorder(args.out, model, every="dense") as recorder:  # added: 2
+    with Recorder(args.out, model, every="dense", model_factory=GPT, data_factory=make_data) as recorder:  # added: 2
         for step in range(1, args.steps + 1):
             chosen = torch.randint(len(train[0]), (32,))
             value = loss(model(train[0][chosen]), train[1][chosen])

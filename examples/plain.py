@@ -30,7 +30,7 @@ def main():
     model, (train, test) = make_model(), make_data()
     batches = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(*train), batch_size=50, shuffle=True)
     optimiser = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
-    with Recorder(args.out, model, every=10) as recorder:  # added: 2
+    with Recorder(args.out, model, every=10, model_factory=make_model, data_factory=make_data) as recorder:  # added: 2
         for epoch in range(args.epochs):
             for i, (inputs, targets) in enumerate(batches, start=1):
                 loss = nn.functional.cross_entropy(model(inputs), targets)

@@ -38,7 +38,7 @@ def main():
     torch.manual_seed(args.seed)
     model, (train, test) = make_model(), make_data()
     optimiser = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-4)
-    with Recorder(args.out, model, every=20, background=True) as recorder:  # added: 2
+    with Recorder(args.out, model, every=20, model_factory=make_model, data_factory=make_data) as recorder:  # added: 2
         for step in range(1, args.steps + 1):
             chosen = torch.randint(len(train[0]), (32,))
             loss = nn.functional.cross_entropy(model(train[0][chosen]), train[1][chosen])

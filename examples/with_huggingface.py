@@ -58,7 +58,8 @@ def main():
             seed=args.seed,
         )
         trainer = Trainer(model, settings, train_dataset=train, eval_dataset=test, compute_metrics=accuracy)
-        trainer.add_callback(RecorderCallback(args.out, every=10))  # added: 2
+        recorder = RecorderCallback(args.out, every=10, model_factory=make_model, data_factory=make_data)  # added: 2
+        trainer.add_callback(recorder)  # added: 3
         trainer.train()
 
 

@@ -57,7 +57,7 @@ def main():
         accelerator="cpu",
         logger=False,
         enable_checkpointing=False,
-        callbacks=[RecorderCallback(args.out, every=10)],  # added: 2
+        callbacks=[RecorderCallback(args.out, every=10, model_factory=make_model, data_factory=make_data)],  # added: 2
     )
     load = torch.utils.data.DataLoader
     trainer.fit(model, load(train, batch_size=50, shuffle=True), load(test, batch_size=300))

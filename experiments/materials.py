@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from checkpoints import Run
 from experiments.experiment import Experiment, ExperimentError
 from experiments.own import check_fit, is_plain, loss_name, loss_of, own_dataset, own_network, require_classes
+from experiments.own_notes import offer
 from experiments.poisons import poison_key, poisoned_inputs
 from experiments.progress import Progress
 from experiments.spec import CLEAN_METHOD, IMPORTED_METHOD, ArmSpec, DataSpec, ExperimentSpec, content_key, is_own
@@ -70,12 +71,18 @@ def dataset_of(spec: ExperimentSpec, *, download: bool = False) -> Dataset:
     """Load the data set of a spec; the last two are kept in memory."""
     if not spec.data.name:
         raise ExperimentError(
-            f"The data set of {spec.name} is not known; import its runs again with --data NAME, FILE.npz or a "
-            "function of yours, package.module:function."
+            f"The data set of {spec.name} is not known; {_or_else(spec)}import its runs again with --data NAME, "
+            "FILE.npz or a function of yours, package.module:function."
         )
     if is_own(spec.data.name):
         return own_dataset(spec)
     return _load(spec.data.name, _frozen(spec.data), download)
+
+
+def _or_else(spec: ExperimentSpec) -> str:
+    """What helps at once where the runs name what is not known."""
+    clause = offer(spec)
+    return f"{clause}; or " if clause else ""
 
 
 def arm_inputs(
@@ -150,8 +157,8 @@ def network(spec: ExperimentSpec, dataset: Dataset, seed: int) -> nn.Module:
     """A new network with the initial weights of a seed, shared by all arms of that seed."""
     if not spec.model.name:
         raise ExperimentError(
-            f"The network of {spec.name} is not known; import its runs again with --model NAME or a function of yours, "
-            "package.module:function."
+            f"The network of {spec.name} is not known; {_or_else(spec)}import its runs again with --model NAME or a "
+            "function of yours, package.module:function."
         )
     if spec.tasks is not None:
         return multi_task_network(spec, dataset, seed)

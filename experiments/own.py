@@ -183,8 +183,13 @@ def refusal(spec: ExperimentSpec) -> str:
     names = own_names(spec)
     return (
         f"{spec.name} names code of its own ({', '.join(names)}), which is not run before you grant it; if you know "
-        f"that code: trust {_quoted(spec.grant.folder or spec.name)} {' '.join(names)}"
+        f"that code: {granting(spec)}"
     )
+
+
+def granting(spec: ExperimentSpec) -> str:
+    """The command that grants what a spec names."""
+    return f"trust {_quoted(spec.grant.folder or spec.name)} {' '.join(own_names(spec))}"
 
 
 def _quoted(path: str) -> str:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 from checkpoints import CheckpointError
+from checkpoints.factories import factories_of
 from experiments.experiment import Experiment
-from experiments.own import refusal
-from experiments.spec import is_own, own_names
-from training.own_losses import LOSSES
+from experiments.own import granting, refusal
+from experiments.spec import DataSpec, ExperimentSpec, Grant, ModelSpec, own_names
 
 HINTS = {"model_factory": "--model", "data_factory": "--data", "loss": "--loss"}  # by the key of a run's metadata
 STORED = "paths, distances, metrics and stored surfaces can be shown; a new surface, SAL and UD need"
@@ -31,8 +34,40 @@ def own_notes(experiment: Experiment) -> list[str]:
     hints = hinted(experiment)
     if lacks and hints:
         given = " ".join(f"{option} {value}" for option, value in hints.items())
-        notes.append(f"Its runs say of themselves (nothing of it was run): {given}")
+        notes.append(f"Its runs say of themselves (nothing of it was run): {given}{_then(offer(spec))}")
     return notes
+
+
+def adopted(experiment: Experiment) -> ExperimentSpec:
+    """The spec, with what the runs name in place of a network, data set and loss that it lacks; not granted."""
+    spec, hints = experiment.spec, hinted(experiment)
+    if spec.model.name and spec.data.name:
+        return spec
+    return replace(
+        spec,
+        model=spec.model if spec.model.name else ModelSpec(hints.get("--model", "")),
+        data=spec.data if spec.data.name else DataSpec(hints.get("--data", "")),
+        loss=spec.loss if spec.loss is not None else hints.get("--loss"),
+        grant=Grant(str(experiment.path)),
+    )
+
+
+def offer(spec: ExperimentSpec) -> str:
+    """How to let an experiment run what its runs name where it lacks that, as a clause; empty where they name nothing.
+
+    Once granted, the network and the data set are both known.
+    """
+    if not spec.grant.folder or (spec.model.name and spec.data.name):
+        return ""
+    whole = adopted(Experiment(Path(spec.grant.folder)))
+    names = own_names(whole)
+    if not (names and whole.model.name and whole.data.name):
+        return ""
+    return f"if you know the code that its runs name: {granting(whole)}"
+
+
+def _then(clause: str) -> str:
+    return f"; {clause}" if clause else ""
 
 
 def hinted(experiment: Experiment) -> dict[str, str]:
@@ -41,11 +76,9 @@ def hinted(experiment: Experiment) -> dict[str, str]:
     for name in experiment.run_names():
         try:
             with experiment.open_run(name) as run:
-                metadata = dict(run.metadata)
+                named = factories_of(run.metadata)
         except CheckpointError:
             continue
-        for key, option in HINTS.items():
-            value = metadata.get(key)
-            if isinstance(value, str) and len(value) <= 200 and (is_own(value) or (key == "loss" and value in LOSSES)):
-                found.setdefault(option, value)
+        for key, value in named.items():
+            found.setdefault(HINTS[key], value)
     return found

@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from checkpoints.factories import OWN_PATTERN
 from training.models import NORMS
 from training.own_losses import LOSSES
 from training.tasks import TASKS, WEIGHTS
 
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
-OWN_PATTERN = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*\Z")
 CLEAN_METHOD = "none"
 IMPORTED_METHOD = "imported"
 SURFACE_DATA = ("clean", "poisoned", "test")

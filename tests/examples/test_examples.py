@@ -16,11 +16,11 @@ from cli import main
 ROOT = Path(__file__).parents[2]
 # Runs an example's main as a script would, then keeps the weights of the network that it made.
 SCRIPT = """
-import importlib, sys, torch
+import functools, importlib, sys, torch
 torch.set_num_threads(1)
 example = importlib.import_module(sys.argv.pop(1))
 make, made = example.make_model, []
-example.make_model = lambda: made.append(make()) or made[-1]
+example.make_model = functools.wraps(make)(lambda: made.append(make()) or made[-1])
 weights = sys.argv.pop(1)
 example.main()
 torch.save(made[-1].state_dict(), weights)
@@ -43,12 +43,15 @@ def _at_home(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
 
 
-def becomes_an_experiment(name, folder, *options, checkpoints):
-    """Import the run, measure a small surface and SAL, and show it all, as typed by hand."""
+def becomes_an_experiment(name, folder, *, checkpoints):
+    """Import the run, grant what it names, measure a small surface and SAL, and show it all, as typed by hand."""
     place, module = folder / "experiment", f"examples.{name}"
-    factories = ["--model", f"{module}:make_model", "--data", f"{module}:make_data", *options]
+    with open_run(folder / f"{name}.h5") as run:
+        network, data = run.metadata["model_factory"], run.metadata["data_factory"]
+    assert (network, data) == (f"{module}:{'GPT' if name == 'gpt' else 'make_model'}", f"{module}:make_data")
     typed = [
-        ["import", place, folder / f"{name}.h5", *factories],
+        ["import", place, folder / f"{name}.h5"],
+        ["trust", place, network, data],
         ["surface", place, "--grid", 2, "--samples", 20],
         ["sal", place, "--samples", 20],
         ["show", place],
@@ -124,7 +127,7 @@ def test_gpt_stores_its_tied_weights_once(tmp_path):
         chosen = torch.randint(len(train[0]), (32,))
         chances = model(train[0][chosen]).log_softmax(-1).gather(-1, train[1][chosen][..., None])
         assert run.metrics["batch_loss"][1] == pytest.approx(-chances.mean().item(), rel=1e-5)
-    becomes_an_experiment("gpt", tmp_path, "--loss", "examples.gpt:loss", checkpoints=13)
+    becomes_an_experiment("gpt", tmp_path, checkpoints=13)
 
 
 def test_texts_that_gpt_learns_from_and_is_tested_on_do_not_overlap():

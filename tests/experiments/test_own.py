@@ -235,10 +235,50 @@ def test_only_the_terminal_grants(here, monkeypatch):
 def test_what_runs_say_of_themselves_is_shown_and_never_run():
     hints = {"model_factory": "stranger:net", "data_factory": "os:abort", "loss": "evil \x1b[2J"}
     record("rec.h5", "net", "classes", torch.nn.functional.cross_entropy, **hints)
-    assert call("import", "mine", "rec.h5").exit_code == 0
+    names = "--model stranger:net --data os:abort"
+    assert f"a recorded run, taken as it is; it names {names}\n" in call("import", "mine", "rec.h5", "--dry-run").output
+    done = call("import", "mine", "rec.h5")
+    assert "if you know the code that its runs name: trust" in done.output
     notes = json.loads(call("show", "mine", "--json").output)["notes"]
     assert notes[0].startswith("The network and the data set are not known: paths, distances, metrics")
-    assert notes[1].endswith("(nothing of it was run): --model stranger:net --data os:abort")
+    offer = "if you know the code that its runs name: trust mine stranger:net os:abort"
+    assert notes[1].replace(str(Path.cwd()) + "/", "").endswith(f"(nothing of it was run): {names}; {offer}")
+    said = call("surface", "mine").output.replace(str(Path.cwd()) + "/", "")
+    assert f"The data set of mine is not known; {offer}; or import its runs again" in said
+
+
+def test_an_experiment_takes_what_its_runs_name_once_the_user_names_it():
+    named = {"model_factory": "stranger:net", "data_factory": "stranger:classes", "loss": "cross-entropy"}
+    record("rec.h5", "net", "classes", torch.nn.functional.cross_entropy, **named)
+    record("other.h5", "net", "classes", torch.nn.functional.cross_entropy)
+    assert call("import", "mine", "rec.h5", "other.h5").exit_code == 0
+    before = Path("mine/experiment.toml").read_bytes()
+    Path("stranger.py").write_text("open('ran', 'w')\n" + CODE)
+    sys.modules.pop("stranger", None)
+    for given in ((), ("stranger:net",), ("stranger:net", "stranger:line"), ("stranger:classes", "os:abort")):
+        assert call("trust", "mine", *given).exit_code == 1
+    assert call("surface", "mine", "--grid", "3").exit_code == 1
+    assert not Path("ran").exists()
+    assert Path("mine/experiment.toml").read_bytes() == before
+    assert not trust_file().exists()
+    done = call("trust", "mine", "stranger:net", "stranger:classes")
+    assert done.exit_code == 0, done.output
+    assert Path("ran").exists()
+    assert Experiment.open("mine").spec.loss == "cross-entropy"
+    assert call("surface", "mine", "--grid", "3").exit_code == 0
+    assert "It runs code of your own" in call("show", "mine").output
+
+
+def test_what_runs_name_wrongly_is_one_sentence_and_not_noted():
+    named = {"model_factory": "stranger:convolution", "data_factory": "stranger:classes"}
+    record("rec.h5", "net", "classes", torch.nn.functional.cross_entropy, **named)
+    assert call("import", "mine", "rec.h5").exit_code == 0
+    before = Path("mine/experiment.toml").read_bytes()
+    said = call("trust", "mine", "stranger:convolution", "stranger:classes")
+    assert said.exit_code == 1
+    assert "cannot take inputs of shape [2, 4]" in said.output
+    assert Path("mine/experiment.toml").read_bytes() == before
+    assert not trust_file().exists()
 
 
 def test_a_toml_of_ones_own_is_trained_with_leave(here):
