@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ from analysis import (
     task_ud,
 )
 from checkpoints import Result
-from experiments.cross_task_step import require_runs, tasks_in
+from experiments.cross_task_step import BATCHNORM, require_runs, tasks_in
 from experiments.cross_task_stored import finished_prints, read_base, read_scores, stored_sal
 from experiments.experiment import Experiment, ExperimentError
 from experiments.sal_step import SalSeries
@@ -50,6 +50,21 @@ METRIC_WORDS = {
 }
 
 
+@dataclass(frozen=True)
+class BatchNormScores:
+    """What networks do on the test images once their BatchNorm statistics are those of clean images.
+
+    Attributes:
+        images: Clean training images that the statistics are of.
+        means: {task: {arm: {metric: one mean over images per seed}}}, of arms with the same seeds as without this.
+        damage: {task: {arm: headline damage}} relative to the clean arm treated alike.
+    """
+
+    images: int
+    means: Mapping[str, Mapping[str, Mapping[str, tuple[float, ...]]]]
+    damage: Mapping[str, Mapping[str, Estimate]]
+
+
 @dataclass(frozen=True, eq=False)
 class CrossTask:
     """Everything measured so far, by task and arm.
@@ -62,6 +77,7 @@ class CrossTask:
         damage_problems: {task: {arm: why it has no damage}}.
         ratio: {arm: cross-task ratio}; net_ratio: {control: {arm: the same of net damage}}.
         ud: {task: {arm: UD}}; ud_problems: {task: why there is none}.
+        batchnorm: The same with BatchNorm statistics of clean images; None where these are not measured.
         sal: {task: {run: SAL of the shared backbone}}; options: how it was measured; None while it is not.
         unmeasured: Finished runs without measures of them as they are now; without_sal: {task: those without SAL}.
         shown: Runs with their files of examples; base: truth of the examples.
@@ -79,6 +95,7 @@ class CrossTask:
     damage_problems: Mapping[str, Mapping[str, str]]
     ratio: Mapping[str, Estimate]
     net_ratio: Mapping[str, Mapping[str, Estimate]]
+    batchnorm: BatchNormScores | None
     ud: Mapping[str, Mapping[str, TaskUd]]
     ud_problems: Mapping[str, str]
     sal: Mapping[str, Mapping[str, SalSeries]]
@@ -184,6 +201,7 @@ def report_cross_task(experiment: Experiment, options: SalSpec | None = None) ->
         {task: table.problems(task, others) for task in tasks},
         table.ratios(others),
         {one: table.ratios([a for a in others if a != one], one) for one in controls},
+        _with_batchnorm(table, read_scores(experiment, prints, base, BATCHNORM)),
         ud,
         problems,
         sal.by_task,
@@ -280,6 +298,17 @@ class _Table:
             if len(known) == len(rows):
                 found[arm] = cross_task_ratio(known, net=control is not None)
         return found
+
+
+def _with_batchnorm(plain: _Table, scores: Mapping[str, Result]) -> BatchNormScores | None:
+    """Measures with BatchNorm statistics of clean images, of arms that have them for the same seeds."""
+    seeds = {arm: own for arm, own in plain.seeds.items() if all(run_name(arm, seed) in scores for seed in own)}
+    if plain.clean_arm not in seeds:
+        return None
+    table = replace(plain, scores=scores, seeds=seeds)
+    others = [arm for arm in seeds if arm != plain.clean_arm]
+    images = int(next(iter(scores.values())).header["batchnorm_images"])
+    return BatchNormScores(images, table.means(), {task: table.damages(task, others) for task in plain.tasks})
 
 
 def _seeds(experiment: Experiment, scores: Mapping[str, Result]) -> dict[str, tuple[int, ...]]:

@@ -2,7 +2,8 @@
 
 A folder ``cross-task/`` of the experiment holds, each file named after what determines it: ``base/`` (the trivial
 predictors and some test images with their truth), ``scores/`` (one file a run: measures of every test image, and
-predictions for those images), ``sal/<task>/`` and ``surfaces/``. What exists is not measured again.
+predictions for those images), ``batchnorm/`` (the same with BatchNorm statistics of clean images), ``sal/<task>/`` and
+``surfaces/``. What exists is not measured again.
 """
 
 from __future__ import annotations
@@ -27,10 +28,12 @@ from experiments.spec import SalSpec, content_key, run_name
 from experiments.surface_step import compute_surface
 from experiments.task_materials import task_network, task_sample
 from experiments.tasks import image_size, packed_targets, tasks_of
+from training.batchnorm import batchnorm_layers, reestimate_batchnorm
 from training.tasks import Task, image_metrics, predictions, tasks_named, unpack_targets
 
 BASE_KIND, SCORES_KIND = "cross-task-base", "cross-task-scores"
-BASE, SCORES = "cross-task/base", "cross-task/scores"
+BASE, SCORES, BATCHNORM = "cross-task/base", "cross-task/scores", "cross-task/batchnorm"
+CLEAN_IMAGES = 500  # training images at most that BatchNorm statistics are measured anew on
 EXAMPLES = 6  # test images whose predictions are kept
 SCENE_TASK = "scene"
 BACKBONE = "backbone."  # what the names of shared blocks begin with
@@ -39,10 +42,14 @@ Arrays = dict[str, NDArray[Any]]
 
 @dataclass(frozen=True)
 class Measured:
-    """Where the results of a measurement are: of all runs, and SAL by task; and {run: why it has no SAL}."""
+    """Where the results of a measurement are: of all runs, and SAL by task; and {run: why it has no SAL}.
+
+    ``batchnorm`` is empty for networks without BatchNorm.
+    """
 
     base: Path
     scores: tuple[Path, ...]
+    batchnorm: tuple[Path, ...]
     sal: Mapping[str, tuple[Path, ...]]
     problems: Mapping[str, str]
 
@@ -75,12 +82,13 @@ def measure_cross_task(
     dataset_of(experiment.spec, download=download)
     base = _base(experiment, progress)
     scores = _scores(experiment, names, progress, where)
+    batchnorm = _scores(experiment, names, progress, where, anew=True) if _has_batchnorm(experiment, names[0]) else ()
     options = options or sal_options(experiment)
     problems = {name: why for name in names if (why := _no_sal(experiment, name))}
     kept = [name for name in names if name not in problems]
     given: dict[str, Any] = {"runs": kept, "progress": progress, "where": where}
     sal = {task: tuple(compute_sal(experiment, options, task=task, **given)) for task in tasks if kept}
-    return Measured(base, scores, sal, problems)
+    return Measured(base, scores, batchnorm, sal, problems)
 
 
 def _no_sal(experiment: Experiment, name: str) -> str:
@@ -154,16 +162,22 @@ def _base(experiment: Experiment, progress: Progress) -> Path:
 
 @dataclass(frozen=True)
 class ScoreWork:
-    """One run to measure, as work that any process can do; fingerprints say of which run and data."""
+    """One run to measure, as work that any process can do; fingerprints say of which run and data.
+
+    ``anew``: with BatchNorm statistics of clean training images.
+    """
 
     experiment: str
     run: str
     fingerprints: tuple[str, str]
     target: str
+    anew: bool = False
 
 
-def score_key(experiment: Experiment, run: Run, measured_on: Sample) -> str:
+def score_key(experiment: Experiment, run: Run, measured_on: Sample, *, anew: bool = False) -> str:
     """Hash of everything that determines a run's measures on the test images."""
+    # the training images are told apart by the data set's fingerprint, as they decide the statistics
+    statistics = {"batchnorm": [CLEAN_IMAGES, dataset_of(experiment.spec).fingerprint]} if anew else {}
     own = tasks_of(experiment.spec)
     return content_key(
         {
@@ -175,23 +189,34 @@ def score_key(experiment: Experiment, run: Run, measured_on: Sample) -> str:
             "legacy": own.legacy,
             "examples": EXAMPLES,
         }
+        | statistics
     )
 
 
-def _scores(experiment: Experiment, names: Sequence[str], progress: Progress, where: Where) -> tuple[Path, ...]:
+def _has_batchnorm(experiment: Experiment, name: str) -> bool:
+    """Whether the networks keep statistics that another training set could have spoiled."""
+    model = task_network(experiment.spec, dataset_of(experiment.spec), experiment.open_run(name), name, None)
+    return bool(batchnorm_layers(model))
+
+
+def _scores(
+    experiment: Experiment, names: Sequence[str], progress: Progress, where: Where, *, anew: bool = False
+) -> tuple[Path, ...]:
     measured_on = _test_sample(str(experiment.path.resolve()))
-    (experiment.path / SCORES).mkdir(parents=True, exist_ok=True)
+    folder = experiment.path / (BATCHNORM if anew else SCORES)
+    folder.mkdir(parents=True, exist_ok=True)
     targets, items = [], []
     for name in names:
         run = experiment.open_run(name)
         if len(run) == 0:
             raise ExperimentError(f"The run {name} holds no checkpoint yet; train it first.")
-        target = experiment.path / SCORES / f"{name}-{score_key(experiment, run, measured_on)}.h5"
+        target = folder / f"{name}-{score_key(experiment, run, measured_on, anew=anew)}.h5"
         targets.append(target)
         if not target.is_file():
             prints = (run.fingerprint, measured_on.fingerprint)
-            items.append(ScoreWork(str(experiment.path.resolve()), name, prints, str(target.resolve())))
-    progress.start("tasks on the test images", len(names), len(names) - len(items))
+            items.append(ScoreWork(str(experiment.path.resolve()), name, prints, str(target.resolve()), anew))
+    label = "the same with BatchNorm of clean images" if anew else "tasks on the test images"
+    progress.start(label, len(names), len(names) - len(items))
     for _ in _measured(items, where):
         progress.advance()
     return tuple(targets)
@@ -218,6 +243,9 @@ def measure_scores(work: ScoreWork) -> None:
     tasks = tasks_in(place)
     model = task_network(spec, dataset, run, work.run, None)
     model.load_state_dict(run.state_dict(len(run) - 1))
+    if work.anew:
+        clean = dataset.x_train[choose(dataset.y_train, CLEAN_IMAGES)]
+        reestimate_batchnorm(model, torch.from_numpy(np.ascontiguousarray(clean)))
     shape: dict[str, Any] = {"size": image_size(dataset), "n_classes": dataset.n_classes}
     found = image_metrics(model, measured_on.batches, tasks, **shape)
     arrays: Arrays = {f"metric/{task}/{m}": values for task, by in found.items() for m, values in by.items()}
@@ -236,6 +264,7 @@ def measure_scores(work: ScoreWork) -> None:
         "data_fingerprint": measured_on.fingerprint,
         "dataset": dataset.fingerprint,
         "versions": versions(),
+        **({"batchnorm_images": min(CLEAN_IMAGES, len(dataset.y_train))} if work.anew else {}),
     }
     write_result(Path(work.target), kind=SCORES_KIND, header=header, arrays=arrays)
 

@@ -71,16 +71,19 @@ def read_base(experiment: Experiment) -> Result | None:
     return next(_readable(experiment, BASE, BASE_KIND), None)
 
 
-def read_scores(experiment: Experiment, prints: Mapping[str, str], base: Result) -> dict[str, Result]:
+def read_scores(
+    experiment: Experiment, prints: Mapping[str, str], base: Result, folder: str = SCORES
+) -> dict[str, Result]:
     """The newest measures of each run as it is now, all on the same test images.
 
     Args:
         prints: As :func:`finished_prints` finds them.
         base: What all runs share; measures on another data set are passed over.
+        folder: ``BATCHNORM`` for those with BatchNorm statistics of clean images.
     """
     found: dict[str, Result] = {}
     images: str | None = None
-    for result in _readable(experiment, SCORES, SCORES_KIND):
+    for result in _readable(experiment, folder, SCORES_KIND):
         header = result.header
         if not _fits(header, prints, base):
             continue

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -45,10 +45,28 @@ def cross_task_text(found: CrossTask) -> str:
             "",
             f"SAL by {found.options.method}, {_samples(found)} training images of each run, shared backbone alone",
         ]
+    lines += _batchnorm_lines(found)
     lines += _missing_words(found)
     if len(seeds) == 1:
         lines.append("one seed: intervals are over images alone, and UD has no spread")
     return "\n".join(lines)
+
+
+def _batchnorm_lines(found: CrossTask) -> list[str]:
+    """Headline measures with BatchNorm statistics of clean images."""
+    again = found.batchnorm
+    if again is None:
+        return []
+    lines = ["", f"with {batchnorm_words(again.images)}, no weight changed:"]
+    for task, title in found.tasks.items():
+        cells = [f"{arm} {_spread(by[title.metric])}" for arm, by in again.means[task].items()]
+        lines.append(f"  {title.words}: {', '.join(cells)}")
+    return lines
+
+
+def batchnorm_words(images: int) -> str:
+    """What is different, for people."""
+    return f"BatchNorm statistics from {images} clean images"
 
 
 def without_sal_words(found: CrossTask) -> list[str]:
@@ -83,6 +101,7 @@ def cross_task_json(found: CrossTask) -> dict[str, Any]:
             for control, arms in found.net_ratio.items()
         },
         "tasks": {task: _task_json(found, task) for task in found.tasks},
+        "batchnorm_images": None if found.batchnorm is None else found.batchnorm.images,
         "similarity": {
             arm: {kind: _plain(found.similarity(arm, kind)) for kind in KINDS} for arm in found.seeds if found.sal
         },
@@ -98,19 +117,30 @@ def _task_json(found: CrossTask, task: str) -> dict[str, Any]:
         "metric": title.metric,
         "higher_is_better": title.higher_is_better,
         "trivial": {metric: _finite(value) for metric, value in found.trivial[task].items()},
-        "means": {
-            arm: {metric: [_finite(v) for v in values] for metric, values in by.items()}
-            for arm, by in found.means[task].items()
-        },
+        "means": _means_json(found.means[task]),
         "damage": {arm: _estimate_json(one) for arm, one in found.damage[task].items()},
         "net_damage": {
             control: {arm: _estimate_json(one) for arm, one in tasks[task].items()}
             for control, tasks in found.net.items()
         },
+        "clean_batchnorm": _batchnorm_json(found, task),
         "ud": {arm: _ud_json(one) for arm, one in found.ud.get(task, {}).items()},
         "no_damage": dict(found.damage_problems[task]),
         "no_ud": found.ud_problems.get(task),
     }
+
+
+def _batchnorm_json(found: CrossTask, task: str) -> dict[str, Any] | None:
+    """Measures and damage with BatchNorm statistics of clean images."""
+    again = found.batchnorm
+    if again is None:
+        return None
+    damage = {arm: _estimate_json(one) for arm, one in again.damage[task].items()}
+    return {"means": _means_json(again.means[task]), "damage": damage}
+
+
+def _means_json(means: Mapping[str, Mapping[str, Sequence[float]]]) -> dict[str, dict[str, list[float | None]]]:
+    return {arm: {metric: [_finite(v) for v in values] for metric, values in by.items()} for arm, by in means.items()}
 
 
 def _arm_line(found: CrossTask, task: str, arm: str, control: str | None) -> str:

@@ -12,12 +12,13 @@ from analysis import Estimate
 from analysis.task_similarity import KINDS
 from experiments import Experiment, render
 from experiments.cross_task_pictures import draw_cross_task
-from experiments.cross_task_report import CrossTask, cross_task_verdict, report_cross_task
-from experiments.cross_task_words import cross_task_json, without_sal_words
+from experiments.cross_task_report import BatchNormScores, CrossTask, cross_task_verdict, report_cross_task
+from experiments.cross_task_words import batchnorm_words, cross_task_json, without_sal_words
 from pages import cross_task_start, cross_task_views, parts
 from pages.lesson_parts.frame import QUIET
 
 DAMAGE, NET = "Damage", "Net of a control"
+MEAN_AGAIN, DAMAGE_AGAIN = "mean, clean BatchNorm", "damage, clean BatchNorm (%)"
 
 
 def main() -> None:
@@ -170,7 +171,8 @@ def _measure(metric: str, value: float) -> str:
 
 def _table(found: CrossTask, control: str | None) -> None:
     st.subheader("Every task and arm")
-    rows = [_row(found, task, arm, control) for task in found.tasks for arm in found.seeds]
+    again = _batchnorm(found)
+    rows = [_row(found, task, arm, control, again) for task in found.tasks for arm in found.seeds]
     number = st.column_config.NumberColumn
     st.dataframe(
         rows,
@@ -178,6 +180,8 @@ def _table(found: CrossTask, control: str | None) -> None:
         placeholder="–",
         column_config={
             "mean": number(format="%.3f", help="Over test images and seeds."),
+            MEAN_AGAIN: number(format="%.3f", help="Over test images and seeds, after the statistics were replaced."),
+            DAMAGE_AGAIN: number(format="%.0f", help="Relative to the clean runs, treated alike."),
             "± seeds": number(format="%.3f", help="Standard deviation over seeds."),
             "damage (%)": number(format="%.0f", help="0: as with clean data; 100: no better than without the image."),
             "net (points)": number(format="%.0f", help=f"Damage minus that of {control}." if control else None),
@@ -192,7 +196,22 @@ def _table(found: CrossTask, control: str | None) -> None:
     st.caption(f"Without looking at the image: {trivial}.".replace("-", "−"))
 
 
-def _row(found: CrossTask, task: str, arm: str, control: str | None) -> dict[str, Any]:
+def _batchnorm(found: CrossTask) -> BatchNormScores | None:
+    """What was measured with BatchNorm statistics of clean images, where people want to see it."""
+    if found.batchnorm is None:
+        return None
+    shown = st.toggle(
+        f"With {batchnorm_words(found.batchnorm.images)}",
+        key="batchnorm",
+        bind="query-params",
+        help="BatchNorm keeps the mean and variance that its training images gave every channel. Here they are "
+        "measured anew on clean training images, and no weight is changed. What comes back was lost to the statistics "
+        "alone, not to what the network learned.",
+    )
+    return found.batchnorm if shown else None
+
+
+def _row(found: CrossTask, task: str, arm: str, control: str | None, again: BatchNormScores | None) -> dict[str, Any]:
     title = found.tasks[task]
     values = found.means[task][arm][title.metric]
     damage = found.damage[task].get(arm)
@@ -202,6 +221,7 @@ def _row(found: CrossTask, task: str, arm: str, control: str | None) -> dict[str
         "task": title.words,
         "arm": arm,
         "mean": found.mean(task, arm),
+        **({} if again is None else _again(again, task, arm, title.metric)),
         "± seeds": found.spread(task, arm) if len(values) > 1 else None,
         "damage (%)": _points(damage),
         "interval": _interval(damage),
@@ -211,6 +231,12 @@ def _row(found: CrossTask, task: str, arm: str, control: str | None) -> dict[str
         "± UD": None if ud is None else ud.ud.summary.std,
         "what UD says": "" if ud is None else ud.verdict,
     }
+
+
+def _again(again: BatchNormScores, task: str, arm: str, metric: str) -> dict[str, float | None]:
+    values = again.means[task].get(arm)
+    mean = None if values is None else sum(values[metric]) / len(values[metric])
+    return {MEAN_AGAIN: mean, DAMAGE_AGAIN: _points(again.damage[task].get(arm))}
 
 
 def _points(one: Estimate | None) -> float | None:
@@ -301,8 +327,9 @@ images were poisoned; the test images are clean.
 - **Similarity** asks whether two tasks steer the same layers.
 - **Surfaces**: one plane, the same two paths, one landscape per task. Colours are not shared, as units differ.
 
-A test image looks different from what the poisoned network was trained on; batch statistics alone can cost every task
-something. Compare with the controls before you blame the poison.
+A test image looks different from what the poisoned network was trained on; the statistics that BatchNorm keeps of its
+training images can alone cost every task something. The switch above the table replaces them by those of clean images
+and changes no weight. Compare with the controls, too, before you blame the poison.
 """
 
 main()

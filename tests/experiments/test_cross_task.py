@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 
 import training.data
@@ -16,7 +17,7 @@ from cli import main
 from experiments import Experiment, ExperimentError, SalSpec, Stopped, compute_surface, override, train_experiment
 from experiments.cross_task_pictures import draw_cross_task, example_grid, example_images, task_surfaces
 from experiments.cross_task_report import cross_task_verdict, report_cross_task
-from experiments.cross_task_step import BASE, SCORES, SCORES_KIND, measure_cross_task, sal_options
+from experiments.cross_task_step import BASE, BATCHNORM, SCORES, SCORES_KIND, measure_cross_task, sal_options
 from experiments.cross_task_stored import shared_blocks
 from experiments.cross_task_words import cross_task_json, cross_task_text
 from experiments.engine import Where
@@ -28,6 +29,7 @@ from experiments.spec_toml import spec_from_table
 from experiments.task_materials import task_network, task_sample
 from experiments.tasks import image_size
 from tests.experiments.test_tasks import TABLE, rectangles
+from training.batchnorm import reestimate_batchnorm
 from training.tasks import TASKS, image_metrics, tasks_named
 
 ARMS = {
@@ -135,6 +137,44 @@ def test_the_report_is_the_analysis_of_what_was_measured(measured):
     assert found.similarity("lsp", "cosine")[0, 2] > 0
 
 
+def test_batchnorm_statistics_of_clean_images_stand_beside_the_runs_own(measured, tmp_path):
+    dataset, run = dataset_of(measured.spec), measured.open_run("lsp-s1")
+    model = task_network(measured.spec, dataset, run, "lsp-s1", None)
+    model.load_state_dict(run.state_dict(len(run) - 1))
+    reestimate_batchnorm(model, torch.from_numpy(dataset.x_train))
+    shape = {"size": image_size(dataset), "n_classes": dataset.n_classes}
+    by_hand = image_metrics(model, task_sample(measured, "test", None).batches, tasks_named(), **shape)
+    found = report_cross_task(measured)
+    again = found.batchnorm
+    assert again.images == 24
+    for task, title in found.tasks.items():
+        values = again.means[task]["lsp"][title.metric]
+        assert values[1] == pytest.approx(np.nanmean(by_hand[task][title.metric]))
+    assert again.means["depth_euclidean"]["lsp"] != found.means["depth_euclidean"]["lsp"]
+    table = json.loads(json.dumps(cross_task_json(found), allow_nan=False))
+    assert table["batchnorm_images"] == 24
+    shown = table["tasks"]["depth_euclidean"]["clean_batchnorm"]
+    assert shown["means"]["lsp"]["abs_rel"] == list(again.means["depth_euclidean"]["lsp"]["abs_rel"])
+    assert set(shown["damage"]) == {"lsp", "noise"}
+    assert "with BatchNorm statistics from 24 clean images" in cross_task_text(found)
+    experiment = copied(measured, tmp_path)
+    shutil.copy(experiment.run_path("noise-s1"), experiment.run_path("lsp-s1"))  # trained anew, as it were
+    assert set(report_cross_task(experiment).batchnorm.means["scene"]) == {"clean", "noise", "lsp"}
+    file_of(experiment, BATCHNORM, "lsp-s0").unlink()
+    assert set(report_cross_task(experiment).batchnorm.means["scene"]) == {"clean", "noise"}
+
+
+def test_without_batchnorm_there_is_nothing_to_measure_anew(tmp_path):
+    experiment = make(tmp_path / "groups", "tasks.norm=group", "training.epochs=1", "seeds=[0]")
+    train_experiment(experiment)
+    assert measure_cross_task(experiment, where=Where(1)).batchnorm == ()
+    found = report_cross_task(experiment)
+    assert found.batchnorm is None
+    table = cross_task_json(found)
+    assert table["batchnorm_images"] is table["tasks"]["scene"]["clean_batchnorm"] is None
+    assert "BatchNorm" not in cross_task_text(found)
+
+
 def test_words_and_json_say_everything(measured):
     found = report_cross_task(measured)
     text = cross_task_text(found)
@@ -156,7 +196,7 @@ def test_what_exists_is_not_measured_again(measured):
     before = {path: path.stat().st_mtime_ns for path in measured.path.rglob("cross-task/**/*.h5")}
     again = measure_cross_task(measured)
     assert {path: path.stat().st_mtime_ns for path in measured.path.rglob("cross-task/**/*.h5")} == before
-    assert len(again.scores) == 6
+    assert len(again.scores) == len(again.batchnorm) == 6
     assert {len(paths) for paths in again.sal.values()} == {6}
 
 

@@ -120,6 +120,11 @@ def test_the_page_shows_what_the_report_says(several):
     rows = table.value[table.value["arm"] == "lsp"].set_index("task")
     assert rows.loc["depth (relative error)", "mean"] == pytest.approx(found.mean("depth_euclidean", "lsp"))
     assert any("One seed" in one.value for one in app.markdown)
+    assert not any("BatchNorm" in name for name in table.value)
+    app.toggle(key="batchnorm").set_value(True).run()
+    rows = app.dataframe[0].value.set_index(["task", "arm"])
+    again = found.batchnorm.means["depth_euclidean"]["lsp"]["abs_rel"]
+    assert rows.loc[("depth (relative error)", "lsp"), "mean, clean BatchNorm"] == pytest.approx(again[0])
     assert any("segments" in one.proto.body for one in app.get("html"))
 
 
