@@ -81,26 +81,29 @@ def sal_histogram(
         words.append(f"{name} has {above} of {len(values)} blocks above β")
     figure.update_xaxes(type="log", dtick=1, exponentformat="power", range=[edges[0], edges[-1]])
     figure.update_xaxes(title_text="SAL (nats, logarithmic)", row=len(series), col=1)
+    at = float(np.log10(threshold)) if threshold > 0 else 0.0
     figure.add_annotation(
-        x=float(np.log10(threshold)) if threshold > 0 else 0.0,
+        x=at,
         y=1.0,
         yref="paper",
         yanchor="bottom",
-        xanchor="left",
+        xanchor="right" if at > (edges[0] + edges[-1]) / 2 else "left",  # towards the middle, where there is room
         text=f"β = {threshold:.2g}",
         showarrow=False,
         font={"size": 13, "color": ink(dark=dark)},
     )
     smallest = int((everything < 10 ** edges[0]).sum())
     note = f" · {smallest} values below {10 ** edges[0]:.0e} fall into the first bin" if smallest else ""
-    return arrange(
+    arrange(
         figure,
         title="SAL of every block",
         subtitle=subtitle + note,
         alt=f"Histogram of SAL with the learnable threshold β at {threshold:.3g} nats: {'; '.join(words)}.",
         dark=dark,
         height=190 + 130 * len(series),
-    ).update_layout(barmode="overlay", bargap=0, margin={"t": 96, "b": 92})
+    )
+    label = 26  # pixels for β between the subtitle's last line and the first panel
+    return figure.update_layout(barmode="overlay", bargap=0, margin={"t": figure.layout.margin.t + label, "b": 92})
 
 
 def sal_heatmap(

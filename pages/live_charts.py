@@ -56,7 +56,7 @@ def charts(moment: Moment, *, moving: bool) -> None:
     for place, name, height in (
         (left, "curves", 430),
         (right, "lp", 430),
-        (st.container(), "sal", 190 + 75 * len(header["runs"])),
+        (st.container(), "sal", 220 + 75 * len(header["runs"])),
     ):
         with place:
             if name not in kept:
@@ -121,7 +121,7 @@ def sal(moment: Moment, *, dark: bool) -> go.Figure | None:
         now,
         float(threshold),
         roles={run["name"]: run["role"] for run in header["runs"]},
-        subtitle=f"{which}; gradient estimate on {header['samples']} samples; one block per {header['blocks']}",
+        subtitle=f"{which} · one block per {header['blocks']} · gradient estimate on {header['samples']} samples",
         dark=dark,
     )
 

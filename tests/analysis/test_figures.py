@@ -22,6 +22,17 @@ def test_histograms_hold_every_block_and_the_threshold():
     assert any("β = 0.003" in (a.text or "") for a in figure.layout.annotations)
 
 
+@pytest.mark.parametrize(("threshold", "side"), [(1e-6, "left"), (10.0, "right")])
+def test_the_threshold_is_labelled_towards_the_middle_and_below_every_line_of_the_subtitle(threshold, side):
+    figure = figures.sal_histogram(
+        CLEAN, {"ops": POISONED}, threshold, roles={}, subtitle=" · ".join(3 * ["words " * 8])
+    )
+    label = next(a for a in figure.layout.annotations if "β" in a.text)
+    assert label.xanchor == side
+    shorter = figures.sal_histogram(CLEAN, {"ops": POISONED}, threshold, roles={}, subtitle="words")
+    assert figure.layout.margin.t >= shorter.layout.margin.t + 2 * 16, "two more lines"
+
+
 @pytest.mark.parametrize("blocks", [5, 120])
 def test_heat_maps_share_one_scale_and_keep_the_rows(blocks):
     a, b = RNG.lognormal(size=(4, blocks)), RNG.lognormal(size=(6, blocks)) * 1e-3
