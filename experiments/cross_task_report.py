@@ -79,6 +79,7 @@ class CrossTask:
         ud: {task: {arm: UD}}; ud_problems: {task: why there is none}.
         batchnorm: The same with BatchNorm statistics of clean images; None where these are not measured.
         sal: {task: {run: SAL of the shared backbone}}; options: how it was measured; None while it is not.
+        lost: Runs that diverged, whose weights are NaN or infinite.
         unmeasured: Finished runs without measures of them as they are now; without_sal: {task: those without SAL}.
         shown: Runs with their files of examples; base: truth of the examples.
     """
@@ -100,6 +101,7 @@ class CrossTask:
     ud_problems: Mapping[str, str]
     sal: Mapping[str, Mapping[str, SalSeries]]
     options: SalSpec | None
+    lost: tuple[str, ...]
     unmeasured: tuple[str, ...]
     without_sal: Mapping[str, tuple[str, ...]]
     base: Result
@@ -125,6 +127,17 @@ class CrossTask:
         """Tasks that clean training does better than the predictor that ignores the image."""
         known = {task: [one.value for one in arms.values()] for task, arms in self.damage.items()}
         return tuple(task for task, values in known.items() if np.isfinite(values).any())
+
+    @property
+    def clean_problem(self) -> str | None:
+        """Why nothing can be compared with clean training; None where it can."""
+        lost = [name for name in (run_name(self.clean_arm, s) for s in self.seeds[self.clean_arm]) if name in self.lost]
+        if not lost:
+            return None
+        return (
+            f"Clean training diverged ({', '.join(lost)}): its weights are NaN or infinite, so there is nothing to "
+            "compare the other arms with; train it with a smaller learning rate."
+        )
 
     def mean(self, task: str, arm: str) -> float:
         """The task's headline measure over images and seeds."""
@@ -206,6 +219,7 @@ def report_cross_task(experiment: Experiment, options: SalSpec | None = None) ->
         problems,
         sal.by_task,
         sal.options,
+        tuple(name for name, one in scores.items() if one.header.get("diverged")),
         tuple(name for name in prints if name not in scores),
         sal.missing,
         base,
@@ -228,7 +242,7 @@ class _Table:
         for task in self.tasks:
             found[task] = {}
             for arm, seeds in self.seeds.items():
-                rows = [_means_of(self.scores[run_name(arm, seed)], f"metric/{task}/") for seed in seeds]
+                rows = [self._means(task, run_name(arm, seed)) for seed in seeds]
                 found[task][arm] = {metric: tuple(row[metric] for row in rows) for metric in rows[0]}
         return found
 
@@ -247,9 +261,16 @@ class _Table:
         trivial = self.base.arrays[f"trivial/{task}/{one.metric}"]
         return TaskScores(stacked[0], stacked[1], trivial, one.higher_is_better, stacked[2] if control else None)
 
+    def _means(self, task: str, run: str) -> dict[str, float]:
+        """Every measure's mean; NaN of a run that diverged, whose answers are no answers though some can be counted."""
+        means = _means_of(self.scores[run], f"metric/{task}/")
+        return dict.fromkeys(means, float("nan")) if self.scores[run].header.get("diverged") else means
+
     def _measure(self, task: str, run: str) -> Values:
         """The headline measure [N] of one run."""
         one = self.tasks[task]
+        if self.scores[run].header.get("diverged"):
+            raise ValueError(f"{run} diverged, and its weights are NaN or infinite; take a smaller learning rate.")
         values = np.asarray(self.scores[run].arrays[f"metric/{task}/{one.metric}"], dtype=np.float64)
         trivial = self.base.arrays[f"trivial/{task}/{one.metric}"]
         if np.isfinite(trivial).any() and not np.isfinite(values).any():
@@ -344,12 +365,13 @@ def cross_task_verdict(found: CrossTask, arm: str, control: str | None) -> str:
         "same": f"{{}}: not told apart from {control or found.clean_arm}",
         "unknown": "{}: not learned by clean training",
     }
-    words = "; ".join(said[key].format(_listed(names)) for key, names in groups.items() if names)
+    words = "; ".join(said[key].format(listed(names)) for key, names in groups.items() if names)
     alone = " One seed: the intervals are over images alone." if len(found.seeds.get(arm, ())) == 1 else ""
     return f"{words[:1].upper()}{words[1:]}.{alone}" if words else ""
 
 
-def _listed(names: Sequence[str]) -> str:
+def listed(names: Sequence[str]) -> str:
+    """Names in a sentence."""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 

@@ -91,9 +91,14 @@ def measure_cross_task(
     return Measured(base, scores, batchnorm, sal, problems)
 
 
+def _diverged(run: Run) -> bool:
+    """Whether the last weights are NaN or infinite; weights that once are so stay so."""
+    return not np.isfinite(run.vector(-1)).all()
+
+
 def _no_sal(experiment: Experiment, name: str) -> str:
-    """Why a run has no SAL; weights that once are NaN or infinite stay so, and SAL is not defined there."""
-    if np.isfinite(experiment.open_run(name).vector(-1)).all():
+    """Why a run has no SAL, which is not defined where weights are NaN or infinite."""
+    if not _diverged(experiment.open_run(name)):
         return ""
     return (
         f"SAL of {name} is not measured: its training diverged, and its last weights are NaN or infinite; train with a "
@@ -263,6 +268,7 @@ def measure_scores(work: ScoreWork) -> None:
         "samples": measured_on.samples,
         "data_fingerprint": measured_on.fingerprint,
         "dataset": dataset.fingerprint,
+        "diverged": _diverged(run),
         "versions": versions(),
         **({"batchnorm_images": min(CLEAN_IMAGES, len(dataset.y_train))} if work.anew else {}),
     }

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from analysis import Estimate, TaskUd
 from analysis.task_similarity import KINDS
-from experiments.cross_task_report import CrossTask
+from experiments.cross_task_report import CrossTask, listed
 
 
 def cross_task_text(found: CrossTask) -> str:
@@ -21,6 +21,10 @@ def cross_task_text(found: CrossTask) -> str:
     lines = [
         f"{found.experiment}: {len(found.tasks)} tasks on {found.images} clean test images, "
         f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}",
+    ]
+    if found.clean_problem is not None:
+        return "\n".join([*lines, found.clean_problem, *_missing_words(found)])
+    lines += [
         "damage: 0 % as with clean data, 100 % no better than a predictor that ignores the image",
     ]
     for task, title in found.tasks.items():
@@ -36,7 +40,7 @@ def cross_task_text(found: CrossTask) -> str:
             lines.append(f"  UD of clean against clean with another seed: {mean:.2f} ({low:.2f} to {high:.2f})")
         if task in found.ud_problems:
             lines.append(f"  no UD: {found.ud_problems[task]}")
-        lines += [f"  no damage of {arm}: {why}" for arm, why in found.damage_problems[task].items()]
+    lines += ["", *no_damage_words(found)] if any(found.damage_problems.values()) else []
     lines += ["", "cross-task ratio: mean damage of the other tasks / damage of the scene"]
     none = "some task has no damage" if any(found.damage_problems.values()) else "needs the scene and another task"
     lines += [f"  {arm:<16} {_ratio(found, arm, control)}" for arm in found.ratio] or [f"  {none}"]
@@ -67,6 +71,19 @@ def _batchnorm_lines(found: CrossTask) -> list[str]:
 def batchnorm_words(images: int) -> str:
     """What is different, for people."""
     return f"BatchNorm statistics from {images} clean images"
+
+
+def no_damage_words(found: CrossTask) -> list[str]:
+    """A sentence for each arm and reason that it has no damage of some tasks."""
+    tasks: dict[tuple[str, str], list[str]] = {}
+    for task, problems in found.damage_problems.items():
+        for arm, why in problems.items():
+            tasks.setdefault((arm, why), []).append(found.tasks[task].title)
+    every = len(found.tasks)
+    return [
+        f"No damage of {arm}{'' if len(names) == every else f' to {listed(names)}'}: {why}"
+        for (arm, why), names in tasks.items()
+    ]
 
 
 def without_sal_words(found: CrossTask) -> list[str]:
@@ -106,6 +123,7 @@ def cross_task_json(found: CrossTask) -> dict[str, Any]:
             arm: {kind: _plain(found.similarity(arm, kind)) for kind in KINDS} for arm in found.seeds if found.sal
         },
         "no_similarity": {arm: why for arm in found.seeds if (why := found.similarity_problem(arm))},
+        "diverged": list(found.lost),
         "not_measured": list(found.unmeasured),
         "without_sal": {task: list(runs) for task, runs in found.without_sal.items()},
     }

@@ -13,7 +13,7 @@ from analysis.task_similarity import KINDS
 from experiments import Experiment, render
 from experiments.cross_task_pictures import draw_cross_task
 from experiments.cross_task_report import BatchNormScores, CrossTask, cross_task_verdict, report_cross_task
-from experiments.cross_task_words import batchnorm_words, cross_task_json, without_sal_words
+from experiments.cross_task_words import batchnorm_words, cross_task_json, no_damage_words, without_sal_words
 from pages import cross_task_start, cross_task_views, parts
 from pages.lesson_parts.frame import QUIET
 
@@ -35,6 +35,9 @@ def main() -> None:
         return
     found = _found(experiment)
     if found is None:
+        return
+    if found.clean_problem is not None:
+        st.warning(found.clean_problem, icon=":material/trending_up:")
         return
     picture_column, control_column = st.columns([3.2, 1], gap="medium")
     with control_column:
@@ -189,9 +192,8 @@ def _table(found: CrossTask, control: str | None) -> None:
             "± UD": number(format="%.2f", help="Standard deviation over seeds."),
         },
     )
-    for task, problems in found.damage_problems.items():
-        for arm, why in problems.items():
-            st.caption(f"{found.tasks[task].title.capitalize()} has no damage of {arm}: {why}")
+    for words in no_damage_words(found):
+        st.caption(words)
     trivial = "; ".join(f"{title.words} {found.trivial[task][title.metric]:.3f}" for task, title in found.tasks.items())
     st.caption(f"Without looking at the image: {trivial}.".replace("-", "−"))
 

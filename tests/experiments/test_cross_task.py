@@ -416,7 +416,7 @@ def test_a_run_that_diverged_costs_its_own_arm_and_task_alone(measured, tmp_path
     assert set(found.ratio) == {"noise"}
     assert found.similarity("noise", "pearson") is None
     np.testing.assert_array_equal(found.similarity("lsp", "pearson"), whole.similarity("lsp", "pearson"))
-    assert "no damage of lsp: lsp-s1" in cross_task_text(found)
+    assert "No damage of lsp to depth: lsp-s1" in cross_task_text(found)
     table = json.loads(json.dumps(cross_task_json(found), allow_nan=False))
     assert table["similarity"]["noise"]["pearson"] is None
     assert "noise-s0" in table["no_similarity"]["noise"]
@@ -442,6 +442,17 @@ def test_results_of_a_run_or_data_set_that_is_no_more_are_left_out(measured, tmp
     assert report_cross_task(experiment).seeds["lsp"] == (0, 1)
 
 
+def test_a_poisoned_run_that_diverged_is_told_of_once(measured, tmp_path):
+    experiment = copied(measured, tmp_path)
+    rewritten(file_of(experiment, SCORES, "lsp-s1"), SCORES_KIND, diverged=True)
+    found = report_cross_task(experiment)
+    assert found.clean_problem is None
+    assert all(np.isnan(found.mean(task, "lsp")) for task in TASKS)
+    assert all(set(found.damage[task]) == {"noise"} for task in TASKS)
+    text = cross_task_text(found)
+    assert text.count("No damage of lsp: lsp-s1 diverged") == text.count("lsp-s1 diverged") == 1
+
+
 def test_runs_outside_the_arms_are_not_measured(measured, tmp_path):
     experiment = copied(measured, tmp_path)
     shutil.copy(experiment.run_path("clean-s0"), experiment.run_path("extra"))
@@ -456,7 +467,14 @@ def test_runs_that_diverged_are_reported_without_sal(tmp_path):
     train_experiment(experiment)
     shown = CliRunner().invoke(main, ["cross-task", str(experiment.path), "--jobs", "1"])
     assert shown.exit_code == 0, shown.output
-    for words in ("SAL of lsp-s0 is not measured: its training diverged", "no damage of lsp: ", "some task has no"):
-        assert words in shown.output
+    assert "SAL of lsp-s0 is not measured: its training diverged" in shown.output
+    assert "Clean training diverged (clean-s0): its weights are NaN or infinite" in shown.output
+    for nonsense in ("0.000", "nan", "damage:", "no better"):
+        assert nonsense not in shown.stdout
+    found = report_cross_task(experiment)
+    assert set(found.lost) == {"clean-s0", "lsp-s0", "noise-s0"}
+    table = json.loads(json.dumps(cross_task_json(found), allow_nan=False))
+    assert table["tasks"]["segment_unsup2d"]["means"]["lsp"]["ari"] == [None]
+    assert set(table["diverged"]) == set(found.lost)
     refused = CliRunner().invoke(main, ["cross-task", str(experiment.path), "--measured-only", "--surfaces"])
     assert "leave one of them out" in refused.output

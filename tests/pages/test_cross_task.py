@@ -154,6 +154,18 @@ def test_where_nothing_is_learned_no_damage_is_shown(several):
     assert not any(one.startswith("Damage") for one in alternatives(app))
 
 
+def test_where_clean_training_diverged_one_sentence_stands_for_the_numbers(several):
+    (path,) = (several.path / "cross-task" / "scores").glob("clean*")
+    scores = read_result(path, kind="cross-task-scores")
+    write_result(path, kind="cross-task-scores", header=scores.header | {"diverged": True}, arrays=scores.arrays)
+    app = visit(exp="several")
+    (note,) = app.warning
+    assert note.value.startswith("Clean training diverged (clean-s0): its weights are NaN or infinite")
+    assert not app.metric
+    assert not app.dataframe
+    assert not app.get("plotly_chart")
+
+
 def test_missing_surfaces_and_runs_are_offered(several):
     shutil.rmtree(several.path / "cross-task" / "surfaces")
     for path in (several.path / "cross-task" / "scores").glob("labels*"):
