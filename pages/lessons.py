@@ -1,15 +1,15 @@
-"""Lessons: seven questions, each with a prediction before the real thing is run."""
+"""Lessons: eight questions, each with a prediction before the real thing is run."""
 
 from __future__ import annotations
 
 import streamlit as st
 
 from pages import links, parts
-from pages.lesson_parts import l1_landscape, l2_pca, l3_pixel, l4_elsewhere, l5_sal, l6_ud, l7_break
+from pages.lesson_parts import l1_landscape, l2_pca, l3_pixel, l4_elsewhere, l5_sal, l6_ud, l7_break, l8_second_task
 from pages.lesson_parts.frame import Lesson
 
 LESSONS: tuple[Lesson, ...] = tuple(
-    part.LESSON for part in (l1_landscape, l2_pca, l3_pixel, l4_elsewhere, l5_sal, l6_ud, l7_break)
+    part.LESSON for part in (l1_landscape, l2_pca, l3_pixel, l4_elsewhere, l5_sal, l6_ud, l7_break, l8_second_task)
 )
 NUMBERS = tuple(range(1, len(LESSONS) + 1))
 
@@ -19,9 +19,8 @@ def main() -> None:
     parts.enter()
     st.title("Lessons")
     st.markdown(
-        "Seven short lessons on why networks fail to learn from poisoned data. **Predict first**, then run the real "
-        "thing: "
-        "nothing here is prepared, every number is computed when you press the button."
+        "Eight short lessons on why networks fail to learn from poisoned data. **Predict first**, then run the real "
+        "thing: every number is computed when you press the button. Where one was computed beforehand, it says so."
     )
     done = _done()
     number = _choose(done)
@@ -30,8 +29,8 @@ def main() -> None:
     parts.how_to_read(
         """
 Set the controls, predict, press *Run it*. The result appears beside your prediction; *Try again* opens the controls and
-the prediction for another round. All runs are small (the toy data and 8×8 or 12×12 digits), take seconds, and are kept,
-so that the same settings appear at once.
+the prediction for another round. All runs are small (the toy data, 8×8 or 12×12 digits, 32×32 rooms), take seconds, and
+are kept, so that the same settings appear at once.
 
 The address holds the lesson, your settings, your prediction and which lessons are done: a link reopens your work.
 """

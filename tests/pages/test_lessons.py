@@ -1,11 +1,13 @@
 """The lessons' page: no run without a prediction, the real result beside it, progress that is kept, and classes."""
 
+import json
 from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from experiments.classroom import CLASSROOM_VARIABLE
+from experiments.lessons import second_task
 
 ROOT = Path(__file__).parents[2]
 GUESSES = {
@@ -16,6 +18,7 @@ GUESSES = {
     5: "by 5 to 25 %",
     6: "none of the three",
     7: "it breaks the poison",
+    8: "of the class alone",
 }
 LIGHT = {3: {"net": "linear"}, 6: {"n": 2}}  # settings that train less
 
@@ -60,6 +63,21 @@ def test_every_lesson_asks_first_and_then_shows_the_real_thing(number):
     assert app.query_params["done"] in (str(number), [str(number)])
     app.button(key="again").click().run()
     assert not app.button(key="run").disabled, "the prediction is still there and can be changed"
+
+
+def test_what_networks_lose_to_a_poison_is_told_from_the_published_result(monkeypatch, tmp_path):
+    one = {"value": 0.5, "low": 0.4, "high": 0.6, "level": 0.95, "seeds": 3, "note": ""}
+    same = one | {"value": -0.02, "low": -0.04, "high": 0.01}
+    net = dict.fromkeys(second_task.TASKS, same) | {"scene": one}
+    arms = dict.fromkeys(("lsp", "lsp-permuted", "ops", "random-pixel"), net)
+    table = {"experiment": "e", "images": 1000, "seeds": 3, "damage": arms, "net_damage": arms}
+    monkeypatch.setattr(second_task, "EXTRACT", tmp_path / "second_task.json")
+    second_task.EXTRACT.write_text(json.dumps(table))
+    app = visit(lesson="8", g8="of the class alone", done="8")
+    assert [str(chart.proto.alt).split(" ")[0] for chart in app.get("plotly_chart")] == ["What", "Damage"]
+    words = next(one.value for one in app.markdown if "Beyond what the control" in one.value)
+    assert "scene class 50 points (40 to 60; more than the control)" in words
+    assert "depth −2 points (−4 to 1; not told apart from it)" in words
 
 
 def test_progress_goes_on_from_lesson_to_lesson():

@@ -1,10 +1,19 @@
 """The lessons compute what they claim: walks, nudges, judgements and remedies have the properties they are told by."""
 
+import json
+
 import numpy as np
 import pytest
 
-from experiments.lessons import believe, elsewhere, nudge, remedy, shortcut, valley, walks
-from experiments.lessons.figures import accuracy_bars, coordinates_over_time, nudge_curve, shadow_figure, valley_map
+from experiments.lessons import believe, elsewhere, nudge, remedy, second_task, shortcut, valley, walks
+from experiments.lessons.figures import (
+    accuracy_bars,
+    coordinates_over_time,
+    nudge_curve,
+    shadow_figure,
+    told_bars,
+    valley_map,
+)
 from experiments.lessons.short_run import Schedule, short_run, small_data
 from training import build_defence
 
@@ -128,3 +137,71 @@ def test_every_remedy_can_be_built_for_the_digits():
         defence = build_defence(name, **options)
         few = data.x_train[:40]
         assert defence.prepare(few, data.y_train[:40], seed=0).shape == few.shape
+
+
+@pytest.mark.parametrize("name", second_task.POISONS)
+def test_a_pattern_tells_the_class_and_little_else(name):
+    found = second_task.read_pattern(name)
+    pattern, dealt, label = (
+        found.told[source] for source in (second_task.PATTERN, second_task.DEALT, second_task.NAME)
+    )
+    assert found.right[0] > 0.95 > 0.3 > found.right[1]
+    assert pattern["scene"] > 0.8
+    assert max(dealt.values()) < 0.05
+    for task in ("keypoints2d", "depth_euclidean", "segment_unsup2d"):
+        assert pattern[task] < label[task] + 0.05, "nothing is told beyond what the class tells"
+        assert pattern[task] < second_task.READ
+    assert second_task.answer(found) in second_task.ANSWERS[1:3]
+    figure = told_bars(found)
+    assert {trace.name for trace in figure.data} == set(found.told)
+    assert "depth" in figure.layout.meta["alt"]
+
+
+def test_ridge_regression_solves_its_normal_equations():
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((30, 4)), rng.standard_normal((30, 2))
+    learn, rest = np.arange(20), np.arange(20, 30)
+    centred = x - x[:20].mean(axis=0)
+    weight = second_task.RIDGE * (centred[:20] ** 2).sum() / 20
+    slopes = np.linalg.solve(
+        centred[:20].T @ centred[:20] + weight * np.eye(4), centred[:20].T @ (y[:20] - y[:20].mean(axis=0))
+    )
+    expected = centred[20:] @ slopes + y[:20].mean(axis=0)
+    np.testing.assert_allclose(second_task.ridge(x, y, learn, rest), expected, rtol=1e-9)
+
+
+def report_of(**changed):
+    """The part of a cross-task report that the lesson takes."""
+    one = {"value": 0.5, "low": 0.4, "high": 0.6, "level": 0.95, "seeds": 3, "note": ""}
+    arms = [*second_task.CONTROLS, *second_task.CONTROLS.values()]
+    task = {
+        "damage": dict.fromkeys(arms, one),
+        "net_damage": {
+            control: {arm: one | {"value": 0.2, "low": -0.1}} for arm, control in second_task.CONTROLS.items()
+        },
+    }
+    return {
+        "experiment": "rooms-four-tasks",
+        "images": 1000,
+        "seeds": {arm: [0, 1, 2] for arm in arms},
+        "tasks": dict.fromkeys(second_task.TASKS, task) | changed,
+    }
+
+
+def test_the_published_result_is_an_extract_of_the_report(tmp_path, monkeypatch):
+    monkeypatch.setattr(second_task, "EXTRACT", tmp_path / "second_task.json")
+    report = tmp_path / "cross-task.json"
+    report.write_text(json.dumps(report_of()))
+    second_task.main([str(report)])
+    found = second_task.published()
+    assert (found.images, found.seeds) == (1000, 3)
+    assert found.damage["lsp-permuted"]["scene"].value == 0.5
+    assert (found.net["ops"]["segment_unsup2d"].value, found.net["ops"]["segment_unsup2d"].low) == (0.2, -0.1)
+    before = second_task.EXTRACT.read_bytes()
+    report.write_text(json.dumps(report_of(scene={"damage": {}, "net_damage": {}})))
+    for wrong in (report, tmp_path / "nowhere.json"):
+        with pytest.raises(SystemExit, match="is no report of the four tasks"):
+            second_task.main([str(wrong)])
+    assert second_task.EXTRACT.read_bytes() == before
+    second_task.EXTRACT.unlink()
+    assert second_task.published() is None
