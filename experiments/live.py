@@ -3,7 +3,7 @@
 The snapshot holds each run's path on a joint PCA plane, a coarse loss surface of that plane on a small sample, the
 training curves, SAL by one gradient at every checkpoint with the UD that follows from it, and the same by the search at
 whole epochs, as far as there is time. The plane stays while new checkpoints are drawn on it, and is found anew when
-they have grown by a third, or leave the surface. It is a preview: sizes are chosen so that it costs a fraction of the
+they have grown by half, or leave the surface. It is a preview: sizes are chosen so that it costs a fraction of the
 training, and it says which.
 """
 
@@ -35,7 +35,8 @@ SHARE = 2.0  # training gets at least this many times as long as the snapshots
 SURFACE_BUDGET = 0.15  # seconds for one coarse surface
 SAMPLES = 256  # for SAL and the coarse surface
 SEARCHED = 128  # samples for the search
-GROWTH = 4 / 3  # of the number of checkpoints, after which the plane is found anew
+GROWTH = 3 / 2  # of the number of checkpoints, after which the plane is found anew
+ROOM, ROOM_TO_GROW = 0.2, 0.4  # of the paths' extent, that the surface reaches beyond them: at the end, and before it
 CATCH_UP = 30.0  # seconds after training for epochs that were not searched meanwhile
 
 
@@ -217,7 +218,7 @@ class LiveObserver:
         ground = self._ground
         projected = [] if anew or ground is None else [ground.plane.project(path) for path in stacked]
         if ground is None or not projected or not ground.holds([coordinates for coordinates, _ in projected]):
-            ground = self._ground = self._new_ground(started, stacked)
+            ground = self._ground = self._new_ground(started, stacked, ROOM if anew else ROOM_TO_GROW)
             projected = [ground.plane.project(path) for path in stacked]
         for series, (coordinates, residual) in zip(started, projected, strict=True):
             arrays[f"run/{series.run.name}/coordinates"] = coordinates
@@ -230,7 +231,7 @@ class LiveObserver:
             "number": ground.number,
         }
 
-    def _new_ground(self, started: list[_Series], stacked: list[NDArray[np.float32]]) -> _Ground:
+    def _new_ground(self, started: list[_Series], stacked: list[NDArray[np.float32]], margin: float) -> _Ground:
         plane = pca_plane(stacked)
         if self._ground is not None:
             plane = _turned_like(plane, self._ground.plane)
@@ -241,7 +242,7 @@ class LiveObserver:
         begun = time.monotonic()
         evaluate_points(model, [plane.point(a, b) for a, b in (path[-1] for path in paths)], batches)
         self._per_point = min(self._per_point, (time.monotonic() - begun) / len(started))
-        arrays = self._coarse_surface(model, plane, paths, batches)
+        arrays = self._coarse_surface(model, plane, paths, batches, margin)
         return _Ground(plane, arrays, sum(map(len, stacked)), len(started), self._number)
 
     def _coarse_surface(
@@ -250,13 +251,14 @@ class LiveObserver:
         plane: Plane,
         paths: list[NDArray[np.float64]],
         batches: list[tuple[torch.Tensor, torch.Tensor]],
+        margin: float,
     ) -> dict[str, NDArray[Any]]:
         points = SURFACE_BUDGET / max(self._per_point, 1e-6)
         grid = int(np.clip(np.sqrt(points), 7, 25))
         if points < 49:  # even the smallest grid is too dear on this sample: take a smaller one
             keep = max(64, int(len(batches[0][1]) * points / 49))
             batches = [(batches[0][0][:keep], batches[0][1][:keep])]
-        alphas, betas = path_box(paths, margin=0.2, grid=grid)
+        alphas, betas = path_box(paths, margin=margin, grid=grid)
         surface = evaluate_surface(model, plane, batches, alphas, betas)
         samples = np.array([surface.samples])
         return {"alphas": alphas, "betas": betas, "loss": surface.loss, "surface_samples": samples}

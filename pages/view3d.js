@@ -524,7 +524,10 @@ function draw(Plotly, stage, panel, given, data) {
   return Plotly.react(box, figure.data, figure.layout, { ...data.config, plotGlPixelRatio: finest }).then(() => {
     if (given.three) linkCameras(Plotly, stage, box);
     if (given.three && (data.moving || window.unlearnscapeSlowGL)) readUnderPointerOnly(box);
-    if (given.three && data.moving) keepSurfaces(box);
+    if (given.three && data.moving) {
+      keepSurfaces(box);
+      keepPrograms(box);
+    }
     if (data.pickable) makePickable(Plotly, box, stage.pick);
     if (stage.player && data.player) stage.player.show();
   });

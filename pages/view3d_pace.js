@@ -86,6 +86,8 @@ function readUnderPointerOnly(box) {
     }
     if (plot.readsLess) continue;
     plot.readsLess = true;
+    // Another such question: the answer waits until all is drawn, and Plotly asks it of a buffer that it keeps itself.
+    plot.gl.isBuffer = (buffer) => buffer instanceof WebGLBuffer;
     const read = plot.gl.readPixels.bind(plot.gl);
     plot.gl.readPixels = (...given) => {
       if (box.pointed) read(...given);
@@ -100,6 +102,18 @@ function readUnderPointerOnly(box) {
   };
   box.addEventListener("pointermove", (event) => point(event.buttons === 0));
   box.addEventListener("pointerleave", () => point(false));
+}
+
+// The lines of the axes are made anew with every new tick, by a program that need not be made anew with them.
+function keepPrograms(box) {
+  for (const name of scenesOf(box.layout)) {
+    const axes = box._fullLayout[name]._scene?.glplot?.axes;
+    const shader = axes?._lines?.shader;
+    if (!shader?._vref || axes.keepsProgram) continue;
+    axes.keepsProgram = true;
+    shader._vref.count += 1;
+    shader._fref.count += 1;
+  }
 }
 
 // A surface stays as it is while only the paths on it change, and its mesh is no finer than the processor can draw.
