@@ -21,7 +21,7 @@ from pages import parts
 from pages.live_view import Moment
 from pages.view3d import Drawn, stage
 
-PACE = 1.2  # seconds between drawings of one chart while training moves, at least
+PACE = 1.8  # seconds between drawings of one chart while training moves, at least
 KEPT = "live-charts"  # what was drawn last
 
 
@@ -30,7 +30,7 @@ class _Drawn:
     training: tuple[float, bool]
     moment: tuple[int, int, bool]
     when: float
-    figure: go.Figure | None
+    drawn: Drawn | None
 
 
 def charts(moment: Moment, *, moving: bool) -> None:
@@ -51,7 +51,9 @@ def charts(moment: Moment, *, moving: bool) -> None:
         if follows and (name != due or (one is not None and now - one.when < PACE)):
             continue
         if one is None or one.moment != shown:
-            kept[name] = _Drawn(training, shown, now, make(moment, dark=dark))
+            figure = make(moment, dark=dark)
+            drawn = None if figure is None else Drawn.of(figure, parts.alternative(figure))
+            kept[name] = _Drawn(training, shown, now, drawn)
     left, right = st.columns(2, gap="medium")
     for place, name, height in (
         (left, "curves", 430),
@@ -61,9 +63,9 @@ def charts(moment: Moment, *, moving: bool) -> None:
         with place:
             if name not in kept:
                 st.html(f'<div style="height: {height}px"></div>')  # its turn comes
-            elif (figure := kept[name].figure) is not None:
+            elif (drawn := kept[name].drawn) is not None:
                 # Through the same bundle as the surface: another one would have to be loaded when training starts.
-                stage([Drawn.of(figure, parts.alternative(figure))], key=f"live-{name}", height=height)
+                stage([drawn], key=f"live-{name}", height=height)
 
 
 def curves(moment: Moment, *, dark: bool) -> go.Figure | None:

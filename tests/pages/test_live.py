@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from experiments import (
     train_experiment,
 )
 from experiments.live import KIND
+from pages import live_charts
 
 ROOT = Path(__file__).parents[2]
 
@@ -92,6 +94,38 @@ def test_until_there_is_a_plane_the_picture_stays(home, trained):
     assert {metric.label: metric for metric in app.metric}["Epoch"].delta == "step 5"
     keys = [json.loads(view.proto.json)["key"] for view in app.get("bidi_component")]
     assert keys == ["live3d"], "the view that the paths will be drawn in, and nothing that takes time from them"
+
+
+def test_charts_of_a_moving_training_take_turns_and_no_more_than_their_pace(home, trained, monkeypatch):
+    monkeypatch.setattr("experiments.jobs.launch", lambda arguments, log, environment: 2**22)
+    monkeypatch.setattr("experiments.jobs.alive", lambda pid, born: True)
+    home.mkdir()
+    (home / "watched").symlink_to(trained.path)
+    jobs.start(["run", "toy-ops", "--live"], experiment="watched")
+    monkeypatch.setattr(live_charts, "PACE", 1000.0)
+    made = []
+    for name in ("curves", "learnable", "sal"):
+        make = getattr(live_charts, name)
+        monkeypatch.setattr(
+            live_charts,
+            name,
+            lambda moment, make=make, name=name, **theme: (made.append(name), make(moment, **theme))[1],
+        )
+    app = visit(watch="watched")
+    seen = [len(made)]
+    for _ in range(3):
+        app.run()
+        seen.append(len(made))
+    assert made == ["curves", "learnable", "sal"], seen
+    assert all(after - before <= 1 for before, after in pairwise(seen)), "one at a time"
+    once = read_snapshot(trained)
+    newer = replace(once, header={**once.header, "number": once.header["number"] + 1})
+    monkeypatch.setattr("pages.live_view.read", lambda experiment: newer)
+    app.run()
+    assert len(made) == 3, "too soon"
+    monkeypatch.setattr(live_charts, "PACE", 0.0)
+    app.run()
+    assert made[3:] == ["curves"], "the one drawn longest ago is next"
 
 
 def test_a_training_is_started_paused_stepped_restarted_and_cancelled(home, monkeypatch):
