@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from landscape.evaluation import Batches, Evaluator, Loss
+from landscape.evaluation import Batches, Evaluator
 from landscape.planes import Plane
+from landscape.scoring import Loss
 
 
 @dataclass(frozen=True, eq=False)

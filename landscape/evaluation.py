@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -15,10 +15,10 @@ from torch.nn import functional
 
 from landscape.parameters import ParameterLayout
 from landscape.program import INPUT, Program, agrees, prepare_steps, run_steps, uneven
+from landscape.scoring import Loss, Metric
 from landscape.tracing import trace
 
 Batches = Iterable[tuple[Tensor, Tensor]]
-Loss = Callable[[Tensor, Tensor], Tensor]
 CHUNK = 128  # samples whose intermediate results fit a processor's cache
 CHECKED = 23
 
@@ -32,16 +32,23 @@ class Losses:
         accuracy: [N] in [0, 1], or None where targets are no class indices.
         standard_error: [N] of the mean loss over samples, or None for a loss of the caller's own.
         samples: Samples behind each mean.
+        metric: [N] of the caller's own metric, or None where there is none.
     """
 
     loss: NDArray[np.float64]
     accuracy: NDArray[np.float64] | None
     standard_error: NDArray[np.float64] | None
     samples: int
+    metric: NDArray[np.float64] | None = None
 
 
 def evaluate_points(
-    model: nn.Module, vectors: Iterable[ArrayLike], batches: Batches, *, loss: Loss | None = None
+    model: nn.Module,
+    vectors: Iterable[ArrayLike],
+    batches: Batches,
+    *,
+    loss: Loss | None = None,
+    metric: Metric | None = None,
 ) -> Losses:
     """Mean loss at each parameter vector [D], with the model's own buffers; evaluation mode.
 
@@ -49,16 +56,21 @@ def evaluate_points(
 
     Raises ValueError for empty batches, labels out of range, or vectors of another size.
     """
-    evaluator = Evaluator(model, batches, loss, traced=True)
+    evaluator = Evaluator(model, batches, loss, metric, traced=True)
     with evaluator.borrowed(model):
         return evaluator.collect(evaluator.at(np.asarray(v, dtype=np.float64)) for v in vectors)
 
 
 def evaluate_states(
-    model: nn.Module, states: Iterable[Mapping[str, Tensor]], batches: Batches, *, loss: Loss | None = None
+    model: nn.Module,
+    states: Iterable[Mapping[str, Tensor]],
+    batches: Batches,
+    *,
+    loss: Loss | None = None,
+    metric: Metric | None = None,
 ) -> Losses:
     """Mean loss of each full state dict, with its own buffers (the true loss along a path); evaluation mode."""
-    evaluator = Evaluator(model, batches, loss, traced=True)
+    evaluator = Evaluator(model, batches, loss, metric, traced=True)
 
     def measured() -> Iterator[Measured]:
         for state in states:
@@ -69,19 +81,27 @@ def evaluate_states(
         return evaluator.collect(measured())
 
 
-Measured = tuple[float, float, float]  # mean loss, accuracy, standard error; NaN where not defined
+Measured = tuple[float, float, float, float]  # mean loss, accuracy, standard error, metric; NaN where not defined
 
 
 class Evaluator:
-    """A model, fixed data and a loss, ready to be measured at many points.
+    """A model, fixed data, a loss and perhaps a metric, ready to be measured at many points.
 
     With ``traced``, the model's program takes its place where both agree on a few samples.
     """
 
-    def __init__(self, model: nn.Module, batches: Batches, loss: Loss | None, *, traced: bool = False) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        batches: Batches,
+        loss: Loss | None,
+        metric: Metric | None = None,
+        *,
+        traced: bool = False,
+    ) -> None:
         self._traced = traced
         self._program: Program | None = None
-        self.model, self.loss = model, loss
+        self.model, self.loss, self.metric = model, loss, metric
         self.layout = ParameterLayout.from_model(model)
         self.batches = [(inputs, targets) for inputs, targets in batches]
         self.samples = sum(len(targets) for _, targets in self.batches)
@@ -124,7 +144,7 @@ class Evaluator:
 
     def measure(self) -> Measured:
         """Measure the model as it stands: sample means in float64."""
-        total = correct = squares = 0.0
+        total = correct = squares = measured = 0.0
         with torch.inference_mode():
             if self._traced:
                 self._traced, self._program = False, self._checked_program()
@@ -141,11 +161,14 @@ class Evaluator:
                     squares += float((each * each).sum())
                 if self.classes:
                     correct += float((outputs.argmax(dim=1) == targets).sum())
+                if self.metric is not None:
+                    measured += float(self.metric(outputs, targets)) * len(targets)  # last: it may spoil the outputs
         n = self.samples
         mean = total / n
         spread = max(squares / n - mean * mean, 0.0) if self.loss is None and np.isfinite(mean) else np.nan
         error = float(np.sqrt(spread / (n - 1))) if n > 1 else float("nan")
-        return mean, correct / n if self.classes else float("nan"), error
+        nan = float("nan")
+        return mean, correct / n if self.classes else nan, error, nan if self.metric is None else measured / n
 
     def _outputs(self, inputs: Any) -> Tensor:
         """The network's outputs, by its program while that works."""
@@ -184,12 +207,13 @@ class Evaluator:
 
     def collect(self, measured: Iterable[Measured]) -> Losses:
         """Arrange measurements as arrays."""
-        table = np.array(list(measured), dtype=np.float64).reshape(-1, 3)
+        table = np.array(list(measured), dtype=np.float64).reshape(-1, 4)
         return Losses(
             table[:, 0],
             table[:, 1] if self.classes else None,
             table[:, 2] if self.loss is None else None,
             self.samples,
+            None if self.metric is None else table[:, 3],
         )
 
     def check_labels(self, outputs: Tensor, targets: Tensor) -> None:

@@ -18,11 +18,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from landscape.affine import AffineLayer, run_classes_first
-from landscape.evaluation import Loss
 from landscape.parameters import ParameterLayout
 from landscape.planes import Plane
 from landscape.program import INPUT, Affine, Pool, Program, Step, frontier, prepare_steps, run_steps
-from landscape.scoring import Sums, add_class_scores, add_right_answers, add_scores
+from landscape.scoring import Loss, Metric, Sums, add_class_scores, add_metric, add_right_answers, add_scores
 
 CACHE_BYTES = 1 << 29  # for results that serve every point
 GROUP_BYTES = 1 << 26  # for the weights of the points that are worked on together
@@ -100,8 +99,9 @@ class PlaneKernel:
         batches: Sequence[tuple[Tensor, Tensor]],
         loss: Loss | None,
         strategy: Strategy,
+        metric: Metric | None = None,
     ) -> None:
-        self.program, self.strategy, self.loss = program, strategy, loss
+        self.program, self.strategy, self.loss, self.metric = program, strategy, loss, metric
         self.batches = batches
         self.samples = sum(len(t) for _, t in batches)
         self.classes = all(not t.is_floating_point() and t.dim() == 1 for _, t in batches)
@@ -121,7 +121,7 @@ class PlaneKernel:
         self._room = CACHE_BYTES  # negative once the pieces turned out not to fit
 
     def measure(self, alphas: NDArray[np.float64], betas: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Mean loss, accuracy and standard error [P, 3] at P points."""
+        """Mean loss, accuracy, standard error and metric [P, 4] at P points."""
         tables = []
         for start in range(0, len(alphas), self.group_size):
             span = slice(start, start + self.group_size)
@@ -154,7 +154,8 @@ class PlaneKernel:
             whole: list[list[Tensor]] = [[] for _ in alphas]
             for piece in pieces:
                 for at, outputs in self._pass(piece, alphas, betas, tensors):
-                    if at.stop - at.start == len(alphas) > 1 and self._class_scores(outputs):
+                    together = at.stop - at.start == len(alphas) > 1 and self.metric is None
+                    if together and self._class_scores(outputs):
                         add_class_scores(sums, at, self._in_front(outputs), piece.targets)
                         continue
                     for offset, one in enumerate(outputs):
@@ -162,11 +163,13 @@ class PlaneKernel:
             for point, parts in enumerate(whole):
                 if parts:
                     self._score(sums, point, parts, targets)
-        return sums.table(self.samples, spread=self.loss is None, classes=self.classes)
+        return sums.table(self.samples, spread=self.loss is None, classes=self.classes, metric=self.metric is not None)
 
     def _score(self, sums: Sums, point: int, parts: list[Tensor], targets: Tensor) -> None:
         """Add one point's outputs for a whole batch."""
         outputs = torch.cat(parts, dim=1 if self._front else 0)
+        if self.metric is not None:
+            add_metric(sums, point, outputs.T if self._front else outputs, targets, self.metric)
         if self._class_scores(outputs.unsqueeze(0)):
             add_class_scores(sums, slice(point, point + 1), self._in_front(outputs.unsqueeze(0)), targets)
             return

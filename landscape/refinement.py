@@ -63,6 +63,7 @@ def coarse_surface(surface: Surface) -> Surface | None:
                 accuracy=None if surface.accuracy is None else surface.accuracy[box],
                 loss_standard_error=(None if surface.loss_standard_error is None else surface.loss_standard_error[box]),
                 evaluated=surface.evaluated[box],
+                metric=None if surface.metric is None else surface.metric[box],
             )
         stride *= 2
     return None
@@ -167,11 +168,13 @@ def _surround_non_finite(surface: Surface, evaluate: Callable[[Indices], None]) 
 
 
 def _interpolate_rest(surface: Surface, known: Indices, missing: Indices) -> None:
-    """Accuracy and standard error where the loss is interpolated: a stiff interpolant, kept in their range."""
-    for values, top in ((surface.accuracy, 1.0), (surface.loss_standard_error, np.inf)):
+    """Accuracy, standard error and metric where the loss is interpolated: a stiff interpolant, kept in their range."""
+    ranges = ((surface.accuracy, (0.0, 1.0)), (surface.loss_standard_error, (0.0, np.inf)), (surface.metric, None))
+    for values, span in ranges:
         if values is None:
             continue
         usable = known[np.isfinite(values.flat[known])]
         if usable.size >= 4:
             found = _interpolate(surface.loss.shape, usable, values.flat[usable], missing, "linear")
-            values.flat[missing] = np.clip(found, 0.0, top)
+            low, high = span or (values.flat[usable].min(), values.flat[usable].max())  # a metric's is what was seen
+            values.flat[missing] = np.clip(found, low, high)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,34 +11,40 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+Loss = Callable[[Tensor, Tensor], Tensor]
+Metric = Callable[[Tensor, Tensor], Tensor | float]  # of the caller's own: outputs and targets, a mean over the batch
+
 
 @dataclass
 class Sums:
     """Sums over samples, for P models at once.
 
     Attributes:
-        loss: [P] of each sample's loss; squares: [P] of its square; correct: [P] of right answers. Float64.
+        loss: [P] of each sample's loss; squares: [P] of its square; correct: [P] of right answers; metric:
+            [P] of a metric of the caller's own, each batch weighted by its samples. Float64.
     """
 
     loss: NDArray[np.float64]
     squares: NDArray[np.float64]
     correct: NDArray[np.float64]
+    metric: NDArray[np.float64]
 
     @classmethod
     def zero(cls, points: int) -> Sums:
         """Nothing summed yet."""
-        return cls(np.zeros(points), np.zeros(points), np.zeros(points))
+        return cls(np.zeros(points), np.zeros(points), np.zeros(points), np.zeros(points))
 
-    def table(self, samples: int, *, spread: bool, classes: bool) -> NDArray[np.float64]:
-        """[P, 3]: mean loss, accuracy and standard error of the mean; NaN where not defined."""
+    def table(self, samples: int, *, spread: bool, classes: bool, metric: bool = False) -> NDArray[np.float64]:
+        """[P, 4]: mean loss, accuracy, standard error of the mean loss, and metric; NaN where not defined."""
         mean = self.loss / samples
         error = np.full(len(mean), np.nan)
         if spread and samples > 1:
             with np.errstate(invalid="ignore", over="ignore"):
                 variance = np.maximum(self.squares / samples - mean * mean, 0.0)
             error = np.where(np.isfinite(mean), np.sqrt(variance / (samples - 1)), np.nan)
-        accuracy = self.correct / samples if classes else np.full(len(mean), np.nan)
-        return np.stack([mean, accuracy, error], axis=1)
+        unknown = np.full(len(mean), np.nan)
+        accuracy = self.correct / samples if classes else unknown
+        return np.stack([mean, accuracy, error, self.metric / samples if metric else unknown], axis=1)
 
 
 def add_class_scores(sums: Sums, at: slice, scores: Tensor, labels: Tensor) -> None:
@@ -77,3 +84,8 @@ def add_scores(sums: Sums, point: int, outputs: Tensor, targets: Tensor) -> None
 def add_right_answers(sums: Sums, point: int, outputs: Tensor, labels: Tensor) -> None:
     """Count where the largest output is the label's, beside a loss of the caller's own."""
     sums.correct[point] += float((outputs.argmax(dim=1) == labels).sum())
+
+
+def add_metric(sums: Sums, point: int, outputs: Tensor, targets: Tensor, metric: Metric) -> None:
+    """Add a metric of the caller's own, which gets outputs [n, …] of its own and may spoil them."""
+    sums.metric[point] += float(metric(outputs.clone(memory_format=torch.contiguous_format), targets)) * len(targets)

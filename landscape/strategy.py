@@ -75,7 +75,7 @@ class PlaneEvaluator:
         return made
 
     def measure(self, alphas: NDArray[np.float64], betas: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Mean loss, accuracy and standard error [P, 3]; NaN where not defined."""
+        """Mean loss, accuracy, standard error and metric [P, 4]; NaN where not defined."""
         while self._kernel is not None:
             try:
                 return self._kernel.measure(alphas, betas)
@@ -85,7 +85,7 @@ class PlaneEvaluator:
                 else:  # a piece of another size than any that was checked, say: the model itself knows what to do
                     self.strategy, self._kernel = PLAIN, None
         pairs = zip(alphas, betas, strict=True)
-        return np.array([self.evaluator.at(self.plane.point(a, b)) for a, b in pairs]).reshape(-1, 3)
+        return np.array([self.evaluator.at(self.plane.point(a, b)) for a, b in pairs]).reshape(-1, 4)
 
     def _shrink(self) -> None:
         """Work on fewer samples and points at once, or fall back to the model itself."""
@@ -100,7 +100,8 @@ class PlaneEvaluator:
 
     def _make(self, program: Program, strategy: Strategy, samples: int | None = None) -> PlaneKernel:
         batches = self.evaluator.batches if samples is None else _first(self.evaluator.batches, samples)
-        return PlaneKernel(program, self.evaluator.model, self.plane, batches, self.evaluator.loss, strategy)
+        model, loss, metric = self.evaluator.model, self.evaluator.loss, self.evaluator.metric
+        return PlaneKernel(program, model, self.plane, batches, loss, strategy, metric)
 
     def _choose(self, checks: Sequence[Point], points: int) -> None:
         if not self._can_be_cut():

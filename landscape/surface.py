@@ -11,10 +11,11 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import nn
 
-from landscape.evaluation import Batches, Evaluator, Loss
+from landscape.evaluation import Batches, Evaluator, Measured
 from landscape.kernel import Strategy
 from landscape.planes import Plane
 from landscape.refinement import Indices, grid_groups, groups, refine
+from landscape.scoring import Loss, Metric
 from landscape.strategy import PlaneEvaluator
 
 FEWER_POINTS = 5  # that a tolerance may be expected to leave out, to judge whether a trial pays
@@ -39,6 +40,7 @@ class Surface:
             loss; None when nothing is interpolated.
         precision_error: Largest difference of the loss to the model's own precision at some points, where another
             precision was asked for.
+        metric: [A, B] of a metric of the caller's own, or None.
     """
 
     alphas: NDArray[np.float64]
@@ -51,6 +53,7 @@ class Surface:
     strategy: str = "plain"
     interpolation_error: float | None = None
     precision_error: float | None = None
+    metric: NDArray[np.float64] | None = None
 
 
 def evaluate_surface(
@@ -61,6 +64,7 @@ def evaluate_surface(
     betas: ArrayLike,
     *,
     loss: Loss | None = None,
+    metric: Metric | None = None,
     precision: torch.dtype | None = None,
     norm_stats: str = "frozen",
     tolerance: float | None = None,
@@ -80,6 +84,7 @@ def evaluate_surface(
         batches: ``(inputs, targets)`` pairs; the mean is over all samples.
         alphas, betas: [A] and [B] grid values.
         loss: ``loss(outputs, targets)``, a mean over the batch; default cross-entropy.
+        metric: ``metric(outputs, targets)``, one number for a batch; the surface holds its mean over the samples too.
         precision: Compute in this floating type (a copy of the model and inputs is cast); default the model's own.
             The surface says how far its losses are from the model's own precision.
         norm_stats: ``"frozen"``: the model's running statistics (Li et al. 2018); ``"recalibrated"``: measured anew
@@ -99,7 +104,7 @@ def evaluate_surface(
     given = (model, [(inputs, targets) for inputs, targets in batches])
     if precision is not None:
         model, batches = _cast(*given, precision)
-    evaluator = Evaluator(model, batches, loss)
+    evaluator = Evaluator(model, batches, loss, metric)
     if plane.size != evaluator.layout.size:
         raise ValueError(f"The plane has {plane.size} parameters, but the model trains {evaluator.layout.size}.")
     surface = _begin(evaluator, a, b, partial)
@@ -120,8 +125,10 @@ def evaluate_surface(
     return surface
 
 
-def empty_surface(a: ArrayLike, b: ArrayLike, *, samples: int, accuracy: bool = True, spread: bool = True) -> Surface:
-    """A surface of which no point is evaluated yet; ``accuracy`` and ``spread`` say what will be measured."""
+def empty_surface(
+    a: ArrayLike, b: ArrayLike, *, samples: int, accuracy: bool = True, spread: bool = True, metric: bool = False
+) -> Surface:
+    """A surface of which no point is evaluated yet; ``accuracy``, ``spread``, ``metric`` say what will be measured."""
     alphas, betas = _grid(a, "alphas"), _grid(b, "betas")
     shape = (len(alphas), len(betas))
     unknown = np.full(shape, np.nan)
@@ -133,6 +140,7 @@ def empty_surface(a: ArrayLike, b: ArrayLike, *, samples: int, accuracy: bool = 
         unknown.copy() if spread else None,
         samples,
         np.zeros(shape, bool),
+        metric=unknown.copy() if metric else None,
     )
 
 
@@ -149,8 +157,8 @@ def complete_surface(
     Args:
         surface: Complete groups of points are not computed again. It is changed.
         parameters: D; the cut into groups depends on it and on the grid alone.
-        run: Takes groups of flat indices and gives each back, in any order, with its table [P, 3] of mean loss,
-            accuracy and standard error.
+        run: Takes groups of flat indices and gives each back, in any order, with its table [P, 4] of mean loss,
+            accuracy, standard error and metric.
         tolerance, on_group: As in :func:`evaluate_surface`.
     """
 
@@ -177,12 +185,12 @@ def _measurer(
     strategy: str | Strategy,
     points: int,
 ) -> tuple[Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.float64]], Callable[[], Strategy]]:
-    """What gives [P, 3] for P points, and what tells the strategy it followed."""
+    """What gives [P, 4] for P points, and what tells the strategy it followed."""
     if norm_stats == "recalibrated":
 
         def recalibrated(alphas: NDArray[np.float64], betas: NDArray[np.float64]) -> NDArray[np.float64]:
             pairs = zip(alphas, betas, strict=True)
-            return np.array([_recalibrated(evaluator, plane.point(x, y)) for x, y in pairs]).reshape(-1, 3)
+            return np.array([_recalibrated(evaluator, plane.point(x, y)) for x, y in pairs]).reshape(-1, 4)
 
         return recalibrated, Strategy
     checks = check_points(a, b)
@@ -263,12 +271,21 @@ def _begin(evaluator: Evaluator, a: NDArray[np.float64], b: NDArray[np.float64],
             accuracy=None if partial.accuracy is None else partial.accuracy.copy(),
             loss_standard_error=None if partial.loss_standard_error is None else partial.loss_standard_error.copy(),
             evaluated=partial.evaluated.copy(),
+            metric=None if partial.metric is None else partial.metric.copy(),
         )
-    return empty_surface(a, b, samples=evaluator.samples, accuracy=evaluator.classes, spread=evaluator.loss is None)
+    return empty_surface(
+        a,
+        b,
+        samples=evaluator.samples,
+        accuracy=evaluator.classes,
+        spread=evaluator.loss is None,
+        metric=evaluator.metric is not None,
+    )
 
 
 def _fill(surface: Surface, group: Indices, table: NDArray[np.float64]) -> None:
-    for values, column in ((surface.loss, 0), (surface.accuracy, 1), (surface.loss_standard_error, 2)):
+    measured = (surface.loss, surface.accuracy, surface.loss_standard_error, surface.metric)
+    for column, values in enumerate(measured):
         if values is not None:
             values.flat[group] = table[:, column]
     surface.evaluated.flat[group] = True
@@ -281,7 +298,7 @@ def _check_options(norm_stats: str, tolerance: float | None) -> None:
         raise ValueError(f"The tolerance is a share of the loss's range between 0 and 1, not {tolerance}.")
 
 
-def _recalibrated(evaluator: Evaluator, vector: NDArray[np.float64]) -> tuple[float, float, float]:
+def _recalibrated(evaluator: Evaluator, vector: NDArray[np.float64]) -> Measured:
     evaluator.layout.load(evaluator.model, vector)
     norms = [m for m in evaluator.model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     momenta = [m.momentum for m in norms]
