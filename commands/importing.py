@@ -21,6 +21,7 @@ from options import LOSSES, json_option, terminal_progress
     "--data", default="", help="Data they are measured on: a registered name, FILE.npz, or a function of yours."
 )
 @click.option("--loss", help=f"{', '.join(LOSSES)}, or a function of yours [default: by the targets].")
+@click.option("--metric", help="A function of yours, package.module:function, that surfaces show beside the loss.")
 @click.option(
     "--order",
     type=click.Path(path_type=Path),
@@ -43,6 +44,7 @@ def import_(
     model: str,
     data: str,
     loss: str | None,
+    metric: str | None,
     order: Path | None,
     metrics: tuple[Path, ...],
     as_json: bool,
@@ -54,9 +56,10 @@ def import_(
     ever executed. Beside runs, surfaces can be given: direction, surface and projection files of Li et al.'s tool, or
     what export --format npz wrote.
 
-    A network, data or a loss of your own is a function, named package.module:function and imported from the present
-    directory. That of the network takes nothing, or input_shape and n_classes by keyword. That of the data returns
-    (train, test), each a pair (inputs, targets) of arrays or a torch Dataset of such pairs. Naming them here lets this
+    A network, data, a loss or a metric of your own is a function, named package.module:function and imported from the
+    present directory. That of the network takes nothing, or input_shape and n_classes by keyword. That of the data
+    returns (train, test), each a pair (inputs, targets) of arrays or a torch Dataset of such pairs. Loss and metric
+    take the outputs and targets of a batch, and return one number, the mean over it. Naming them here lets this
     experiment run them from now on.
 
     \b
@@ -69,7 +72,8 @@ def import_(
     from experiments.own_notes import offer
     from experiments.trust import at_terminal
 
-    common: dict[str, Any] = {"model": model, "data": data, "loss": loss, "order": order, "metrics": metrics}
+    common: dict[str, Any] = {"model": model, "data": data, "loss": loss, "metric": metric}
+    common |= {"order": order, "metrics": metrics}
     common["own_code"] = at_terminal()
     with terminal_progress() as progress:
         if dry_run:

@@ -9,7 +9,7 @@ import click
 @click.argument("exp")
 @click.argument("names", nargs=-1, metavar="PACKAGE.MODULE:FUNCTION...")
 def trust(exp: str, names: tuple[str, ...]) -> None:
-    """Let experiment EXP run the functions that it names: its network, data or loss of your own.
+    """Let experiment EXP run the functions that it names: its network, data, loss or metric of your own.
 
     Name them all, as a sign that you know that code; it is imported from the present directory, then and later. What
     you named in import or train is granted already. A folder from somebody else runs nothing before this. Where EXP was

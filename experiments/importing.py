@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,6 +41,7 @@ def import_runs(
     model: str = "",
     data: str = "",
     loss: str | None = None,
+    metric: str | None = None,
     own_code: bool = False,
     order: Path | None = None,
     metrics: Sequence[Path] = (),
@@ -55,8 +57,8 @@ def import_runs(
         clean: The one to compare the others with (default: the first).
         model, data: Without them only what is stored can be shown, and the first checkpoint decides which
             parameters there are, in which order.
-        loss: See :class:`experiments.spec.ExperimentSpec`.
-        own_code: Model, data and loss may be functions of the user's own, who named them at the terminal; the
+        loss, metric: See :class:`experiments.spec.ExperimentSpec`.
+        own_code: Model, data, loss and metric may be functions of the user's own, who named them at the terminal; the
             experiment may run them from now on.
         order: A list of checkpoints, see :func:`checkpoints.importing.find_checkpoints`.
         metrics: CSV tables, one for each run that is made of checkpoints, in their order.
@@ -67,7 +69,7 @@ def import_runs(
     """
     places, surfaces = split_places(recordings)
     sources = find_sources(places, metrics)
-    spec = _allowed(_spec(path, sources, clean, model, data, loss, surfaces), own_code)
+    spec = _allowed(_spec(path, sources, clean, (model, data, loss, metric), surfaces), own_code)
     layout = _layout(spec, sources)
     notes: list[str] = []
     with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=_parent(path)) as folder:
@@ -84,10 +86,10 @@ def import_runs(
             for source in sources:
                 network_for_run(spec, dataset_of(spec), staged.open_run(source.run), source.run)
         notes += import_surfaces(staged, surfaces) if surfaces else []
-        _fill_in(path, spec)
-        experiment = Experiment.create(spec, path)
-        if own_names(spec):
-            grant(path, spec)
+        with _filled_in(path, spec):
+            experiment = Experiment.create(spec, path)
+        if own_names(spec) and set(own_names(experiment.spec)) <= set(own_names(spec)):
+            grant(path, experiment.spec)
         for kind in ("runs", "surfaces"):
             _move(staged.path / kind, experiment.path / kind)
     for note in notes:
@@ -95,10 +97,16 @@ def import_runs(
     return experiment
 
 
-def _fill_in(path: Path, spec: ExperimentSpec) -> None:
-    """Note network, data and loss in an experiment that was imported without them; what it knows stays."""
+@contextmanager
+def _filled_in(path: Path, spec: ExperimentSpec) -> Iterator[None]:
+    """Note network, data, loss and metric in an experiment that was imported without; what it knows stays.
+
+    Where the block fails, the experiment is as it was.
+    """
     if not (path / SPEC_FILE).is_file():
+        yield
         return
+    bytes_before = (path / SPEC_FILE).read_bytes()
     before = load_spec(path / SPEC_FILE)
     known = replace(
         before,
@@ -106,8 +114,17 @@ def _fill_in(path: Path, spec: ExperimentSpec) -> None:
         model=before.model if before.model.name else spec.model,
         loss=before.loss if before.loss is not None else spec.loss,
     )
-    if known != before and not (before.data.name and before.model.name):
+    if before.data.name and before.model.name:
+        known = before
+    known = replace(known, metric=before.metric if before.metric is not None else spec.metric)
+    if known != before:
         write_bytes(path / SPEC_FILE, spec_to_toml(known, made_by=versions()).encode())
+    try:
+        yield
+    except BaseException:
+        if known != before:
+            write_bytes(path / SPEC_FILE, bytes_before)
+        raise
 
 
 def _move(source: Path, target: Path) -> None:
@@ -124,6 +141,7 @@ def examine_runs(
     model: str = "",
     data: str = "",
     loss: str | None = None,
+    metric: str | None = None,
     own_code: bool = False,
     order: Path | None = None,
     metrics: Sequence[Path] = (),
@@ -132,7 +150,7 @@ def examine_runs(
     """What an import would understand, without writing anything; None for what was recorded by ``Recorder``."""
     places, surfaces = split_places(recordings)
     sources = find_sources(places, metrics)
-    spec = _allowed(_spec(Path("examined"), sources, None, model, data, loss, surfaces), own_code)
+    spec = _allowed(_spec(Path("examined"), sources, None, (model, data, loss, metric), surfaces), own_code)
     layout = _layout(spec, sources)
     progress = progress or Silent()
     found: list[tuple[Source, ImportReport | None]] = []
@@ -164,11 +182,10 @@ def _spec(
     path: Path,
     sources: Sequence[Source],
     clean: str | None,
-    model: str,
-    data: str,
-    loss: str | None,
+    named: tuple[str, str, str | None, str | None],
     surfaces: SurfaceFiles,
 ) -> ExperimentSpec:
+    model, data, loss, metric = named
     shown = {parsed: role for run, role in roles_of(surfaces).items() if (parsed := parse_run_name(run))}
     roles = {arm: role for (arm, _), role in shown.items()}
     names = list(dict.fromkeys([*(source.name for source in sources), *roles]))
@@ -195,6 +212,7 @@ def _spec(
         sal=SalSpec(method="gradient", blocks="layer"),
         surface=options_of(surfaces),
         loss=loss,
+        metric=metric,
     )
 
 

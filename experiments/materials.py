@@ -16,12 +16,22 @@ from torch import Tensor, nn
 
 from checkpoints import Run
 from experiments.experiment import Experiment, ExperimentError
-from experiments.own import check_fit, is_plain, loss_name, loss_of, own_dataset, own_network, require_classes
+from experiments.own import (
+    check_fit,
+    is_plain,
+    loss_name,
+    loss_of,
+    metric_of,
+    own_dataset,
+    own_network,
+    require_classes,
+)
 from experiments.own_notes import offer
 from experiments.poisons import poison_key, poisoned_inputs
 from experiments.progress import Progress
 from experiments.spec import CLEAN_METHOD, IMPORTED_METHOD, ArmSpec, DataSpec, ExperimentSpec, content_key, is_own
 from experiments.tasks import multi_task_network, require_task
+from landscape.scoring import Metric
 from training import Dataset, Defence, build_defence, build_model, fingerprint_arrays, load_dataset
 from training.models import MultiTaskNet
 from training.own_losses import Loss
@@ -41,6 +51,8 @@ class Sample:
     fingerprint: str
     loss: Loss | None = None  # None is cross-entropy
     loss_name: str = ""  # of one that the spec chose, or that is not cross-entropy
+    metric: Metric | None = None  # of the user's own, beside the loss
+    metric_name: str = ""
 
     @property
     def counts_classes(self) -> bool:
@@ -216,7 +228,9 @@ def sample(
         return found
     dataset = dataset_of(experiment.spec)
     loss = loss_of(experiment.spec, dataset)
-    return replace(found, loss=loss, loss_name="" if loss is None else loss_name(experiment.spec, dataset))
+    named = "" if loss is None else loss_name(experiment.spec, dataset)
+    metric, metric_name = metric_of(experiment.spec), experiment.spec.metric or ""
+    return replace(found, loss=loss, loss_name=named, metric=metric, metric_name=metric_name)
 
 
 @dataclass(frozen=True, eq=False)

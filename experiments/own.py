@@ -1,4 +1,4 @@
-"""Networks, data and losses that are functions of the user's own, named ``package.module:function``.
+"""Networks, data, losses and metrics that are functions of the user's own, named ``package.module:function``.
 
 They are run only for a spec that was granted it, see :mod:`experiments.trust`.
 """
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from experiments.experiment import ExperimentError
 from experiments.spec import ExperimentSpec, is_own, own_names
+from landscape.scoring import Metric
 from training import Dataset, DatasetError
 from training.own_data import as_dataset, one_line
 from training.own_losses import DEFAULTS, REAL, Loss, misfit, named_loss
@@ -86,6 +87,11 @@ def loss_of(spec: ExperimentSpec, dataset: Dataset) -> Loss | None:
     return _OwnLoss(name, _find(spec, "loss", name)) if is_own(name) else named_loss(name)
 
 
+def metric_of(spec: ExperimentSpec) -> Metric | None:
+    """``metric(outputs, targets)`` of a spec, a mean over the batch; None where there is none."""
+    return None if spec.metric is None else _OwnMetric(spec.metric, _find(spec, "metric", spec.metric))
+
+
 def is_plain(spec: ExperimentSpec) -> bool:
     """Whether a spec has nothing of its own: registered network and data, and cross-entropy."""
     return not own_names(spec) and spec.loss is None
@@ -100,11 +106,11 @@ def require_classes(spec: ExperimentSpec, dataset: Dataset, arm: str) -> None:
 
 
 def check_fit(spec: ExperimentSpec, dataset: Dataset, model: nn.Module) -> None:
-    """Refuse a network that cannot take the data, or whose outputs the loss or the labels do not fit.
+    """Refuse a network that cannot take the data, or whose outputs the loss, the metric or the labels do not fit.
 
     Outputs that are no tensor but hold one as ``logits`` or ``out`` give that from now on.
     """
-    name, loss = loss_name(spec, dataset), loss_of(spec, dataset)
+    name, loss, metric = loss_name(spec, dataset), loss_of(spec, dataset), metric_of(spec)
     inputs, targets = torch.from_numpy(dataset.x_train[:2]), torch.from_numpy(dataset.y_train[:2])
     who = spec.model.name
     with _evaluating(model), torch.no_grad():
@@ -120,6 +126,8 @@ def check_fit(spec: ExperimentSpec, dataset: Dataset, model: nn.Module) -> None:
             if outputs is None:
                 raise ExperimentError(f"The network {who} must give one tensor, or an object with a tensor logits.")
             model.register_forward_hook(_only_tensor)
+        if metric is not None:
+            metric(outputs.clone(), targets)
         if isinstance(loss, _OwnLoss):
             loss(outputs, targets)
             return
@@ -130,8 +138,10 @@ def check_fit(spec: ExperimentSpec, dataset: Dataset, model: nn.Module) -> None:
         raise ExperimentError(f"The network {who} does not fit the data {dataset.name}: {reason}.")
 
 
-class _OwnLoss:
-    """A loss of the user's own, whose mistakes are told in one sentence."""
+class _Own:
+    """A loss or metric of the user's own, whose mistakes are told in one sentence."""
+
+    kind = ""
 
     def __init__(self, name: str, function: Callable[[Tensor, Tensor], Any]) -> None:
         self.name, self.function = name, function
@@ -140,11 +150,34 @@ class _OwnLoss:
         try:
             value = self.function(outputs, targets)
         except Exception as error:
-            raise ExperimentError(f"The loss {self.name} failed: {type(error).__name__}: {one_line(error)}") from None
+            raise ExperimentError(
+                f"The {self.kind} {self.name} failed: {type(error).__name__}: {one_line(error)}"
+            ) from None
+        value = self.taken(value)
         if not isinstance(value, Tensor) or value.numel() != 1:
             found = f"a tensor of shape {list(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
-            raise ExperimentError(f"The loss {self.name} returned {found}; it must return the mean over the batch.")
+            raise ExperimentError(
+                f"The {self.kind} {self.name} returned {found}; it must return the mean over the batch."
+            )
         return value.reshape(())
+
+    def taken(self, value: Any) -> Any:
+        """What is taken for the value that it returned."""
+        return value
+
+
+class _OwnLoss(_Own):
+    kind = "loss"
+
+
+class _OwnMetric(_Own):
+    """Its value may be a plain number too."""
+
+    kind = "metric"
+
+    def taken(self, value: Any) -> Any:
+        number = isinstance(value, int | float | np.number | np.ndarray) and np.size(value) == 1
+        return torch.tensor(float(value)) if number else value
 
 
 def _find(spec: ExperimentSpec, kind: str, name: str) -> Callable[..., Any]:
@@ -167,7 +200,7 @@ def _find(spec: ExperimentSpec, kind: str, name: str) -> Callable[..., Any]:
             found: Any = importlib.import_module(module_name)
         except (Exception, SystemExit) as error:
             raise ExperimentError(
-                f"The {kind} factory {name} cannot be imported from {root}: {type(error).__name__}: {one_line(error)}"
+                f"The {_role(kind)} {name} cannot be imported from {root}: {type(error).__name__}: {one_line(error)}"
             ) from None
     for part in attribute.split("."):
         found = getattr(found, part, None)
@@ -176,6 +209,10 @@ def _find(spec: ExperimentSpec, kind: str, name: str) -> Callable[..., Any]:
     if not callable(found):
         raise ExperimentError(f"{name}, named as {kind}, is a {type(found).__name__}, not a function.")
     return found  # type: ignore[no-any-return]
+
+
+def _role(kind: str) -> str:
+    return kind if kind in ("loss", "metric") else f"{kind} factory"
 
 
 def refusal(spec: ExperimentSpec) -> str:

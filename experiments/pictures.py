@@ -12,7 +12,7 @@ import plotly.graph_objects as go
 from analysis import figures as analysis_figures
 from checkpoints import Result, read_result
 from experiments.experiment import Experiment, ExperimentError
-from experiments.spec import SalSpec
+from experiments.spec import SalSpec, is_own
 from experiments.surface_plan import KIND as SURFACE_KIND
 from experiments.ud_step import PairUd, UdReport, report_ud, stored_sal
 from landscape import figures as landscape_figures
@@ -61,12 +61,19 @@ def surface_picture(experiment: Experiment, stored: Result) -> SurfacePicture:
         standard_error=arrays.get("loss_standard_error"),
         seeds=tuple(sorted({experiment.seed_of(name) for name in header["runs"]})),
         note=_surface_note(header, arrays["loss"].size),
+        metric=arrays.get("metric"),
+        metric_name=metric_label(header.get("metric_name")),
     )
     paths = tuple(_path(experiment, name, arrays) for name in header["runs"])
     divergence = header.get("divergence")
     ranked = (tuple(divergence["names"]), arrays["divergence/distance"]) if divergence else None
     metrics = {name: _metrics(name, arrays) for name in header["runs"]}
     return SurfacePicture(surface, paths, header, metrics, ranked)
+
+
+def metric_label(name: object) -> str:
+    """What a metric of the user's own is called in pictures: its function; empty where there is none."""
+    return str(name).rpartition(":")[2] if is_own(str(name)) else ""
 
 
 def _surface_note(header: dict[str, Any], points: int) -> str:
@@ -98,6 +105,8 @@ def _path(experiment: Experiment, name: str, arrays: dict[str, np.ndarray]) -> P
         residual=arrays[f"path/{name}/residual"],
         loss_true=get("true_loss"),
         loss_in_plane=get("in_plane_loss"),
+        metric_true=get("true_metric"),
+        metric_in_plane=get("in_plane_metric"),
     )
 
 

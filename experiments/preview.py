@@ -37,7 +37,16 @@ def preview_surface(experiment: Experiment, options: SurfaceSpec, runs: Sequence
         alphas, betas = prepared.grid(min(SIDE, options.grid))
         inputs, targets = (torch.cat(parts) for parts in zip(*prepared.measured_on.batches, strict=True))
         few = torch.linspace(0, len(targets) - 1, min(SAMPLES, len(targets))).round().long()
-        surface = evaluate_surface(prepared.model, prepared.plane, [(inputs[few], targets[few])], alphas, betas)
+        model, plane, measured_on = prepared.model, prepared.plane, prepared.measured_on
+        surface = evaluate_surface(
+            model,
+            plane,
+            [(inputs[few], targets[few])],
+            alphas,
+            betas,
+            loss=measured_on.loss,
+            metric=measured_on.metric,
+        )
     arrays = surface_arrays(surface)
     for name, run in prepared.runs.items():
         arrays |= path_arrays(name, run, *prepared.projected[name])

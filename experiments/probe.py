@@ -37,6 +37,8 @@ class PointLoss:
     accuracy: float  # fraction
     accuracy_error: float
     samples: int
+    metric: float = float("nan")  # of the user's own
+    metric_name: str = ""
 
 
 @dataclass(frozen=True)
@@ -183,12 +185,24 @@ def _line(
 
 
 def _loss(model: nn.Module, plane: Plane, at: tuple[float, float], kind: str, measured_on: Sample) -> PointLoss:
-    found = evaluate_points(model, [plane.point(*at)], measured_on.batches, loss=measured_on.loss)
+    batches, own = measured_on.batches, measured_on.metric
+    found = evaluate_points(model, [plane.point(*at)], batches, loss=measured_on.loss, metric=own)
     nan = float("nan")
     accuracy = nan if found.accuracy is None else float(found.accuracy[0])
     error = nan if found.standard_error is None else float(found.standard_error[0])
     spread = math.sqrt(accuracy * (1 - accuracy) / max(found.samples - 1, 1)) if accuracy == accuracy else nan
-    return PointLoss(measured_on.label, kind, float(found.loss[0]), error, accuracy, spread, found.samples)
+    metric = nan if found.metric is None else float(found.metric[0])
+    return PointLoss(
+        measured_on.label,
+        kind,
+        float(found.loss[0]),
+        error,
+        accuracy,
+        spread,
+        found.samples,
+        metric,
+        measured_on.metric_name.rpartition(":")[2],
+    )
 
 
 def plane_of(stored: Result) -> Plane:

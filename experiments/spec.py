@@ -208,7 +208,8 @@ class ExperimentSpec:
     """Everything that determines an experiment. Equal specs on one machine give equal bits.
 
     ``loss`` is one of ``training.own_losses.LOSSES`` or a ``package.module:function``; None is what the data ask for,
-    cross-entropy for classes. ``grant`` is never read from a file or written to one.
+    cross-entropy for classes. ``metric`` is a ``package.module:function`` that surfaces, their paths and
+    points are measured by beside the loss. ``grant`` is never read from a file or written to one.
     """
 
     name: str
@@ -224,13 +225,16 @@ class ExperimentSpec:
     surface: SurfaceSpec = field(default_factory=SurfaceSpec)
     tasks: TasksSpec | None = None
     loss: str | None = None
+    metric: str | None = None
     grant: Grant = field(default=Grant(), compare=False, repr=False, metadata={"stored": False})
 
     def __post_init__(self) -> None:
         _check_name(self.name, "name")
         known = self.loss is None or self.loss in LOSSES or is_own(self.loss)
         _require(known, "loss", self.loss, f"one of {', '.join(LOSSES)}, or package.module:function")
+        _require(self.metric is None or is_own(self.metric), "metric", self.metric, "a package.module:function")
         if self.tasks is not None:
+            _require(self.metric is None, "metric", self.metric, "left out where there are tasks, which have their own")
             _require(self.loss is None, "loss", self.loss, "left out where there are tasks, which have their own")
             _require(
                 not is_own(self.model.name), "model.name", self.model.name, "a registered name where there are tasks"
@@ -293,7 +297,8 @@ def is_own(name: str | None) -> bool:
 
 def own_names(spec: ExperimentSpec) -> tuple[str, ...]:
     """Code of the user's own that a spec names, each once."""
-    return tuple(dict.fromkeys(n for n in (spec.model.name, spec.data.name, spec.loss) if n is not None and is_own(n)))
+    named = (spec.model.name, spec.data.name, spec.loss, spec.metric)
+    return tuple(dict.fromkeys(name for name in named if name is not None and is_own(name)))
 
 
 def run_name(arm: str, seed: int) -> str:

@@ -204,8 +204,8 @@ def _convert(value: Any, annotation: str, name: str, where: str) -> Any:
 
 
 def without_labels(spec: ExperimentSpec) -> dict[str, Any]:
-    """The part of a spec that determines training: no names or texts, no analysis defaults."""
+    """The part of a spec that determines training: no names or texts, nothing that only measures."""
     table = spec_to_table(spec)
-    for label in ("name", "title", "description", "sal", "surface"):
+    for label in ("name", "title", "description", "sal", "surface", "metric"):
         table.pop(label, None)
     return table

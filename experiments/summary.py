@@ -64,6 +64,7 @@ class Summary:
         lines += [
             f"    {s['file']}: {s['plane']} plane of {', '.join(s['runs'])}, {s['grid']}×{s['grid']} "
             f"on {s['measured_on']} ({s['samples'] or 'an unknown number of'} samples)"
+            + (f", with {s['metric']}" if "metric" in s else "")
             for s in self.surfaces
         ]
         lines.append("  SAL" if self.sal else "  no SAL")
@@ -168,6 +169,7 @@ def _surfaces(experiment: Experiment, notes: list[str]) -> list[dict[str, Any]]:
                 "grid": header["options"]["grid"],
                 "on": header["options"]["on"],
                 "block": header["options"]["block"],
+                **({"metric": header["metric_name"]} if "metric_name" in header else {}),
                 **{key: header[key] for key in ("runs", "measured_on", "samples", "explained_variance_ratio")},
             }
         )

@@ -64,6 +64,7 @@ class SurfaceRequest:
                 "runs": {name: experiment.open_run(name).fingerprint for name in self.runs},
                 **measured_on.key(),
                 **({"task": self.task} if self.task else {}),
+                **({"metric": measured_on.metric_name} if measured_on.metric_name else {}),
             }
         )
 
@@ -170,6 +171,8 @@ def surface_arrays(surface: Surface) -> dict[str, NDArray[Any]]:
         arrays["accuracy"] = surface.accuracy
     if surface.loss_standard_error is not None:
         arrays["loss_standard_error"] = surface.loss_standard_error
+    if surface.metric is not None:
+        arrays["metric"] = surface.metric
     return arrays
 
 
@@ -207,6 +210,7 @@ def surface_header(prepared: Prepared, surface: Surface) -> dict[str, Any]:
         "interpolation_error": surface.interpolation_error,
         "precision_error": surface.precision_error,
         **({"loss_name": measured_on.loss_name} if measured_on.loss_name else {}),
+        **({"metric_name": measured_on.metric_name} if measured_on.metric_name else {}),
         "versions": versions(),
     }
 
@@ -238,6 +242,7 @@ def surface_of(result: Result) -> Surface:
         loss_standard_error=arrays.get("loss_standard_error"),
         samples=int(result.header["samples"]),
         evaluated=np.ones(loss.shape, bool) if evaluated is None else evaluated.astype(bool),
+        metric=arrays.get("metric"),
     )
 
 

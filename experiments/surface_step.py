@@ -159,6 +159,7 @@ class _Computation:
             samples=measured_on.samples,
             accuracy=measured_on.counts_classes,
             spread=measured_on.loss is None,
+            metric=measured_on.metric is not None,
         )
         try:
             saved = read_result(self._partial_path, kind=PARTIAL_KIND)
@@ -203,9 +204,11 @@ class _Computation:
         self, name: str, run: Run, coordinates: NDArray[Any], residual: NDArray[Any]
     ) -> dict[str, NDArray[Any]]:
         model, plane, measured_on = self.prepared.model, self.prepared.plane, self.prepared.measured_on
-        batches, loss = measured_on.batches, measured_on.loss
-        true = evaluate_states(model, (run.state_dict(i) for i in range(len(run))), batches, loss=loss)
-        in_plane = evaluate_points(model, (plane.point(a, b) for a, b in coordinates), batches, loss=loss)
+        batches, loss, metric = measured_on.batches, measured_on.loss, measured_on.metric
+        states = (run.state_dict(i) for i in range(len(run)))
+        true = evaluate_states(model, states, batches, loss=loss, metric=metric)
+        points = (plane.point(a, b) for a, b in coordinates)
+        in_plane = evaluate_points(model, points, batches, loss=loss, metric=metric)
         return path_arrays(name, run, coordinates, residual) | {
             f"path/{name}/{key}": value for key, value in (_named("true", true) | _named("in_plane", in_plane)).items()
         }
@@ -242,4 +245,6 @@ def _named(prefix: str, losses: Losses) -> dict[str, NDArray[Any]]:
         named[f"{prefix}_accuracy"] = losses.accuracy
     if losses.standard_error is not None:
         named[f"{prefix}_loss_standard_error"] = losses.standard_error
+    if losses.metric is not None:
+        named[f"{prefix}_metric"] = losses.metric
     return named

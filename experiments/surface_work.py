@@ -56,7 +56,7 @@ class SurfaceWorker:
             model = model.to(kind)
             batches = [(x.to(kind) if x.is_floating_point() else x, y) for x, y in batches]
         self.alphas, self.betas = alphas, betas
-        self.evaluator = Evaluator(model.eval(), batches, measured_on.loss)
+        self.evaluator = Evaluator(model.eval(), batches, measured_on.loss, measured_on.metric)
         checks = check_points(alphas, betas)
         with self.evaluator.borrowed(model):
             if strategy == "auto":
@@ -66,7 +66,7 @@ class SurfaceWorker:
                 self.measurer = PlaneEvaluator.with_strategy(self.evaluator, plane, wanted, checks)
 
     def measure(self, indices: Iterable[int]) -> Table:
-        """Mean loss, accuracy and standard error [P, 3]."""
+        """Mean loss, accuracy, standard error and metric [P, 4]."""
         i, j = np.unravel_index(np.fromiter(indices, np.int64), (len(self.alphas), len(self.betas)))
         return self.measurer.measure(self.alphas[i], self.betas[j])
 

@@ -65,6 +65,7 @@ def for_now(spec: ExperimentSpec) -> ExperimentSpec:
 def _digest(spec: ExperimentSpec) -> str:
     """What a grant is for: every name, and what the functions are given."""
     named = [spec.model.name, spec.data.name, dict(spec.data.options), spec.loss]
+    named += [] if spec.metric is None else [spec.metric]
     return hashlib.sha256(json.dumps(named, sort_keys=True, default=str).encode()).hexdigest()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +15,7 @@ OFF_PLANE = 0.2  # share of a path's length beyond which its markers get thin
 class SurfaceData:
     """A surface to draw: [A] alphas, [B] betas, and [A, B] loss and accuracy at (alphas[i], betas[j]).
 
-    ``note`` says in a few words what else its numbers leave out.
+    ``note`` says in a few words what else its numbers leave out. ``metric`` [A, B] is one of the user's own.
     """
 
     alphas: NDArray[np.float64]
@@ -29,6 +30,8 @@ class SurfaceData:
     standard_error: NDArray[np.float64] | None
     seeds: tuple[int, ...]
     note: str = ""
+    metric: NDArray[np.float64] | None = None
+    metric_name: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +46,8 @@ class PathData:
     residual: NDArray[np.float64]
     loss_true: NDArray[np.float64] | None
     loss_in_plane: NDArray[np.float64] | None
+    metric_true: NDArray[np.float64] | None = None
+    metric_in_plane: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,20 +61,30 @@ class RunCurves:
 
 
 def values_of(surface: SurfaceData, quantity: str) -> NDArray[np.float64]:
-    """Loss or accuracy [A, B] of a surface. Raises ValueError where there is none."""
+    """Loss, accuracy or the user's own metric [A, B] of a surface. Raises ValueError where there is none."""
     if quantity == "loss":
         return surface.loss
+    if quantity == "metric":
+        if surface.metric is None:
+            raise ValueError("This surface has no metric; import its runs with --metric, and compute it anew.")
+        return surface.metric
     if quantity != "accuracy":
-        raise ValueError(f"quantity must be 'loss' or 'accuracy', not {quantity!r}.")
+        raise ValueError(f"quantity must be 'loss', 'accuracy' or 'metric', not {quantity!r}.")
     if surface.accuracy is None:
         raise ValueError("This surface has no accuracy; its targets are not class indices.")
     return surface.accuracy
 
 
+def name_of(surfaces: Sequence[SurfaceData], quantity: str) -> str:
+    """What a quantity is called in a figure of surfaces."""
+    return surfaces[0].metric_name or quantity if quantity == "metric" else quantity
+
+
 def on_surface(surface: SurfaceData, path: PathData, quantity: str) -> NDArray[np.float64]:
-    """Height of a path: its own in-plane loss where known, else the surface between the grid points."""
-    if quantity == "loss" and path.loss_in_plane is not None and len(path.loss_in_plane) == len(path.coordinates):
-        return path.loss_in_plane
+    """Height of a path: its own in-plane loss or metric where known, else the surface between the grid points."""
+    own = {"loss": path.loss_in_plane, "metric": path.metric_in_plane}.get(quantity)
+    if own is not None and len(own) == len(path.coordinates):
+        return own
     return interpolate(surface.alphas, surface.betas, values_of(surface, quantity), path.coordinates)
 
 

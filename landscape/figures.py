@@ -15,6 +15,7 @@ from landscape.figure_data import (
     SurfaceData,
     f32,
     interpolate,
+    name_of,
     values_of,
 )
 from landscape.figures_paths import LIFT, path_traces_2d, path_traces_3d, picked_trace_2d, picked_trace_3d
@@ -47,7 +48,8 @@ def surface_3d(
     ``paths[k]`` are drawn on ``surfaces[k]``. With ``step`` every path is walked up to the checkpoint nearest
     to it, and the rest is a ghost; ``at`` marks a point of the plane.
     """
-    heights = choose_heights([values_of(s, quantity) for s in surfaces], quantity, scale)
+    name = name_of(surfaces, quantity)
+    heights = choose_heights([values_of(s, quantity) for s in surfaces], quantity, scale, name)
     figure = make_subplots(
         rows=1,
         cols=len(surfaces),
@@ -71,7 +73,7 @@ def surface_3d(
         _scene(figure, surface, heights, k, len(surfaces), dark)
     arrange(
         figure,
-        title=f"{quantity.capitalize()} surface",
+        title=f"{_begin(name)} surface",
         subtitle=subtitle(surfaces, heights),
         alt=alternative(surfaces, paths, heights, quantity),
         dark=dark,
@@ -133,7 +135,8 @@ def contour_2d(
     dark: bool = False,
 ) -> go.Figure:
     """The same in two dimensions: filled contours, one panel per surface, with shared axes and colours."""
-    heights = choose_heights([values_of(s, quantity) for s in surfaces], quantity, scale)
+    name = name_of(surfaces, quantity)
+    heights = choose_heights([values_of(s, quantity) for s in surfaces], quantity, scale, name)
     figure = make_subplots(
         rows=1,
         cols=len(surfaces),
@@ -159,14 +162,14 @@ def contour_2d(
                 line={"width": 0.6},
                 showscale=k == len(surfaces),
                 colorbar=_colour_bar(heights, quantity),
-                hovertemplate=f"{quantity} %{{customdata:.3g}}<extra></extra>",
+                hovertemplate=f"{name} %{{customdata:.3g}}<extra></extra>",
                 name=surface.evaluated_on,
             ),
             row=1,
             col=k,
         )
         for path in mine:
-            for trace in path_traces_2d(path, tints[path.name], step=step, legend=path.name not in drawn):
+            for trace in path_traces_2d(surface, path, tints[path.name], step=step, legend=path.name not in drawn):
                 figure.add_trace(trace, row=1, col=k)
             drawn.add(path.name)
         if at is not None:
@@ -175,7 +178,7 @@ def contour_2d(
     figure.update_yaxes(title_text=surfaces[0].axis_names[1], row=1, col=1)
     arrange(
         figure,
-        title=f"{quantity.capitalize()} contours",
+        title=f"{_begin(name)} contours",
         subtitle=subtitle(surfaces, heights),
         alt=alternative(surfaces, paths, heights, quantity),
         dark=dark,
@@ -198,6 +201,11 @@ def subtitle(surfaces: Sequence[SurfaceData], heights: Heights) -> str:
     return " · ".join(parts)
 
 
+def _begin(name: str) -> str:
+    """A name that begins a sentence; others than words of ours stay as they are."""
+    return name.capitalize() if name in ("loss", "accuracy") else name
+
+
 def _error(surface: SurfaceData) -> str:
     if surface.standard_error is None or not np.isfinite(surface.standard_error).any():
         return ""
@@ -208,7 +216,7 @@ def alternative(
     surfaces: Sequence[SurfaceData], paths: Sequence[Sequence[PathData]], heights: Heights, quantity: str
 ) -> str:
     """The figure in words."""
-    words = [f"{quantity.capitalize()} on the {surfaces[0].plane_name} plane."]
+    words = [f"{_begin(name_of(surfaces, quantity))} on the {surfaces[0].plane_name} plane."]
     for surface, mine in zip(surfaces, paths, strict=True):
         values = values_of(surface, quantity)
         finite = values[np.isfinite(values)]
@@ -247,7 +255,7 @@ def _add_surface(
             colorbar=_colour_bar(heights, quantity),
             contours={"z": {"show": True, "usecolormap": True, "width": 1, "project": {"z": False}}},
             lighting={"ambient": 0.72, "diffuse": 0.5, "specular": 0.05, "roughness": 0.9},
-            hovertemplate=f"{quantity} %{{customdata:.3g}}<extra>{surface.evaluated_on}</extra>",
+            hovertemplate=f"{name_of([surface], quantity)} %{{customdata:.3g}}<extra>{surface.evaluated_on}</extra>",
             name=surface.evaluated_on,
         ),
         row=1,

@@ -18,6 +18,7 @@ from landscape.style import DASHES, GHOST, HALO, MARKERS, ink
 
 LIFT = 0.02  # of the height range: paths lie just above the surface
 PICKED = "picked"
+Values = NDArray[np.float64] | None
 
 
 def path_traces_3d(
@@ -40,7 +41,7 @@ def path_traces_3d(
 
     def trace(rows: slice | list[int], part: str, **options: Any) -> go.Scatter3d:
         x, y, height = (f32(column) for column in table[rows].T)
-        return go.Scatter3d(x=x, y=y, z=height, **_common(path, part, rows), **options)
+        return go.Scatter3d(x=x, y=y, z=height, **_common(surface, path, part, rows), **options)
 
     def mark(index: int, part: str, shape: str, colour: str) -> go.Scatter3d:
         look = {"symbol": shape, "size": 9, "color": colour, "line": {"color": edge, "width": 2}}
@@ -81,7 +82,9 @@ def path_traces_3d(
     return traces
 
 
-def path_traces_2d(path: PathData, tint: str, *, step: int | None, legend: bool) -> list[go.Scatter]:
+def path_traces_2d(
+    surface: SurfaceData, path: PathData, tint: str, *, step: int | None, legend: bool
+) -> list[go.Scatter]:
     """The same over filled contours."""
     now = _index(path, step) + 1
     size = np.asarray(marker_sizes(path, 7.0, 3.0))
@@ -89,7 +92,7 @@ def path_traces_2d(path: PathData, tint: str, *, step: int | None, legend: bool)
 
     def trace(rows: slice | list[int], part: str, **options: Any) -> go.Scatter:
         x, y = (f32(column) for column in path.coordinates[rows].T)
-        return go.Scatter(x=x, y=y, **_common(path, part, rows), **options)
+        return go.Scatter(x=x, y=y, **_common(surface, path, part, rows), **options)
 
     def mark(index: int, part: str, shape: str, colour: str, pixels: int) -> go.Scatter:
         look = {"symbol": shape, "size": pixels, "color": colour, "line": {"color": "white", "width": 2}}
@@ -146,20 +149,26 @@ def _picked(at: tuple[float, float]) -> dict[str, Any]:
     return {"meta": {"part": PICKED}, "hovertemplate": words, "showlegend": False, "name": "chosen point"}
 
 
-def _common(path: PathData, part: str, rows: slice | list[int]) -> dict[str, Any]:
+def _common(surface: SurfaceData, path: PathData, part: str, rows: slice | list[int]) -> dict[str, Any]:
     """What all traces of a path share: which part they are, and what they say under the pointer."""
     common: dict[str, Any] = {"meta": {"part": part, "path": path.name}, "legendgroup": path.name}
     if part == "halo":
         return common | {"hoverinfo": "skip"}
     columns, words = [path.steps, path.epochs], f"<b>{path.name}</b>"
     words += "<br>step %{customdata[0]:.0f}, epoch %{customdata[1]:.3~g}"
-    for kind, values in (("true", path.loss_true), ("in-plane", path.loss_in_plane)):
+    known = [(f"{kind} loss", values, " nats") for kind, values in _both(path.loss_true, path.loss_in_plane)]
+    known += [(f"{kind} {surface.metric_name}", v, "") for kind, v in _both(path.metric_true, path.metric_in_plane)]
+    for what, values, unit in known:
         if values is not None and len(values) == len(path.steps):
-            words += f"<br>{kind} loss %{{customdata[{len(columns)}]:.3g}} nats"
+            words += f"<br>{what} %{{customdata[{len(columns)}]:.3g}}{unit}"
             columns.append(values)
     words += f"<br>off the plane %{{customdata[{len(columns)}]:.3g}} (residual, weight units)<extra></extra>"
     table = np.column_stack([*columns, path.residual])
     return common | {"customdata": f32(table[rows]), "hovertemplate": words}
+
+
+def _both(true: Values, in_plane: Values) -> list[tuple[str, Values]]:
+    return [("true", true), ("in-plane", in_plane)]
 
 
 def _index(path: PathData, step: int | None) -> int:

@@ -37,15 +37,19 @@ class Heights:
         return np.asarray(np.clip(capped, self.low, self.high))
 
 
-def choose_heights(values: Sequence[NDArray[np.float64]], quantity: str, scale: str) -> Heights:
-    """One scale for all panels: logarithmic when the range of a loss exceeds a factor of 20, or as asked."""
+def choose_heights(values: Sequence[NDArray[np.float64]], quantity: str, scale: str, name: str = "") -> Heights:
+    """One scale for all panels: logarithmic when the range of a loss exceeds a factor of 20, or as asked.
+
+    ``name``: what the quantity is called, where that is something else.
+    """
+    name = name or quantity
     if scale not in SCALES:
         raise ValueError(f"scale must be 'auto', 'log' or 'linear', not {scale!r}.")
     everything = np.concatenate([np.ravel(v) for v in values])
     finite = everything[np.isfinite(everything)]
     lost = int(everything.size - finite.size)
     if finite.size == 0:
-        return Heights(False, 0.0, 1.0, None, [0.0, 1.0], ["0", "1"], quantity, "no value is finite")
+        return Heights(False, 0.0, 1.0, None, [0.0, 1.0], ["0", "1"], name, "no value is finite")
     if quantity == "accuracy":
         ticks = [0.0, 0.25, 0.5, 0.75, 1.0]
         return Heights(
@@ -53,7 +57,7 @@ def choose_heights(values: Sequence[NDArray[np.float64]], quantity: str, scale: 
         )
     positive = finite[finite > 0]
     smallest = float(positive.min()) if positive.size else 1.0
-    log = scale == "log" or (scale == "auto" and float(finite.max()) > LOG_FACTOR * smallest)
+    log = scale == "log" or (scale == "auto" and quantity == "loss" and float(finite.max()) > LOG_FACTOR * smallest)
     log = log and positive.size > 0
     clip, clipped = _clip(finite, smallest, log)
     note = _note(lost, clipped, clip)
@@ -64,11 +68,11 @@ def choose_heights(values: Sequence[NDArray[np.float64]], quantity: str, scale: 
             low = high - CLIP_DECADES
         ticks = _log_ticks(low, high)
         labels = [f"{10**t:.4g}" for t in ticks]
-        return Heights(True, float(low), float(high), clip, ticks, labels, "loss (log)", note)
+        return Heights(True, float(low), float(high), clip, ticks, labels, f"{name} (log)", note)
     low, high = float(finite.min()), top
     high = high if high > low else low + 1e-6 + abs(low) * 1e-6
     ticks = nice_ticks(low, high)
-    return Heights(False, low, high, clip, ticks, [f"{t:.3g}" for t in ticks], "loss", note)
+    return Heights(False, low, high, clip, ticks, [f"{t:.3g}" for t in ticks], name, note)
 
 
 def _clip(finite: NDArray[np.float64], smallest: float, log: bool) -> tuple[float | None, int]:

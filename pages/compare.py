@@ -9,7 +9,7 @@ import streamlit as st
 
 from checkpoints import CheckpointError, Result
 from experiments import Experiment, SurfaceSpec, find_experiment
-from experiments.pictures import PLANE_NAMES, SurfacePicture, surface_picture
+from experiments.pictures import PLANE_NAMES, SurfacePicture, metric_label, surface_picture
 from experiments.preview import partial_surfaces, preview_surface
 from experiments.surface_plan import KIND
 from landscape import figures
@@ -37,7 +37,7 @@ def main() -> None:
     picture_column, control_column = st.columns([3.2, 1], gap="medium")
     with control_column:
         wanted, runs = _plane_controls(experiment, stored)
-        view = _view_controls()
+        view = _view_controls(metric_label(experiment.spec.metric))
     found = _find(stored, wanted, runs)
     # First look and finished surface are drawn in the same place, both by a fragment, which brings a container of its
     # own: so one view goes on from the other.
@@ -56,6 +56,10 @@ def main() -> None:
         picture = surface_picture(experiment, found)
         with notice:
             second = _partner(experiment, stored, wanted, runs, view, picture)
+            view = _possible(view, picture, second)
+            if experiment.spec.metric and picture.surface.metric is None:
+                what = f"This surface was computed without {metric_label(experiment.spec.metric)}."
+                parts.offer(what, experiment, _arguments(wanted, runs), key="metric", small=True)
         player = _scrubber(picture)
         with canvas:
             st.fragment(_draw)(picture, second, view, player)
@@ -146,7 +150,13 @@ def _two_parameters(stored: list[Result]) -> tuple[int, int]:
     return index[one], index[two]
 
 
-def _view_controls() -> dict[str, str]:
+def _possible(view: dict[str, str], picture: SurfacePicture, second: SurfacePicture | None = None) -> dict[str, str]:
+    """The view, of the loss where a surface was computed without the user's own metric."""
+    whole = all(one.surface.metric is not None for one in (picture, second) if one is not None)
+    return view if whole or view["quantity"] != "metric" else view | {"quantity": "loss"}
+
+
+def _view_controls(metric: str) -> dict[str, str]:
     view = {}
     view["show"] = st.segmented_control(
         "View", ["3-D", "Contour", "Both"], default="3-D", required=True, key="view", bind="query-params"
@@ -162,7 +172,13 @@ def _view_controls() -> dict[str, str]:
         "shared axes, colours and camera.",
     )
     view["quantity"] = st.segmented_control(
-        "Height", ["loss", "accuracy"], default="loss", required=True, key="height", bind="query-params"
+        "Height",
+        ["loss", "accuracy", *(["metric"] if metric else [])],
+        format_func=lambda name: metric if name == "metric" else name,
+        default="loss",
+        required=True,
+        key="height",
+        bind="query-params",
     )
     view["scale"] = st.segmented_control(
         "Scale",
@@ -224,7 +240,7 @@ def _look(name: str, wanted: SurfaceSpec, runs: tuple[str, ...], view: dict[str,
     if found is None:
         return
     picture = surface_picture(experiment, found)
-    _draw(picture, None, view, _scrubber(picture), finished=False)
+    _draw(picture, None, _possible(view, picture), _scrubber(picture), finished=False)
     rows, columns = picture.surface.loss.shape
     total = int(found.header["available"])
     on = f"{picture.surface.samples} of {total} samples"

@@ -78,11 +78,12 @@ def _losses(known: PointAnswer) -> None:
     for column, one in zip(st.columns(len(known.losses)), known.losses, strict=True):
         accuracy = "" if math.isnan(one.accuracy) else f"accuracy {format_accuracy(one.accuracy)}"
         accuracy += "" if math.isnan(one.accuracy_error) else f" ± {100 * one.accuracy_error:.1f}"
+        known = [accuracy, f"{one.metric_name} {one.metric:.4g}" if one.metric_name else "", f"{one.samples} samples"]
         error = "" if math.isnan(one.loss_error) else f" ± {one.loss_error:.2g}"
         column.metric(
             f"Loss on {one.label}",
             f"{format_loss(one.loss)}{error} nats",
-            f"{accuracy} · {one.samples} samples",
+            " · ".join(filter(None, known)),
             delta_color="off",
             delta_arrow="off",
             help="Mean over the samples ± its standard error.",

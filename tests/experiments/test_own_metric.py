@@ -1,0 +1,194 @@
+"""A metric of the user's own: named at the terminal, measured beside the loss, shown by its name."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner, Result
+from streamlit.testing.v1 import AppTest
+from torch import nn
+
+from checkpoints import Recorder
+from cli import main
+from experiments import Experiment
+from experiments.materials import dataset_of, network_for_run, sample
+from experiments.pictures import find_surfaces, surface_picture
+from experiments.preview import preview_surface
+from experiments.probe import probe_point
+from experiments.spec import ArmSpec, ExperimentSpec, SpecError
+from experiments.trust import trust_file
+from landscape.figures import contour_2d, surface_3d
+
+ROOT = Path(__file__).parents[2]
+CODE = """
+import torch
+from torch import nn
+
+def data():
+    x = torch.randn(40, 4, generator=torch.Generator().manual_seed(0))
+    return (x, (x[:, 0] > 0).long()), (x[:8], (x[:8, 0] > 0).long())
+
+def net():
+    return nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 2))
+
+def margin(outputs, targets):
+    outputs.mul_(2)  # what a metric does to its outputs is its own affair
+    return (outputs.gather(1, targets[:, None])[:, 0] - outputs.gather(1, 1 - targets[:, None])[:, 0]).mean() / 2
+
+def share(outputs, targets):
+    return float((outputs.argmax(1) == targets).float().mean())
+
+def raises(outputs, targets):
+    raise RuntimeError("no\\nthreshold")
+
+def each(outputs, targets):
+    return outputs[:, 0]
+"""
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("UNLEARNSCAPE_HOME", str(tmp_path))
+    monkeypatch.delenv("UNLEARNSCAPE_PROGRESS", raising=False)
+    monkeypatch.chdir(tmp_path)
+    Path("metrics_of_mine.py").write_text(CODE)
+    sys.modules.pop("metrics_of_mine", None)
+    code: dict = {}
+    exec(CODE, code)
+    torch.manual_seed(0)
+    (x, y), _ = code["data"]()
+    model = code["net"]()
+    optimiser = torch.optim.SGD(model.parameters(), lr=0.5)
+    with Recorder("rec.h5", model) as recorder:
+        for step in range(4):
+            recorder.record(step)
+            optimiser.zero_grad()
+            nn.functional.cross_entropy(model(x), y).backward()
+            optimiser.step()
+    return tmp_path
+
+
+def call(*arguments: object) -> Result:
+    return CliRunner().invoke(main, [str(a) for a in arguments])
+
+
+NAMED = ["--model", "metrics_of_mine:net", "--data", "metrics_of_mine:data"]
+
+
+def imported(metric: str = "margin") -> Experiment:
+    done = call("import", "mine", "rec.h5", *NAMED, "--metric", f"metrics_of_mine:{metric}")
+    assert done.exit_code == 0, done.output
+    return Experiment.open("mine")
+
+
+def test_surface_path_and_point_hold_the_metric_of_the_very_weights():
+    mine = imported()
+    assert call("surface", "mine", "--grid", "5").exit_code == 0
+    (stored,) = find_surfaces(mine)
+    run, dataset = mine.open_run("rec-s0"), dataset_of(mine.spec)
+    network = network_for_run(mine.spec, dataset, run, "rec-s0")
+    x, y = torch.from_numpy(dataset.x_train), torch.from_numpy(dataset.y_train)
+    for i in range(4):
+        network.load_state_dict(run.state_dict(i))
+        with torch.no_grad():
+            scores = network.eval()(x)
+        wanted = float((scores[torch.arange(40), y] - scores[torch.arange(40), 1 - y]).mean())
+        assert stored.arrays["path/rec-s0/true_metric"][i] == pytest.approx(wanted, rel=1e-5)
+        loss = float(nn.functional.cross_entropy(scores, y))
+        assert stored.arrays["path/rec-s0/true_loss"][i] == pytest.approx(loss, rel=1e-5), "not of spoilt outputs"
+    assert stored.header["metric_name"] == "metrics_of_mine:margin"
+    assert stored.arrays["metric"].shape == (5, 5)
+    a, b = (float(stored.arrays[axis][3]) for axis in ("alphas", "betas"))
+    first = probe_point(mine, stored, a, b).losses[0]
+    assert first.metric_name == "margin"
+    assert first.metric == pytest.approx(stored.arrays["metric"][3, 3], rel=1e-5)
+    assert "(40 samples), with metrics_of_mine:margin" in call("show", "mine").output
+    assert json.loads(call("show", "mine", "--json").output)["surfaces"][0]["metric"] == "metrics_of_mine:margin"
+    early = preview_surface(mine, mine.spec.surface, ["rec-s0"])
+    assert early.arrays["metric"].max() > early.arrays["metric"].min()
+
+
+def test_a_metric_makes_another_surface_and_the_same_sharpness(here):
+    assert call("import", "mine", "rec.h5", *NAMED).exit_code == 0
+    plain = sample(Experiment.open("mine"), "clean").key()
+    assert call("surface", "mine", "--grid", "3").exit_code == 0
+    mine = imported("share")  # again, with a metric
+    assert mine.spec.metric == "metrics_of_mine:share"
+    assert sample(mine, "clean").key() == plain
+    assert call("surface", "mine", "--grid", "3").exit_code == 0
+    without, with_metric = sorted(find_surfaces(mine), key=lambda stored: "metric" in stored.arrays)
+    assert "metric_name" not in without.header
+    np.testing.assert_array_equal(with_metric.arrays["loss"], without.arrays["loss"])
+    np.testing.assert_allclose(with_metric.arrays["metric"], with_metric.arrays["accuracy"], rtol=1e-6)
+
+
+def test_a_metric_runs_only_with_every_name_granted():
+    assert call("import", "mine", "rec.h5", *NAMED).exit_code == 0
+    done = call("import", "mine", "rec.h5", "--metric", "metrics_of_mine:margin")
+    assert done.exit_code == 1, "the network and data that it knows are not named"
+    assert "differs in" in done.output
+    text = Path("mine/experiment.toml").read_text()
+    assert "metrics_of_mine:margin" not in text, "nothing half written"
+    Path("mine/experiment.toml").write_text('metric = "metrics_of_mine:margin"\n' + text)
+    assert "not run before you grant it" in call("surface", "mine").output
+    names = ("metrics_of_mine:net", "metrics_of_mine:data")
+    assert call("trust", "mine", *names).exit_code == 1
+    assert call("trust", "mine", *names, "metrics_of_mine:margin").exit_code == 0
+    assert call("surface", "mine", "--grid", "3").exit_code == 0
+
+
+WRONG = {
+    "raises": "The metric metrics_of_mine:raises failed: RuntimeError: no threshold",
+    "each": "The metric metrics_of_mine:each returned a tensor of shape [2]; it must return the mean over the batch",
+    "absent": "The module metrics_of_mine has no absent, which is named as metric",
+}
+
+
+@pytest.mark.parametrize("metric", WRONG)
+def test_mistakes_are_one_sentence_and_leave_nothing(metric):
+    result = call("import", "mine", "rec.h5", *NAMED, "--metric", f"metrics_of_mine:{metric}")
+    assert result.exit_code == 1
+    assert WRONG[metric] in result.output
+    assert "\n" not in result.output.strip()
+    assert not Path("mine").exists()
+    assert not trust_file().exists()
+
+
+def test_what_is_no_metric_is_refused():
+    assert (
+        "metric is 'accuracy'; it must be a package.module:function"
+        in call("import", "mine", "rec.h5", "--metric", "accuracy").output
+    )
+    with pytest.raises(SpecError, match="metric is 3"):
+        ExperimentSpec("t", arms={"clean": ArmSpec()}, metric=3)  # type: ignore[arg-type]
+
+
+def test_figures_and_the_page_call_it_by_its_name(monkeypatch):
+    mine = imported()
+    assert call("surface", "mine", "--grid", "5").exit_code == 0
+    (stored,) = find_surfaces(mine)
+    picture = surface_picture(mine, stored)
+    for build in (surface_3d, contour_2d):
+        figure = build([picture.surface], [picture.paths], quantity="metric")
+        assert figure.layout.title.text.startswith("margin ") or "margin" in figure.layout.title.text
+        hover = " ".join(str(trace.hovertemplate) for trace in figure.data)
+        assert "margin %{customdata:.3g}" in hover
+        assert "true margin %{customdata[4]:.3g}<br>in-plane margin %{customdata[5]:.3g}<br>off the plane" in hover
+        assert figure.data[0].colorbar.title.text == "margin"
+    stored.header["metric_name"] = "<img src=x>"
+    assert surface_picture(mine, stored).surface.metric_name == ""
+    monkeypatch.chdir(ROOT)
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    app.run()
+    app.switch_page("pages/compare.py")
+    app.query_params["exp"], app.query_params["height"] = "mine", "margin"
+    app.run()
+    assert not app.exception
+    height = next(group for group in app.get("button_group") if group.key == "height")
+    assert height.options == ["loss", "accuracy", "margin"]
+    drawn = [one for view in app.get("bidi_component") for one in json.loads(view.proto.json)["figures"]]
+    assert "margin surface" in drawn[0]["figure"]
