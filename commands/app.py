@@ -52,6 +52,7 @@ def app(port: int, address: str | None, classroom: bool, hosts: Sequence[str], j
     # What was imported stays: looking through it for garbage would take a fifth of a second each time.
     gc.collect()
     gc.freeze()
+    gc.collect()  # lets Python see how little there is to look through now; else it would wait long with the next time
     _check_free(address, port)
     if classroom:
         click.echo(_welcome(allowed, port, int(os.environ[JOBS_VARIABLE])))
