@@ -56,7 +56,7 @@ def main() -> None:
             )
     _numbers(found, arm)
     st.markdown(cross_task_verdict(found, arm, control))
-    _table(found, control)
+    _table(experiment, found, control)
     cross_task_views.predictions(found, arm)
     _ud(experiment, found)
     _similarity(found, arm)
@@ -172,9 +172,9 @@ def _measure(metric: str, value: float) -> str:
     return parts.percent(value) if metric == "accuracy" else f"{value:.3f}".replace("-", "−")
 
 
-def _table(found: CrossTask, control: str | None) -> None:
+def _table(experiment: Experiment, found: CrossTask, control: str | None) -> None:
     st.subheader("Every task and arm")
-    again = _batchnorm(found)
+    again = _batchnorm(experiment, found)
     rows = [_row(found, task, arm, control, again) for task in found.tasks for arm in found.seeds]
     number = st.column_config.NumberColumn
     st.dataframe(
@@ -198,9 +198,12 @@ def _table(found: CrossTask, control: str | None) -> None:
     st.caption(f"Without looking at the image: {trivial}.".replace("-", "−"))
 
 
-def _batchnorm(found: CrossTask) -> BatchNormScores | None:
+def _batchnorm(experiment: Experiment, found: CrossTask) -> BatchNormScores | None:
     """What was measured with BatchNorm statistics of clean images, where people want to see it."""
     if found.batchnorm is None:
+        if experiment.spec.tasks is not None and experiment.spec.tasks.norm == "batch" and experiment.finished_runs():
+            command = parts.command_of(["cross-task", experiment.name])
+            st.caption(f"What BatchNorm's statistics alone cost is not measured yet; `{command}` does so.")
         return None
     shown = st.toggle(
         f"With {batchnorm_words(found.batchnorm.images)}",

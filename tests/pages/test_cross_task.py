@@ -170,7 +170,9 @@ def test_missing_surfaces_and_runs_are_offered(several):
     shutil.rmtree(several.path / "cross-task" / "surfaces")
     for path in (several.path / "cross-task" / "scores").glob("labels*"):
         path.unlink()
+    shutil.rmtree(several.path / "cross-task" / "batchnorm")
     app = visit(exp="several")
+    assert any("statistics alone cost is not measured yet" in one.value for one in app.caption)
     buttons = [one.key for one in app.button]
     assert "offer-task-surfaces" in buttons
     assert "offer-cross-task-more" in buttons
