@@ -76,38 +76,67 @@ def _in_earnest(poison_name: str) -> None:
     if result is None:
         st.markdown("What a network of all four tasks loses takes longer to measure; the page *Cross-task* does it.")
         return
-    arm = second_task.POISONS[poison_name]
-    control = second_task.CONTROLS[arm]
+    arm, made = second_task.POISONS[poison_name], second_task.MADE
     st.markdown(
         "**And what do networks lose?** That takes far longer than a lesson to train, so it was computed beforehand."
     )
-    damage = {task: {one: result.damage[one][task] for one in (arm, control)} for task in TASKS}
+    roles = {arm: "poisoned", made: "poisoned"} | {second_task.CONTROLS[one]: "control" for one in (arm, made)}
     figure = damage_chart(
-        damage,
-        {arm: "poisoned", control: "control"},
+        {task: {one: result.damage[one][task] for one in roles} for task in TASKS},
+        roles,
         TASKS,
         subtitle=f"rooms 64×64 · small ResNet · {result.images} clean test images · {result.seeds} seeds",
         dark=parts.is_dark(),
     )
     parts.plot(figure, key="lesson-damage")
-    st.markdown(_lost(result, arm, control))
+    st.markdown(
+        "\n".join(
+            [
+                f"- **{arm}**, net of its control {second_task.CONTROLS[arm]}: {_lost(result, arm)}.",
+                f"- **{made}**, made against the class by a network, net of {second_task.CONTROLS[made]}: "
+                f"{_lost(result, made)}.",
+            ]
+        )
+    )
+    st.markdown(
+        "100 points are all that clean training gains over a predictor that ignores the image. " + _why(result, arm)
+    )
 
 
-def _lost(result: Published, arm: str, control: str) -> str:
+def _lost(result: Published, arm: str) -> str:
+    """Damage of every task net of the control, in words."""
     lines = []
     for task, title in TASKS.items():
         net = result.net[arm][task]
         if net.low is None or net.high is None:
-            lines.append(f"{title}: not known")
+            lines.append(f"{title} not known")
             continue
-        apart = "more than the control" if net.low > 0 else "less" if net.high < 0 else "not told apart from it"
+        apart = "more than the control" if net.low > 0 else "less" if net.high < 0 else "not told apart"
         ends = f"{_points(net.low)} to {_points(net.high)}"
         lines.append(f"{title} {_points(net.value)} points ({ends}; {apart})")
-    return (
-        f"Beyond what the control {control} costs, {arm} takes away: {'; '.join(lines)}. 100 points are all that clean "
-        "training gains over a predictor that ignores the image. All tasks share one backbone, so that harm to one can "
-        "reach another even where the pattern tells nothing of it. All poisons and controls are in the project's "
-        "published results (`docs/results`), and the page *Cross-task* draws them for an experiment of your own."
+    return "; ".join(lines)
+
+
+def _why(result: Published, arm: str) -> str:
+    """What the damage says of the prediction from the pattern."""
+    hurt = [TASKS[task] for task, one in result.net[arm].items() if one.low is not None and one.low > 0]
+    words = ""
+    if TASKS["scene"] not in hurt:
+        words += (
+            f"That a pattern gives the class away does not mean that a network takes it: {arm} costs the class no more "
+            "than its control does. "
+        )
+    others = [title for title in hurt if title != TASKS["scene"]]
+    if others:
+        words += (
+            f"All tasks share one backbone, so that harm can reach {' and '.join(others)} even where the pattern tells "
+            "little of it. "
+        )
+    else:
+        words += "The other tasks are not told apart from the control: they are learned from the image all the same. "
+    return words + (
+        "All poisons and controls are in the published results (`docs/results`); the page *Cross-task* draws them for "
+        "an experiment of your own."
     )
 
 
