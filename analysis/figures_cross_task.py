@@ -29,7 +29,7 @@ from landscape.style import (
 PER_CENT = 100
 BOUNDS = (-100.0, 200.0)  # per cent of damage that an axis shows at most
 POISONED_SYMBOLS = ("diamond", "cross", "star", "x", "circle")
-CONTROL_SYMBOLS = ("square", "x", "cross")
+CONTROL_SYMBOLS = ("square", "x", "cross", "triangle-up", "triangle-down", "hexagon")
 ROW = 19  # pixels for each arm of a task
 STRONG = 0.6  # similarity beyond which a cell is dark
 LIGHT, DARK = "#FFFFFF", "#1F2430"  # text on dark and on light cells, in either theme
@@ -253,7 +253,7 @@ def _rows(
             )
     names = [titles.get(task, task).replace(" (", "<br>(") for task in marks]  # two lines leave room on a phone
     return figure.update_yaxes(
-        tickvals=list(range(len(names))), ticktext=names, range=[len(names) - 0.5, -0.5], showgrid=False
+        tickvals=list(range(len(names))), ticktext=names, range=[len(names) - 0.5, -0.5], showgrid=False, zeroline=False
     )
 
 

@@ -23,6 +23,7 @@ CSS = """
 <style>
 .strips img { width: 100%; display: block; image-rendering: pixelated; }
 .strips .heads { display: grid; text-align: center; font-size: 0.85rem; }
+.strips .heads span { min-width: 0; padding: 0 2px; overflow-wrap: anywhere; }
 .strips .label { font-size: 0.85rem; margin: 0.35rem 0 0.1rem; }
 </style>
 """
@@ -47,12 +48,14 @@ def image_strips(
     columns: Sequence[str],
     *,
     each: str = "one image of each of the classes",
+    tile: int = TILE,
 ) -> str:
     """Images in rows and columns as HTML that fits any width, every pixel a sharp square, each row with words for it.
 
     Args:
         rows: (label, images [K, C, H, W] with values in [0, 1]) from top to bottom; C is 1, 3 or 4.
         columns: K labels, of classes. each: What a row holds, in words before its columns.
+        tile: Pixels of an image's width at most.
 
     Raises:
         ValueError: No row, or images that differ in shape or are not one to a column.
@@ -65,7 +68,7 @@ def image_strips(
         f'<img src="{_address(compose([images]))}" alt="{escape(label)}: {escape(each)} {classes}">'
         for (label, _), images in zip(rows, tiles, strict=True)
     )
-    style = f"max-width:{len(columns) * TILE}px"
+    style = f"max-width:{len(columns) * tile}px"
     grid = f"grid-template-columns:repeat({len(columns)},1fr)"
     return f'{CSS}<div class="strips" style="{style}"><div class="heads" style="{grid}">{heads}</div>{strips}</div>'
 

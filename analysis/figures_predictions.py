@@ -27,6 +27,7 @@ SEGMENT_COLOURS = np.array(
         [0.87, 0.87, 0.87],
     ]
 )
+TILE = 150  # pixels of a map's width, so that a class and its share stand above it
 Map = NDArray[np.floating]
 
 
@@ -76,7 +77,7 @@ def prediction_grid(
     """
     further = heads or {}
     names = [f"{name}: {further[name]}" if name in further else name for name in columns]
-    return image_strips(list(rows.items()), names, each="truth and predictions of")
+    return image_strips(list(rows.items()), names, each="truth and predictions of", tile=TILE)
 
 
 def scene_words(probabilities: NDArray[np.floating], names: Sequence[str]) -> str:

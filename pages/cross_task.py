@@ -8,7 +8,7 @@ from typing import Any
 import plotly.graph_objects as go
 import streamlit as st
 
-from analysis import Estimate
+from analysis import Estimate, TaskUd
 from analysis.task_similarity import KINDS
 from experiments import Experiment, render
 from experiments.cross_task_pictures import draw_cross_task
@@ -18,7 +18,7 @@ from pages import cross_task_start, cross_task_views, parts
 from pages.lesson_parts.frame import QUIET
 
 DAMAGE, NET = "Damage", "Net of a control"
-MEAN_AGAIN, DAMAGE_AGAIN = "mean, clean BatchNorm", "damage, clean BatchNorm (%)"
+MEAN_AGAIN, DAMAGE_AGAIN = "mean, clean BN", "damage, clean BN (%)"
 
 
 def main() -> None:
@@ -137,7 +137,7 @@ def _numbers(found: CrossTask, arm: str) -> None:
     columns[1].metric(
         f"{title.words.capitalize()}, {arm}",
         _measure(title.metric, own),
-        gap.replace("-", "−") if own == own and clean == clean else None,
+        gap if own == own and clean == clean else None,  # its hyphen is how the metric knows a loss
         delta_color="normal" if title.higher_is_better else "inverse",
     )
     _estimate(columns[2], f"Damage of the {title.title}, {arm}", found.damage[first].get(arm), percent=True)
@@ -182,6 +182,7 @@ def _table(experiment: Experiment, found: CrossTask, control: str | None) -> Non
         hide_index=True,
         placeholder="–",
         column_config={
+            "arm": st.column_config.TextColumn(width="medium"),
             "mean": number(format="%.3f", help="Over test images and seeds."),
             MEAN_AGAIN: number(format="%.3f", help="Over test images and seeds, after the statistics were replaced."),
             DAMAGE_AGAIN: number(format="%.0f", help="Relative to the clean runs, treated alike."),
@@ -232,6 +233,12 @@ def _row(found: CrossTask, task: str, arm: str, control: str | None, again: Batc
         "interval": _interval(damage),
         "net (points)": _points(net),
         "net interval": _interval(net),
+        **(_ud_cells(ud) if found.ud else {}),
+    }
+
+
+def _ud_cells(ud: TaskUd | None) -> dict[str, Any]:
+    return {
         "UD": None if ud is None else ud.ud.value,
         "± UD": None if ud is None else ud.ud.summary.std,
         "what UD says": "" if ud is None else ud.verdict,
@@ -245,7 +252,9 @@ def _again(again: BatchNormScores, task: str, arm: str, metric: str) -> dict[str
 
 
 def _points(one: Estimate | None) -> float | None:
-    return None if one is None or one.value != one.value else 100 * one.value + 0.0
+    if one is None or one.value != one.value:
+        return None
+    return 100 * one.value if abs(one.value) >= 0.005 else 0.0  # no −0
 
 
 def _interval(one: Estimate | None) -> str:

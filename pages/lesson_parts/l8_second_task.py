@@ -153,9 +153,9 @@ def _large(image: np.ndarray) -> np.ndarray:
 LESSON = Lesson(
     "Does a poison for one task spoil another?",
     "See which tasks a poison against the class gives away, and compare with what networks then lose.",
-    "Small pictures of rooms are poisoned by their class: bathroom, corridor, kitchen, … One can also ask for "
-    "its key points, the distance of every pixel, and the pixels that belong together. A poison works "
-    "by giving the answer away, so that a network need not learn it from the image.",
+    "Small pictures of rooms are poisoned by the class of the room: bathroom, corridor, kitchen, … Of the same picture "
+    "one can also ask where its key points are, how far every pixel is, and which pixels belong together. A poison "
+    "works by giving the answer away, so that a network need not learn it from the image.",
     _settings,
     _predict,
     _run,

@@ -114,17 +114,20 @@ def test_the_page_shows_what_the_report_says(several):
         assert any(one.startswith(start) for one in words), words
     accuracy = found.mean("scene", "lsp")
     shown = {one.label: one.value for one in app.metric}
+    fallen = next(one.delta for one in app.metric if one.label == "Scene class (accuracy), lsp")
+    gap = 100 * (accuracy - found.mean("scene", "clean"))
+    assert fallen == f"{gap:+.1f} points"  # with a plain hyphen: another sign would be drawn as a gain
     assert shown["Scene class (accuracy), lsp"] == f"{100 * accuracy:.1f} %"
     (table,) = app.dataframe
     assert len(table.value) == len(found.tasks) * len(found.seeds)
     rows = table.value[table.value["arm"] == "lsp"].set_index("task")
     assert rows.loc["depth (relative error)", "mean"] == pytest.approx(found.mean("depth_euclidean", "lsp"))
     assert any("One seed" in one.value for one in app.markdown)
-    assert not any("BatchNorm" in name for name in table.value)
+    assert not any("BN" in name for name in table.value)
     app.toggle(key="batchnorm").set_value(True).run()
     rows = app.dataframe[0].value.set_index(["task", "arm"])
     again = found.batchnorm.means["depth_euclidean"]["lsp"]["abs_rel"]
-    assert rows.loc[("depth (relative error)", "lsp"), "mean, clean BatchNorm"] == pytest.approx(again[0])
+    assert rows.loc[("depth (relative error)", "lsp"), "mean, clean BN"] == pytest.approx(again[0])
     assert any("segments" in one.proto.body for one in app.get("html"))
 
 
