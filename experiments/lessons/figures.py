@@ -181,7 +181,7 @@ def told_bars(reading: Reading, *, dark: bool = False) -> go.Figure:
             )
         )
     figure.update_layout(barmode="group", legend={"traceorder": "reversed"})
-    figure.update_xaxes(title_text="what is told of the task (%)", range=[0, 112])
+    figure.update_xaxes(title_text="what is told of the task (%)", range=[0, 125])
     rows = []
     for task, title in TASKS.items():
         told = (f"{source} {100 * max(0.0, reading.told[source][task]):.0f} %" for source in roles)
@@ -193,4 +193,4 @@ def told_bars(reading: Reading, *, dark: bool = False) -> go.Figure:
         alt=f"What is told of every task. {'; '.join(rows)}.",
         dark=dark,
         height=430,
-    )
+    ).update_layout(title={"x": 0, "xref": "container"})

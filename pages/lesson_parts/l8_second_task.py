@@ -13,7 +13,7 @@ from pages import parts
 from pages.lesson_parts import frame
 from pages.lesson_parts.frame import Lesson
 
-SHARP = 8  # times that small images are enlarged
+SHARP, WIDTH = 8, 150  # times that small images are enlarged, and their width on the screen in pixels
 
 
 def _settings(locked: bool) -> str:
@@ -40,8 +40,8 @@ def _run(poison_name: str, guess: str) -> None:
     truth = second_task.answer(found)
     frame.compare_choice(guess, truth)
     left, right, bars = st.columns([1, 1, 3.4], gap="medium")
-    left.image(_large(found.image), caption="A room", width="stretch")
-    right.image(_large(found.pattern), caption="What was added, made stronger", width="stretch")
+    left.image(_large(found.image), caption="A room", width=WIDTH)
+    right.image(_large(found.pattern), caption="What was added, made stronger", width=WIDTH)
     with bars:
         parts.plot(told_bars(found, dark=parts.is_dark()), key="told")
     st.markdown(_words(found))
