@@ -115,7 +115,7 @@ def _distances(points: NDArray[np.float64], ordered: NDArray[np.float64]) -> NDA
 
 
 def ashman_d(values: ArrayLike) -> float:
-    """Ashman's D = √2·|μ₁ − μ₂| / √(σ₁² + σ₂²) of two fitted Gaussians (Ashman, Bird and Zepf 1994, Eq. 4)."""
+    """Ashman's D = ``√2·|μ₁ − μ₂| / √(σ₁² + σ₂²)`` of two fitted Gaussians (Ashman, Bird and Zepf 1994, Eq. 4)."""
     listed = np.ravel(np.asarray(values, dtype=np.float64))
     if listed.size < 2 or np.all(listed == listed[0]):
         raise ValueError("Ashman's D needs at least two different values.")

@@ -115,7 +115,7 @@ class EstimatorRow:
     Attributes:
         estimator: Its name; estimates: {method: SteadyUd}; floor: of clean against clean; power: what is told apart.
         spread: Root mean square over methods of the standard deviation of log UD over seeds; None with one seed.
-        separation: {method: |log of its mean UD| / log_std of the floor}; above 2, a single run is told from clean.
+        separation: ``|log of its mean UD| / log_std`` of the floor by method; above 2, a single run is told from clean.
             Infinite where the floor is exactly 0.
         agreement: Spearman's correlation of the methods' mean UD with the authors' estimator; NaN with one method.
     """

@@ -53,14 +53,14 @@ def import_runs(
     Args:
         path: The folder to make.
         recordings: Recorded runs, folders of checkpoints (one run each), or checkpoint files (one run together); beside
-            them files of surfaces, see :mod:`experiments.importing_surfaces`.
+            them files of surfaces, see ``experiments.importing_surfaces``.
         clean: The one to compare the others with (default: the first).
         model, data: Without them only what is stored can be shown, and the first checkpoint decides which
             parameters there are, in which order.
         loss, metric: See :class:`experiments.spec.ExperimentSpec`.
         own_code: Model, data, loss and metric may be functions of the user's own, who named them at the terminal; the
             experiment may run them from now on.
-        order: A list of checkpoints, see :func:`checkpoints.importing.find_checkpoints`.
+        order: A list of checkpoints, see ``checkpoints.importing.find_checkpoints``.
         metrics: CSV tables, one for each run that is made of checkpoints, in their order.
         say: Called with notes about what was imported.
 

@@ -234,7 +234,7 @@ def sal_subtitle(options: SalSpec, samples: int, extra: str = "") -> str:
 def render(figure: go.Figure, kind: str, *, width: int = 1000, height: int = 640, **style: Any) -> bytes:
     """Turn a figure into the bytes of an html, png, svg, pdf, csv or parquet file, without a browser.
 
-    ``style`` goes to :func:`landscape.static_export.save_static`: font, font_size, title.
+    ``style`` goes to ``landscape.static_export.save_static``: font, font_size, title.
     """
     if kind == "html":
         return figure_html(figure).encode()

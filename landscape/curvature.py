@@ -28,7 +28,7 @@ class Eigenpairs:
     Attributes:
         values: [k] descending, in units of the loss.
         vectors: [k, D] unit length; zero for parameters that were left out.
-        residuals: [k] ‖Hv − λv‖ / |λ|: how far each pair is from an exact one.
+        residuals: [k] ``‖Hv − λv‖ / |λ|``: how far each pair is from an exact one.
     """
 
     values: NDArray[np.float64]

@@ -36,7 +36,7 @@ class Dataset:
         dense_train, dense_test: Per-pixel targets of the images, where the data set has them.
         class_names: What each class is, where it is known.
         left_out: One sentence for each file or image that could not be used.
-        task: ``"classification"``; other ones come from :func:`training.own_data.as_dataset` alone, with targets of
+        task: ``"classification"``; other ones come from ``training.own_data.as_dataset`` alone, with targets of
             other shapes and types.
     """
 

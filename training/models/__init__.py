@@ -46,7 +46,7 @@ def build_model(
         name: One of ``MODELS``.
         input_shape: Shape of one sample, ``(features,)`` or ``(channels, height, width)``.
         n_classes: Number of outputs.
-        tasks: Give the network a head for each of these; see :func:`~training.models.multitask.multi_task_network`.
+        tasks: Give the network a head for each of these; see ``training.models.multitask``.
         norm, embedding: Of a multi-task network.
 
     Raises:

@@ -115,7 +115,7 @@ def poison(
         ratio: Share of samples poisoned; exactly round(ratio · N) are.
         strength: The method's budget; default the method's own.
         progress: Called as ``progress(done, total)`` by methods that work long.
-        permute: Give the poisoned samples each other's perturbations: see :func:`permuted`.
+        permute: Give the poisoned samples each other's perturbations: see ``training.unlearnable.permuted``.
         options: The method's own settings.
 
     Raises:
