@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 from plotly.subplots import make_subplots
 
+from landscape.loss_words import in_unit, sal_label
 from landscape.style import DASHES, MARKERS, SURFACE_SCALE, arrange, colours, format_ud, ink
 
 BINS = 30
@@ -24,6 +25,7 @@ def sal_histogram(
     roles: Mapping[str, str],
     subtitle: str = "",
     dark: bool = False,
+    loss_name: str = "",
 ) -> go.Figure:
     """Histograms of SAL over blocks, clean against poisoned, with the learnable threshold β.
 
@@ -31,8 +33,9 @@ def sal_histogram(
 
     Args:
         clean: [L] SAL of the clean run at one checkpoint; poisoned: {run: [L]}.
-        threshold: β in nats.
+        threshold: β, in the unit of the loss.
         roles: {run: role} of the poisoned runs.
+        loss_name: Empty for cross-entropy, in nats.
     """
     series = {"clean": clean, **poisoned}
     kinds = ["clean", *(roles.get(name, "poisoned") for name in poisoned)]
@@ -56,7 +59,7 @@ def sal_histogram(
                     "pattern": _hatch(kind),
                 },
                 name=f"{name}: {above} of {len(values)} above β",
-                hovertemplate=f"{name}: %{{y}} blocks near %{{x:.2g}} nats<extra></extra>",
+                hovertemplate=f"{name}: %{{y}} blocks near {in_unit('%{x:.2g}', loss_name)}<extra></extra>",
             ),
             row=row,
             col=1,
@@ -69,7 +72,7 @@ def sal_histogram(
                     mode="markers",
                     marker={"color": tint, "symbol": MARKERS.get(kind, "cross"), "size": 7},
                     showlegend=False,
-                    hovertemplate=f"{name}: %{{x:.3g}} nats<extra></extra>",
+                    hovertemplate=f"{name}: {in_unit('%{x:.3g}', loss_name)}<extra></extra>",
                     name=f"{name}, each block",
                 ),
                 row=row,
@@ -80,7 +83,7 @@ def sal_histogram(
         figure.update_yaxes(title_text="blocks", row=row, col=1)
         words.append(f"{name} has {above} of {len(values)} blocks above β")
     figure.update_xaxes(type="log", dtick=1, exponentformat="power", range=[edges[0], edges[-1]])
-    figure.update_xaxes(title_text="SAL (nats, logarithmic)", row=len(series), col=1)
+    figure.update_xaxes(title_text=sal_label(loss_name, "logarithmic"), row=len(series), col=1)
     at = float(np.log10(threshold)) if threshold > 0 else 0.0
     figure.add_annotation(
         x=at,
@@ -98,7 +101,8 @@ def sal_histogram(
         figure,
         title="SAL of every block",
         subtitle=subtitle + note,
-        alt=f"Histogram of SAL with the learnable threshold β at {threshold:.3g} nats: {'; '.join(words)}.",
+        alt=f"Histogram of SAL with the learnable threshold β at {in_unit(f'{threshold:.3g}', loss_name)}: "
+        f"{'; '.join(words)}.",
         dark=dark,
         height=190 + 130 * len(series),
     )
@@ -111,19 +115,20 @@ def sal_heatmap(
     blocks: Sequence[str],
     *,
     dark: bool = False,
+    loss_name: str = "",
 ) -> go.Figure:
     """SAL of blocks (rows) over checkpoints (columns), one panel per run, one logarithmic colour scale.
 
     Args:
         panels: {run: (SAL [T, L], epochs [T])}.
-        blocks: [L] names.
+        blocks: [L] names. loss_name: Empty for cross-entropy, in nats.
     """
     everything = np.concatenate([np.ravel(sal) for sal, _ in panels.values()])
     positive = everything[np.isfinite(everything) & (everything > 0)]
     high = float(np.log10(positive.max())) if positive.size else 0.0
     low = max(float(np.log10(positive.min())), high - DECADES) if positive.size else -1.0
     stacked = len(blocks) <= STACK  # few rows: panels above each other leave room for names on a phone
-    n = len(panels)
+    n, shown = len(panels), "%{customdata:.3g}"
     figure = make_subplots(
         rows=n if stacked else 1,
         cols=1 if stacked else n,
@@ -148,13 +153,13 @@ def sal_heatmap(
                 zmax=max(high, low + 1e-9),
                 showscale=number == n,
                 colorbar={
-                    "title": {"text": "SAL (nats)", "side": "top"},
+                    "title": {"text": sal_label(loss_name), "side": "top"},
                     "tickvals": ticks,
                     "ticktext": [f"1e{t:g}" for t in ticks],
                     "thickness": 12,
                     "outlinewidth": 0,
                 },
-                hovertemplate=f"{name}, %{{y}}<br>epoch %{{x:.3g}}: %{{customdata:.3g}} nats<extra></extra>",
+                hovertemplate=f"{name}, %{{y}}<br>epoch %{{x:.3g}}: {in_unit(shown, loss_name)}<extra></extra>",
                 name=name,
             ),
             row=number if stacked else 1,
@@ -164,7 +169,9 @@ def sal_heatmap(
     figure.update_xaxes(title_text="epoch", row=n if stacked else 1)
     figure.update_yaxes(autorange="reversed", showgrid=False, tickfont={"size": 12}, nticks=24)
     first = {name: float(np.nanmean(sal[-1])) for name, (sal, _) in panels.items()}
-    words = "; ".join(f"{name} ends with a mean SAL of {value:.2g} nats" for name, value in first.items())
+    words = "; ".join(
+        f"{name} ends with a mean SAL of {in_unit(f'{value:.2g}', loss_name)}" for name, value in first.items()
+    )
     below = int((everything < 10.0**low).sum())
     return arrange(
         figure,

@@ -46,7 +46,7 @@ class SurfacePicture:
 def surface_picture(experiment: Experiment, stored: Result) -> SurfacePicture:
     """Arrange a surface file for the figure builders."""
     header, arrays = stored.header, stored.arrays
-    block = header["options"]["block"]
+    block, loss_name = header["options"]["block"], str(header.get("loss_name", ""))
     ratio = header["explained_variance_ratio"]
     surface = SurfaceData(
         alphas=arrays["alphas"],
@@ -63,8 +63,9 @@ def surface_picture(experiment: Experiment, stored: Result) -> SurfacePicture:
         note=_surface_note(header, arrays["loss"].size),
         metric=arrays.get("metric"),
         metric_name=metric_label(header.get("metric_name")),
+        loss_name=loss_name,
     )
-    paths = tuple(_path(experiment, name, arrays) for name in header["runs"])
+    paths = tuple(_path(experiment, name, arrays, loss_name) for name in header["runs"])
     divergence = header.get("divergence")
     ranked = (tuple(divergence["names"]), arrays["divergence/distance"]) if divergence else None
     metrics = {name: _metrics(name, arrays) for name in header["runs"]}
@@ -92,7 +93,7 @@ def _metrics(name: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {key.removeprefix(prefix): value for key, value in arrays.items() if key.startswith(prefix)}
 
 
-def _path(experiment: Experiment, name: str, arrays: dict[str, np.ndarray]) -> PathData:
+def _path(experiment: Experiment, name: str, arrays: dict[str, np.ndarray], loss_name: str) -> PathData:
     def get(key: str) -> np.ndarray | None:
         return arrays.get(f"path/{name}/{key}")
 
@@ -107,6 +108,7 @@ def _path(experiment: Experiment, name: str, arrays: dict[str, np.ndarray]) -> P
         loss_in_plane=get("in_plane_loss"),
         metric_true=get("true_metric"),
         metric_in_plane=get("in_plane_metric"),
+        loss_name=loss_name,
     )
 
 
@@ -187,10 +189,11 @@ def draw(
             roles=roles,
             subtitle=sal_subtitle(report.options, report.samples, f"last checkpoint, seed {pair.seed}"),
             dark=dark,
+            loss_name=report.loss_name,
         )
     if figure == "sal-heatmap":
         panels = {one.run: (one.sal, one.epochs) for one in (clean, *poisoned.values())}
-        return analysis_figures.sal_heatmap(panels, clean.blocks, dark=dark)
+        return analysis_figures.sal_heatmap(panels, clean.blocks, dark=dark, loss_name=report.loss_name)
     if figure == "learnable-blocks":
         counts = {clean.run: (clean.epochs, pair.distance.counts_clean)}
         counts |= {name: (one.epochs, pairs[name].distance.counts_poisoned) for name, one in poisoned.items()}
@@ -212,7 +215,13 @@ def draw(
 def curves(experiment: Experiment, stored: Result) -> list[RunCurves]:
     """Training curves of the runs of a surface file."""
     return [
-        RunCurves(name, experiment.role_of(name), stored.arrays[f"path/{name}/epochs"], _metrics(name, stored.arrays))
+        RunCurves(
+            name,
+            experiment.role_of(name),
+            stored.arrays[f"path/{name}/epochs"],
+            _metrics(name, stored.arrays),
+            str(stored.header.get("loss_name", "")),
+        )
         for name in stored.header["runs"]
     ]
 

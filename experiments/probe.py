@@ -32,13 +32,14 @@ class PointLoss:
 
     label: str
     kind: str  # clean, poisoned, control or test: how it is drawn
-    loss: float  # nats
+    loss: float  # nats for cross-entropy
     loss_error: float
     accuracy: float  # fraction
     accuracy_error: float
     samples: int
     metric: float = float("nan")  # of the user's own
     metric_name: str = ""
+    loss_name: str = ""  # empty for cross-entropy
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,7 @@ class Slice:
     places: NDArray[np.float64]
     loss: NDArray[np.float64]
     exact: bool
+    loss_name: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,11 +114,12 @@ def probe_point(experiment: Experiment, stored: Result, alpha: float, beta: floa
                 continue
             vectors = (plane.point(a, b) for a, b in line[1])
             found = evaluate_points(model, vectors, measured_on.batches, loss=measured_on.loss).loss
-            slices.append(Slice(f"towards {near[0].run}", measured_on.label, kind, line[0], found, exact=True))
+            label, named = measured_on.label, measured_on.loss_name
+            slices.append(Slice(f"towards {near[0].run}", label, kind, line[0], found, True, named))
     if slow and line is not None:
         found = interpolate(stored.arrays["alphas"], stored.arrays["betas"], stored.arrays["loss"], line[1])
         on = stored.header["measured_on"]
-        slices.append(Slice(f"towards {near[0].run}", on, _kind(stored), line[0], found, exact=False))
+        slices.append(Slice(f"towards {near[0].run}", on, _kind(stored), line[0], found, False, _loss_name(stored)))
         notes.append("This network is large: the line to the nearest checkpoint is read off the surface.")
     return PointAnswer(alpha, beta, tuple(losses), near, tuple(slices), tuple(notes))
 
@@ -170,7 +173,8 @@ def _axis_slices(stored: Result, alpha: float, beta: float) -> Iterator[Slice]:
         points[:, axis] = places
         length = float(np.linalg.norm(arrays["axes"][axis].astype(np.float64))) if "axes" in arrays else 1.0
         loss = interpolate(arrays["alphas"], arrays["betas"], arrays["loss"], points)
-        yield Slice(f"along {name}", header["measured_on"], _kind(stored), (places - own) * length, loss, exact=False)
+        away, named = (places - own) * length, _loss_name(stored)
+        yield Slice(f"along {name}", header["measured_on"], _kind(stored), away, loss, False, named)
 
 
 def _line(
@@ -202,6 +206,7 @@ def _loss(model: nn.Module, plane: Plane, at: tuple[float, float], kind: str, me
         found.samples,
         metric,
         measured_on.metric_name.rpartition(":")[2],
+        measured_on.loss_name,
     )
 
 
@@ -253,6 +258,10 @@ def _at_hand(experiment: Experiment, dataset: Dataset, arm: str, seed: int) -> b
     if entry.method == CLEAN_METHOD or method is None or "progress" not in inspect.signature(method).parameters:
         return True
     return (poison_folder(experiment) / f"{poison_key(dataset, entry, seed)}.h5").is_file()
+
+
+def _loss_name(stored: Result) -> str:
+    return str(stored.header.get("loss_name", ""))
 
 
 def _kind(stored: Result) -> str:

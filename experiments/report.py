@@ -21,6 +21,7 @@ from experiments.spec_toml import spec_to_toml
 from experiments.summary import Summary, summarise
 from experiments.surface_plan import KIND as SURFACE_KIND
 from experiments.ud_step import ArmUd, UdReport, stored_sal
+from landscape.loss_words import in_brackets
 from landscape.static_inline import inline_svg
 from landscape.style import format_accuracy, format_ud
 
@@ -170,7 +171,8 @@ def _distances(experiment: Experiment, report: UdReport | None) -> str:
     if report is None:
         return hint("Nothing to compare yet:", command("ud", experiment.name))
     series = stored_sal(experiment)[report.options]
-    heads = ["arm", "seed", "UD", "UD by parameters", "UD, exact split", "β (nats)", "learnable blocks"]
+    heads = ["arm", "seed", "UD", "UD by parameters", "UD, exact split"]
+    heads += [f"β{in_brackets(report.loss_name)}", "learnable blocks"]
     heads += ["clean learnable blocks", "test accuracy", "clean test accuracy", "verdict over seeds"]
     rows = []
     for arm in report.arms:

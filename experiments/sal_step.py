@@ -40,9 +40,14 @@ class SalSeries:
     sizes: NDArray[np.int64]  # [L] scalars per block
     steps: NDArray[np.int64]  # [T]
     epochs: NDArray[np.float64]  # [T]
-    sal: NDArray[np.float64]  # [T, L] in nats
-    loss: NDArray[np.float64]  # [T] at the checkpoint, in nats
+    sal: NDArray[np.float64]  # [T, L], in nats for cross-entropy
+    loss: NDArray[np.float64]  # [T] at the checkpoint, in nats for cross-entropy
     metrics: dict[str, NDArray[np.float64]]  # {name: [T]}
+
+    @property
+    def loss_name(self) -> str:
+        """The loss that SAL is a change of; empty for cross-entropy."""
+        return str(self.header.get("loss_name", ""))
 
 
 def sal_key(options: SalSpec, run: Run, measured_on: Sample, task: str = "") -> str:
@@ -137,6 +142,7 @@ def _sal_of_run(
         "available": measured_on.available,
         "data_fingerprint": measured_on.fingerprint,
         "versions": versions(),
+        **({"loss_name": measured_on.loss_name} if measured_on.loss_name else {}),
         **({"task": task, "dataset": dataset_of(experiment.spec).fingerprint} if task else {}),
     }
     write_result(target, kind=KIND, header=header, arrays=arrays)

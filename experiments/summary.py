@@ -11,6 +11,7 @@ from experiments.own_notes import own_notes
 from experiments.sal_step import read_sal
 from experiments.surface_plan import KIND as SURFACE_KIND
 from experiments.ud_step import UdReport, report_ud, stored_sal
+from landscape.loss_words import loss_word
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,7 @@ class Summary:
         lines += [
             f"    {s['file']}: {s['plane']} plane of {', '.join(s['runs'])}, {s['grid']}×{s['grid']} "
             f"on {s['measured_on']} ({s['samples'] or 'an unknown number of'} samples)"
+            + _loss_of(s)
             + (f", with {s['metric']}" if "metric" in s else "")
             for s in self.surfaces
         ]
@@ -171,9 +173,15 @@ def _surfaces(experiment: Experiment, notes: list[str]) -> list[dict[str, Any]]:
                 "block": header["options"]["block"],
                 **({"metric": header["metric_name"]} if "metric_name" in header else {}),
                 **{key: header[key] for key in ("runs", "measured_on", "samples", "explained_variance_ratio")},
+                **({"loss_name": header["loss_name"]} if header.get("loss_name") else {}),
             }
         )
     return found
+
+
+def _loss_of(surface: dict[str, Any]) -> str:
+    """Which loss it is of, where that is not cross-entropy."""
+    return f", {loss_word(surface['loss_name'])}" if surface.get("loss_name") else ""
 
 
 def _sal_files(experiment: Experiment, notes: list[str]) -> list[tuple[Any, Any]]:

@@ -56,6 +56,7 @@ class UdReport:
     options: SalSpec
     samples: int
     arms: tuple[ArmUd, ...]
+    loss_name: str = ""  # that SAL is a change of; empty for cross-entropy
 
     def as_json(self) -> dict[str, Any]:
         """The report as plain values; the first poisoned arm that is no control stands at the top level."""
@@ -159,8 +160,8 @@ def report_ud(
         raise ExperimentError(
             f"{experiment.name} has no clean and poisoned SAL of one seed yet; measure them: sal {experiment.path}"
         )
-    samples = next(iter(series.values())).header["samples"]
-    return UdReport(experiment.name, options, int(samples), tuple(arms))
+    first = next(iter(series.values()))
+    return UdReport(experiment.name, options, int(first.header["samples"]), tuple(arms), first.loss_name)
 
 
 def _pair(seed: int, clean: SalSeries, poisoned: SalSeries, rule: str) -> PairUd:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from landscape.figure_data import PathData, RunCurves, SurfaceData, values_of
 from landscape.figures import subtitle
 from landscape.heights import choose_heights
+from landscape.loss_words import loss_label, loss_word
 from landscape.static_draw import COLOURMAP, wrapped
 from landscape.style import colours, format_accuracy, format_loss, ink
 
@@ -24,8 +25,8 @@ FRAMES = 90  # at most; of longer trainings some checkpoints are left out
 LEVELS = 22
 METRICS = (
     ("test_accuracy", "test accuracy (%)", 100.0),
-    ("test_loss", "test loss (nats)", 1.0),
-    ("train_loss", "training loss (nats)", 1.0),
+    ("test_loss", "test loss", 1.0),
+    ("train_loss", "training loss", 1.0),
 )
 DPI = 100
 TITLE = "Training on the loss surface"
@@ -98,7 +99,7 @@ def build_stage(
     with mpl.rc_context(STYLE):
         canvas = Canvas(figsize=(size[0] / DPI, size[1] / DPI), dpi=DPI, facecolor=GROUND[dark])
         FigureCanvasAgg(canvas)
-        heights = choose_heights([surface.loss], "loss", "auto")
+        heights = choose_heights([surface.loss], "loss", "auto", loss_word(surface.loss_name))
         under = subtitle([surface], heights)
         top = _title(canvas, under, dark) if title else 0.97
         bottom = (0.55 + 0.17 * len(paths) * title) * DPI / size[1]  # a line of legend for each run
@@ -203,8 +204,12 @@ def _metric(curves: Sequence[RunCurves]) -> tuple[str, str, float]:
     """The first metric that any run knows: its name, its axis, and what it is multiplied by."""
     for name, axis, factor in METRICS:
         if any(name in one.metrics for one in curves):
-            return name, axis, factor
+            return name, _axis(axis, curves), factor
     return METRICS[0]
+
+
+def _axis(axis: str, curves: Sequence[RunCurves]) -> str:
+    return loss_label(curves[0].loss_name, axis) if axis.endswith("loss") else axis
 
 
 def _values(curves: Sequence[RunCurves], name: str, metric: str, length: int) -> NDArray[np.float64]:

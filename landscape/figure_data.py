@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from landscape.loss_words import loss_word
+
 OFF_PLANE = 0.2  # share of a path's length beyond which its markers get thin
 
 
@@ -16,6 +18,7 @@ class SurfaceData:
     """A surface to draw: [A] alphas, [B] betas, and [A, B] loss and accuracy at (alphas[i], betas[j]).
 
     ``note`` says in a few words what else its numbers leave out. ``metric`` [A, B] is one of the user's own.
+    ``loss_name`` is empty for cross-entropy.
     """
 
     alphas: NDArray[np.float64]
@@ -32,6 +35,7 @@ class SurfaceData:
     note: str = ""
     metric: NDArray[np.float64] | None = None
     metric_name: str = ""
+    loss_name: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +52,7 @@ class PathData:
     loss_in_plane: NDArray[np.float64] | None
     metric_true: NDArray[np.float64] | None = None
     metric_in_plane: NDArray[np.float64] | None = None
+    loss_name: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +63,7 @@ class RunCurves:
     role: str
     epochs: NDArray[np.float64]
     metrics: dict[str, NDArray[np.float64]]
+    loss_name: str = ""  # of the losses among them
 
 
 def values_of(surface: SurfaceData, quantity: str) -> NDArray[np.float64]:
@@ -77,6 +83,8 @@ def values_of(surface: SurfaceData, quantity: str) -> NDArray[np.float64]:
 
 def name_of(surfaces: Sequence[SurfaceData], quantity: str) -> str:
     """What a quantity is called in a figure of surfaces."""
+    if quantity == "loss":
+        return loss_word(surfaces[0].loss_name)
     return surfaces[0].metric_name or quantity if quantity == "metric" else quantity
 
 

@@ -95,7 +95,7 @@ class StandingSurface:
 
     def __init__(self, surface: SurfaceData, *, dark: bool = False) -> None:
         self._surface, self._dark = surface, dark
-        self._heights = choose_heights([values_of(surface, "loss")], "loss", "auto")
+        self._heights = choose_heights([values_of(surface, "loss")], "loss", "auto", name_of([surface], "loss"))
         self._figure = surface_3d([surface], [[]], dark=dark).to_dict()
 
     def drawn(self, paths: Sequence[PathData], *, step: int | None = None) -> tuple[str, str]:

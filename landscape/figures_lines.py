@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from plotly.subplots import make_subplots
 
 from landscape.figures import PathData, RunCurves
+from landscape.loss_words import loss_label
 from landscape.style import CLEAN, DASHES, LIGHTER, MARKERS, arrange, colours, format_accuracy, format_loss
 
 
@@ -38,7 +39,7 @@ def loss_along_path(paths: Sequence[PathData], *, dark: bool = False) -> go.Figu
             )
             words.append(f"{path.name} {kind} loss ends at {format_loss(float(values[-1]))}")
     figure.update_xaxes(title_text="epoch")
-    figure.update_yaxes(title_text="loss (nats)", type="log")
+    figure.update_yaxes(title_text=loss_label(paths[0].loss_name if paths else ""), type="log")
     return arrange(
         figure,
         title="True loss against in-plane loss",
@@ -102,7 +103,8 @@ def divergence_bar(names: Sequence[str], distance: NDArray[np.float64], *, dark:
 
 def training_curves(runs: Sequence[RunCurves], *, dark: bool = False) -> go.Figure:
     """Test accuracy (thick) and training accuracy (thin) of every run, beside the losses."""
-    figure = make_subplots(rows=1, cols=2, subplot_titles=["accuracy (%)", "loss (nats)"], horizontal_spacing=0.12)
+    losses = loss_label(runs[0].loss_name if runs else "")
+    figure = make_subplots(rows=1, cols=2, subplot_titles=["accuracy (%)", losses], horizontal_spacing=0.12)
     words = []
     for run, tint in zip(runs, colours([r.role for r in runs], dark=dark), strict=True):
         for metric, column, factor in (("accuracy", 1, 100.0), ("loss", 2, 1.0)):

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from landscape.figure_data import PathData, SurfaceData, f32, interpolate, marker_sizes, nearest, on_surface
 from landscape.heights import Heights
+from landscape.loss_words import in_unit
 from landscape.style import DASHES, GHOST, HALO, MARKERS, ink
 
 LIFT = 0.02  # of the height range: paths lie just above the surface
@@ -156,7 +157,8 @@ def _common(surface: SurfaceData, path: PathData, part: str, rows: slice | list[
         return common | {"hoverinfo": "skip"}
     columns, words = [path.steps, path.epochs], f"<b>{path.name}</b>"
     words += "<br>step %{customdata[0]:.0f}, epoch %{customdata[1]:.3~g}"
-    known = [(f"{kind} loss", values, " nats") for kind, values in _both(path.loss_true, path.loss_in_plane)]
+    unit = in_unit("", path.loss_name)
+    known = [(f"{kind} loss", values, unit) for kind, values in _both(path.loss_true, path.loss_in_plane)]
     known += [(f"{kind} {surface.metric_name}", v, "") for kind, v in _both(path.metric_true, path.metric_in_plane)]
     for what, values, unit in known:
         if values is not None and len(values) == len(path.steps):

@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from landscape.figure_data import f32
+from landscape.loss_words import in_unit, loss_label
 from landscape.style import DASHES, MARKERS, arrange, colours, format_loss, ink
 
 
@@ -23,6 +24,7 @@ class SliceData:
     places: NDArray[np.float64]
     loss: NDArray[np.float64]
     exact: bool
+    loss_name: str = ""
 
 
 def slice_through_point(slices: Sequence[SliceData], *, unit: str, dark: bool = False) -> go.Figure:
@@ -45,16 +47,16 @@ def slice_through_point(slices: Sequence[SliceData], *, unit: str, dark: bool = 
                 marker={"symbol": MARKERS[role], "size": 6},
                 name=one.on,
                 showlegend=True,
-                hovertemplate=f"{one.on}: loss %{{y:.3g}} nats<extra></extra>",
+                hovertemplate=f"{one.on}: loss {in_unit('%{y:.3g}', one.loss_name)}<extra></extra>",
             )
         )
         finite = one.loss[np.isfinite(one.loss)]
         if finite.size:
             span = f"{format_loss(float(finite.min()))} to {format_loss(float(finite.max()))}"
-            words.append(f"on {one.on} {span} nats")
+            words.append(f"on {one.on} {in_unit(span, one.loss_name)}")
     figure.update_xaxes(title_text=unit)
     figure.add_vline(0.0, line={"color": ink(dark=dark), "width": 1.2})
-    figure.update_yaxes(title_text="loss (nats)", rangemode="tozero")
+    figure.update_yaxes(title_text=loss_label(slices[0].loss_name), rangemode="tozero")
     direction = slices[0].direction
     return arrange(
         figure,

@@ -13,6 +13,7 @@ from experiments.pictures import SurfacePicture
 from experiments.taking import holds_weights, take_surface, weights_at
 from landscape import figures, figures_lines
 from landscape.figures import PathData
+from landscape.loss_words import loss_label
 from landscape.style import format_loss
 from pages import compare_point, parts
 
@@ -76,8 +77,12 @@ def details(picture: SurfacePicture, step: int) -> None:
                     "run": path.name,
                     "step": int(path.steps[i]),
                     "epoch": round(float(path.epochs[i]), 2),
-                    "true loss (nats)": "–" if path.loss_true is None else format_loss(path.loss_true[i]),
-                    "in-plane loss (nats)": "–" if path.loss_in_plane is None else format_loss(path.loss_in_plane[i]),
+                    loss_label(path.loss_name, "true loss"): (
+                        "–" if path.loss_true is None else format_loss(path.loss_true[i])
+                    ),
+                    loss_label(path.loss_name, "in-plane loss"): (
+                        "–" if path.loss_in_plane is None else format_loss(path.loss_in_plane[i])
+                    ),
                     "off the plane (weight units)": f"{path.residual[i]:.3g}",
                     "coordinates": f"({path.coordinates[i, 0]:.3g}, {path.coordinates[i, 1]:.3g})",
                 }

@@ -11,6 +11,7 @@ from experiments import Experiment, ExperimentError
 from experiments.pictures import SurfacePicture
 from experiments.probe import PointAnswer, check_point, probe_point
 from landscape.figures_point import SliceData, slice_through_point
+from landscape.loss_words import in_unit, loss_word
 from landscape.style import format_accuracy, format_loss
 from pages import parts
 
@@ -81,13 +82,17 @@ def _losses(known: PointAnswer) -> None:
         known = [accuracy, f"{one.metric_name} {one.metric:.4g}" if one.metric_name else "", f"{one.samples} samples"]
         error = "" if math.isnan(one.loss_error) else f" ± {one.loss_error:.2g}"
         column.metric(
-            f"Loss on {one.label}",
-            f"{format_loss(one.loss)}{error} nats",
+            f"{_capital(loss_word(one.loss_name))} on {one.label}",
+            in_unit(f"{format_loss(one.loss)}{error}", one.loss_name),
             " · ".join(filter(None, known)),
             delta_color="off",
             delta_arrow="off",
             help="Mean over the samples ± its standard error.",
         )
+
+
+def _capital(words: str) -> str:
+    return words[0].upper() + words[1:]
 
 
 def _near(known: PointAnswer) -> None:

@@ -8,6 +8,7 @@ from analysis import figures, unlearnable_distance
 from experiments import Experiment, SalSeries, UdReport, draw
 from experiments.pictures import sal_subtitle
 from experiments.ud_step import ArmUd
+from landscape.loss_words import in_brackets, in_unit
 from landscape.style import format_ud
 from pages import parts
 
@@ -77,7 +78,7 @@ def _how(experiment: Experiment, report: UdReport, arm: ArmUd) -> None:
             f"""
 1. SAL of every block at every checkpoint: {sal_subtitle(report.options, report.samples)}.
 2. On the clean run, k-means splits the blocks of each checkpoint into two groups; the mean midpoint is the
-   threshold **β = {distance.threshold:.3g} nats**.
+   threshold **β = {in_unit(f"{distance.threshold:.3g}", report.loss_name)}**.
 3. Blocks above β, averaged over checkpoints: **{distance.learnable_clean:.2f}** clean,
    **{distance.learnable_poisoned:.2f}** {arm.arm}.
 4. UD = {distance.learnable_poisoned:.2f} / {distance.learnable_clean:.2f} = **{format_ud(distance.value)}**
@@ -111,7 +112,7 @@ def _table(report: UdReport, series: dict[str, SalSeries], experiment: Experimen
                     "UD (blocks)": round(pair.distance.value, 3),
                     "UD (weighted by parameters)": _rounded(pair.distance.value_by_parameters),
                     "UD (exact two-means threshold)": _exact(clean, poisoned),
-                    "β (nats)": f"{pair.distance.threshold:.3g}",
+                    f"β{in_brackets(report.loss_name)}": f"{pair.distance.threshold:.3g}",
                     "clean test (%)": round(100 * pair.test_accuracy_clean, 1),
                     "poisoned test (%)": round(100 * pair.test_accuracy_poisoned, 1),
                 }

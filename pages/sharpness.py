@@ -9,6 +9,7 @@ from analysis import figures, rank_correlation
 from experiments import Experiment, SalSeries, SalSpec, UdReport, draw
 from experiments.pictures import sal_subtitle
 from experiments.ud_step import PairUd
+from landscape.loss_words import in_unit
 from pages import links, parts
 
 
@@ -72,6 +73,7 @@ def _histogram(
         roles={name: experiment.role_of(name) for name in poisoned},
         subtitle=sal_subtitle(options, report.samples, f"step {step}, epoch {epochs[step]:.3g}, seed {pair.seed}"),
         dark=parts.is_dark(),
+        loss_name=clean.loss_name,
     )
     parts.plot(figure, key="sal-histogram")
 
@@ -83,7 +85,8 @@ def _nearest(series: SalSeries, step: int) -> int:
 def _numbers(clean: SalSeries, poisoned: dict[str, SalSeries], pairs: dict[str, PairUd]) -> None:
     first = pairs[next(iter(poisoned))].distance
     columns = st.columns(len(poisoned) + 2)
-    columns[0].metric("β, learnable threshold", f"{first.threshold:.3g} nats", help="From the clean run alone.")
+    beta = in_unit(f"{first.threshold:.3g}", clean.loss_name)
+    columns[0].metric("β, learnable threshold", beta, help="From the clean run alone.")
     columns[1].metric(
         f"{clean.run} learnable blocks",
         f"{first.learnable_clean:.1f} of {len(clean.blocks)}",
@@ -108,7 +111,7 @@ def _over_time(
     roles = {name: experiment.role_of(name) for name in counts}
     parts.plot(figures.learnable_blocks_over_time(counts, roles, dark=dark), key="lp-time")
     panels = {clean.run: (clean.sal, clean.epochs)} | {n: (o.sal, o.epochs) for n, o in poisoned.items()}
-    parts.plot(figures.sal_heatmap(panels, clean.blocks, dark=dark), key="sal-heat")
+    parts.plot(figures.sal_heatmap(panels, clean.blocks, dark=dark, loss_name=clean.loss_name), key="sal-heat")
 
 
 def _explain(experiment: Experiment, options: SalSpec, clean: SalSeries) -> None:
