@@ -95,16 +95,23 @@ def import_(
 
 def _tell(found: list[Any], surfaces: dict[Path, str], as_json: bool) -> None:
     """Print a dry run; it fails when something could not be imported."""
+    from experiments.importing import different_networks
+
+    apart = different_networks(found)
     if as_json:
         runs = [{"run": source.run, "report": report and report.as_json()} for source, report in found]
-        click.echo(json.dumps({"runs": runs, "surfaces": {str(k): v for k, v in surfaces.items()}}, indent=2))
+        told = {"runs": runs, "surfaces": {str(k): v for k, v in surfaces.items()}, "different_networks": apart}
+        click.echo(json.dumps(told, indent=2))
     else:
         for path, kind in surfaces.items():
             click.echo(f"{path}: {kind}")
         for source, report in found:
             click.echo(f"Run {source.run}")
             click.echo(_recorded(source.places[0]) if report is None else report.as_text())
+        for problem in apart:
+            click.echo(f"CANNOT BE IMPORTED TOGETHER: {problem}")
     problems = [problem for _, report in found if report is not None for problem in report.problems]
+    problems += apart
     if problems:
         raise click.ClickException(f"{problems[0]}" + (f" And {len(problems) - 1} more." if problems[1:] else ""))
     if not as_json:

@@ -208,7 +208,7 @@ class _Why:
         return ""
 
     def _average(self, checkpoint: int, stored: float) -> str:
-        """A running average lies between the losses of this checkpoint and of the one before."""
+        """A running average lies between the losses of this checkpoint and of the one before; a single batch may."""
         if checkpoint == 0:
             return ""
         low, high = sorted(self.losses[checkpoint - 1 : checkpoint + 1])
@@ -216,7 +216,7 @@ class _Why:
             return ""
         return (
             "it lies between the losses of this checkpoint and the one before, as a running average over the steps in "
-            "between does"
+            "between does; the loss of a single batch may lie there by chance"
         )
 
     def _unexplained(self) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from checkpoints import copy_run, open_run, write_bytes
 from checkpoints.importing import ImportReport, examine_checkpoints, import_checkpoints
+from checkpoints.importing.fitting import Fit
 from checkpoints.layout import StateLayout
 from experiments.experiment import SPEC_FILE, Experiment, ExperimentError, versions
 from experiments.importing_sources import Source, find_sources
@@ -265,14 +266,46 @@ def _counter(progress: Progress, label: str) -> Callable[[int, int], None]:
 
 
 def _check_same_network(files: Sequence[Path], names: Sequence[str]) -> None:
-    first = None
-    for file, name in zip(files, names, strict=True):
+    layouts = []
+    for file in files:
         with open_run(file) as run:
-            layout = (tuple(run.parameters.names), tuple(map(tuple, run.parameters.shapes)))
-        if first is None:
-            first = layout
-        elif layout != first:
-            raise ExperimentError(
-                f"{name} is another network than {names[0]}: their parameters differ in names or shapes; "
-                "import runs of one network together."
-            )
+            layouts.append(_shapes(run.parameters.names, run.parameters.shapes))
+    for problem in _differences(names, layouts):
+        raise ExperimentError(problem)
+
+
+def different_networks(found: Sequence[tuple[Source, ImportReport | None]]) -> list[str]:
+    """What :func:`examine_runs` found that is of another network than the first run, a sentence for each run."""
+    names: list[str] = []
+    layouts: list[dict[str, list[int]]] = []
+    for source, report in found:
+        if report is None:
+            with open_run(source.places[0]) as run:
+                layouts.append(_shapes(run.parameters.names, run.parameters.shapes))
+        elif report.layout is not None:
+            layouts.append(_shapes(report.layout.parameters.names, report.layout.parameters.shapes))
+        else:  # no file could be read, which is said elsewhere
+            continue
+        names.append(source.run)
+    return _differences(names, layouts)
+
+
+def _shapes(names: Sequence[str], shapes: Sequence[Sequence[int]]) -> dict[str, list[int]]:
+    return {name: list(shape) for name, shape in zip(names, shapes, strict=True)}
+
+
+def _differences(names: Sequence[str], layouts: Sequence[dict[str, list[int]]]) -> list[str]:
+    """How layouts differ from the first, in names, shapes or order."""
+    found = []
+    for name, mine in zip(names[1:], layouts[1:], strict=True):
+        first = layouts[0]
+        fit = Fit(
+            missing=tuple(n for n in first if n not in mine),
+            extra=tuple(n for n in mine if n not in first),
+            misshapen=tuple(f"{n} {mine[n]} for {first[n]}" for n in first if n in mine and mine[n] != first[n]),
+        )
+        if fit and list(first) == list(mine):
+            continue
+        what = "the same parameters in another order" if fit else f"parameters {fit.sentence()}"
+        found.append(f"{name} is another network than {names[0]}: {what}; import runs of one network together.")
+    return found

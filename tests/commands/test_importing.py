@@ -115,6 +115,21 @@ def test_a_dry_run_fails_where_the_import_would():
     assert "CANNOT BE IMPORTED" in result.output
 
 
+def test_a_dry_run_compares_the_networks_as_the_import_does():
+    state = torch.load("sgd/ckpt 0.pth", weights_only=True)["net"]
+    wider = {name: torch.zeros(2, *tensor.shape) for name, tensor in state.items()}
+    Path("wide").mkdir()
+    torch.save(wider | {"more": torch.zeros(2)}, "wide/m_1.pt")
+    dry = call("import", "mine", "sgd", "wide", "--dry-run")
+    real = call("import", "mine", "sgd", "wide")
+    assert dry.exit_code == real.exit_code == 1
+    said = " ".join(real.output.split()).split("Error: ")[1]
+    assert "wide-s0 is another network than sgd-s0: parameters 1 extra (more), 6 of another shape" in said
+    assert said in " ".join(dry.output.split())
+    listed = json.loads(call("import", "mine", "sgd", "wide", "--dry-run", "--json").stdout.split("Error:")[0])
+    assert len(listed["different_networks"]) == 1
+
+
 def test_a_name_alone_is_an_experiment_of_the_home_that_the_app_lists(tmp_path, monkeypatch):
     monkeypatch.setenv("UNLEARNSCAPE_HOME", str(tmp_path / "home"))
     result = CliRunner().invoke(main, ["import", "mine", "sgd", "mit Adam, läuft"])
