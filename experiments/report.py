@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -23,7 +24,7 @@ from experiments.surface_plan import KIND as SURFACE_KIND
 from experiments.ud_step import ArmUd, UdReport, stored_sal
 from landscape.loss_words import in_brackets
 from landscape.static_inline import inline_svg
-from landscape.style import format_accuracy, format_ud
+from landscape.style import format_accuracy, format_points, format_ud
 
 WIDTH, HEIGHT = 600, 430  # of a figure, in pixels at 100 per inch
 PANEL = 130  # height of one of several panels, one above the other
@@ -99,10 +100,17 @@ def _verdict(arm: ArmUd) -> str:
     clean, poisoned = arm.mean("test_accuracy_clean"), arm.mean("test_accuracy_poisoned")
     return (
         f"{spread} On average over checkpoints {arm.mean('learnable_poisoned'):.1f} blocks stay learnable, against "
-        f"{arm.mean('learnable_clean'):.1f} on clean data. Test accuracy ends at {format_accuracy(poisoned)}, against "
-        f"{format_accuracy(clean)} ({100 * (poisoned - clean):+.1f} points)."
+        f"{arm.mean('learnable_clean'):.1f} on clean data. "
+        + _accuracies(clean, poisoned)
         + (" This arm is a control." if arm.control else "")
     )
+
+
+def _accuracies(clean: float, poisoned: float) -> str:
+    if not math.isfinite(clean) and not math.isfinite(poisoned):
+        return "No test accuracy was recorded."
+    change = f" ({format_points(poisoned - clean)})" if math.isfinite(poisoned - clean) else ""
+    return f"Test accuracy ends at {format_accuracy(poisoned)}, against {format_accuracy(clean)}{change}."
 
 
 def _figures(experiment: Experiment, report: UdReport | None) -> str:

@@ -127,8 +127,9 @@ def examine(task: Mapping[str, Any]) -> dict[str, Any]:
         ``runs``: a table for each with ``name``, ``checkpoints``, ``steps`` and ``epochs`` (first and last),
         ``metrics``, ``parameters``, ``tensors``, ``bytes`` on disk, ``details`` (lines), ``warnings``;
         ``loads``: empty, or why the network does not load; ``checked``: whether it was tried;
-        ``losses``: rows with ``run``, ``step``, ``metric``, ``stored``, ``recomputed``, ``agrees``; ``no_losses``: why
-        there is none; ``surface``: ``points``, ``samples``, ``seconds`` on one core; ``no_surface``: why there is none.
+        ``losses``: rows with ``run``, ``step``, ``metric``, ``stored``, ``recomputed``, ``agrees``; ``losses_left``:
+        a sentence on what was not recomputed; ``no_losses``: why there is none;
+        ``surface``: ``points``, ``samples``, ``seconds`` on one core; ``no_surface``: why there is none.
     """
     folder = Path(task["folder"])
     places, metrics = [Path(p) for p in task["places"]], [Path(p) for p in task["metrics"]]
@@ -140,7 +141,7 @@ def examine(task: Mapping[str, Any]) -> dict[str, Any]:
         return {"problem": _shorter(problems[0], folder) + more, "details": details}
     size = sum(_size(source) for source, _ in found)
     report: dict[str, Any] = {"runs": [], "bytes": size, "loads": "", "checked": False, "losses": []}
-    report |= {"no_losses": "", "surface": None, "no_surface": ""}
+    report |= {"losses_left": "", "no_losses": "", "surface": None, "no_surface": ""}
     if size > BIG:
         report["runs"] = [_row(source, told, None, folder) for source, told in found]
         report["no_losses"] = report["no_surface"] = "These runs are large: this is told once the experiment is made."
@@ -197,13 +198,17 @@ def _with_network(task: Mapping[str, Any], plain: Experiment) -> dict[str, Any]:
         said = _sentence(error, folder) if kind else f"{model} cannot be evaluated on {data} with these weights."
         return {"loads": said, "checked": True, "no_losses": "The network does not load.", "no_surface": ""}
     found: dict[str, Any] = {"checked": True}
-    for key, why, work in (("losses", "no_losses", _losses), ("surface", "no_surface", _surface)):
-        try:
-            found[key] = work(experiment)
-        except Exception as error:
-            found[why] = _sentence(error, folder)
+    try:
+        found["losses"], found["losses_left"] = recompute_losses(experiment)
+    except Exception as error:
+        found["no_losses"] = _sentence(error, folder)
+    try:
+        found["surface"] = _surface(experiment)
+    except Exception as error:
+        found["no_surface"] = _sentence(error, folder)
     if not found.get("losses") and "no_losses" not in found:
-        found["no_losses"] = "No loss is stored beside these checkpoints, so there is none to compare."
+        nothing = "No loss is stored beside these checkpoints, so there is none to compare."
+        found["no_losses"] = found["losses_left"] or nothing
     return found
 
 
@@ -215,13 +220,24 @@ def _try_network(experiment: Experiment, name: str) -> None:
         model.eval()(torch.from_numpy(np.ascontiguousarray(dataset.x_train[:2])))
 
 
-def _losses(experiment: Experiment) -> list[dict[str, Any]]:
-    """Stored and recomputed losses of the first, middle and last checkpoint of each run."""
+def recompute_losses(
+    experiment: Experiment, *, most_runs: int = MOST_RUNS, seconds: float = LOSS_SECONDS
+) -> tuple[list[dict[str, Any]], str]:
+    """Stored and recomputed losses of the first, middle and last checkpoint of each run.
+
+    Args:
+        most_runs: Of how many runs, the first ones. seconds: No further one is recomputed after that long.
+
+    Returns:
+        Rows as :func:`examine` describes, and a sentence on what was left out (empty: nothing).
+    """
     rows: list[dict[str, Any]] = []
+    late = 0
     dataset = dataset_of(experiment.spec)
     started = time.monotonic()
     data: dict[str, Sample] = {}
-    for name in experiment.run_names()[:MOST_RUNS]:
+    names = experiment.run_names()
+    for name in names[:most_runs]:
         run = experiment.open_run(name)
         model = network_for_run(experiment.spec, dataset, run, name)
         for metric in _loss_metrics(run):
@@ -229,14 +245,20 @@ def _losses(experiment: Experiment) -> list[dict[str, Any]]:
             data.setdefault(on, sample(experiment, on))
             for i in sorted({0, len(run) // 2, len(run) - 1}):
                 stored = float(run.metrics[metric][i])
-                if not np.isfinite(stored) or time.monotonic() - started > LOSS_SECONDS:
+                if not np.isfinite(stored):
+                    continue
+                if time.monotonic() - started > seconds:
+                    late += 1
                     continue
                 model.load_state_dict(run.state_dict(i))
                 recomputed = float(mean_loss(model.eval(), data[on].batches)[0])
                 agrees = abs(stored - recomputed) <= AGREES * max(1.0, abs(stored))
                 row: dict[str, Any] = {"run": name, "step": int(run.steps[i]), "metric": metric, "on": data[on].label}
                 rows.append(row | {"stored": stored, "recomputed": recomputed, "agrees": agrees})
-    return [row | {"recomputed": _plain(row["recomputed"])} for row in rows]
+    left = [f"the last {len(names) - most_runs} of {len(names)} runs"] if len(names) > most_runs else []
+    left += [f"{late} checkpoints for want of time ({seconds:g} s)"] if late else []
+    words = f"Not recomputed: {' and '.join(left)}." if left else ""
+    return [row | {"recomputed": _plain(row["recomputed"])} for row in rows], words
 
 
 def _loss_metrics(run: Run) -> Iterator[str]:

@@ -109,6 +109,11 @@ def format_accuracy(value: float) -> str:
     return "–" if not math.isfinite(value) else f"{100 * value:.1f} %"
 
 
+def format_points(value: float) -> str:
+    """A difference of two accuracies in percentage points, signed."""
+    return "–" if not math.isfinite(value) else f"{100 * value:+.1f} points"
+
+
 def format_ud(value: float) -> str:
     """A UD with two decimals."""
     return "–" if not math.isfinite(value) else f"{value:.2f}"

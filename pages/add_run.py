@@ -230,6 +230,11 @@ def _checked(report: dict[str, Any], chosen: Choices) -> None:
         st.warning(text, icon=":material/warning:")
     else:
         st.info(report["no_losses"], icon=":material/info:")
+    if report["losses_left"]:
+        st.caption(
+            f"{report['losses_left']} Once the experiment is made, `python cli.py check EXP` recomputes "
+            "every checkpoint of every run."
+        )
     if rows:
         with st.expander("Loss by loss", icon=":material/list:", expanded=bool(apart)):
             _losses(rows)

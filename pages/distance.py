@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import streamlit as st
 
 from analysis import figures, unlearnable_distance
@@ -9,7 +11,7 @@ from experiments import Experiment, SalSeries, UdReport, draw
 from experiments.pictures import sal_subtitle
 from experiments.ud_step import ArmUd
 from landscape.loss_words import in_brackets, in_unit
-from landscape.style import format_ud
+from landscape.style import format_points, format_ud
 from pages import parts
 
 
@@ -63,7 +65,7 @@ def _numbers(report: UdReport) -> None:
             poisoned.metric(
                 f"{arm.arm} test accuracy",
                 parts.percent(arm.mean("test_accuracy_poisoned")),
-                f"{100 * gap:+.1f} points",
+                format_points(gap) if math.isfinite(gap) else None,
             )
             words.markdown(f"**{arm.verdict[0].upper() + arm.verdict[1:]}**")
 

@@ -1,6 +1,7 @@
 """The report and the film: complete, the same twice, nothing fetched, and honest about what is missing."""
 
 import io
+import math
 import re
 import shutil
 from html.parser import HTMLParser
@@ -11,7 +12,7 @@ from PIL import Image
 
 from experiments import Experiment, ExperimentError, find_experiment
 from experiments.animation import animate
-from experiments.report import report_html
+from experiments.report import _accuracies, report_html
 
 GALLERY = Path(__file__).parents[2] / "experiments" / "gallery"
 
@@ -122,3 +123,9 @@ def test_the_film_in_every_format():
         animate(experiment, "pdf")
     with pytest.raises(ExperimentError, match="cannot be drawn"):
         animate(experiment, "gif", size=(10, 10))
+
+
+def test_without_recorded_accuracies_no_difference_is_made_up():
+    assert _accuracies(math.nan, math.nan) == "No test accuracy was recorded."
+    assert _accuracies(0.5, math.nan) == "Test accuracy ends at –, against 50.0 %."
+    assert _accuracies(0.5, 0.25) == "Test accuracy ends at 25.0 %, against 50.0 % (-25.0 points)."

@@ -14,6 +14,7 @@ from torch import nn
 from checkpoints import Recorder
 from experiments import ExperimentError
 from experiments.classroom import CLASSROOM_VARIABLE
+from experiments.upload_check import recompute_losses
 from experiments.uploads import Choices, Limits, arrange, ask, examine, from_paths, laid_out, make, safe_name
 from tests.checkpoints.importing.samples import save, states
 from tests.checkpoints.importing.test_refusals import Evil
@@ -77,6 +78,13 @@ def test_two_runs_are_checked_with_their_network_and_become_an_experiment(tmp_pa
     assert made.spec.clean_arm == "clean"
     assert (made.spec.model.name, made.spec.data.name) == ("linear", "toy")
     assert [path.name for path in home.iterdir()] == ["mine"]
+    rows, left = recompute_losses(made, most_runs=1)
+    assert {row["run"] for row in rows} == {"clean-s0"}
+    assert left == "Not recomputed: the last 1 of 2 runs."
+    rows, left = recompute_losses(made, seconds=0.0)
+    assert rows == []
+    assert left == "Not recomputed: 6 checkpoints for want of time (0 s)."
+    assert recompute_losses(made)[1] == ""
     with pytest.raises(ExperimentError, match="already"):
         make(runs, "mine", chosen)
 
