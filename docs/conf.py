@@ -32,6 +32,7 @@ highlight_language = "none"  # a block without a language shows what is typed at
 autodoc_default_options = {"members": True, "member-order": "bysource"}
 autodoc_preserve_defaults = True
 napoleon_use_ivar = True
+napoleon_attr_annotations = False  # a signature names the types already
 napoleon_use_rtype = False
 python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 88
@@ -39,7 +40,6 @@ add_module_names = False
 toc_object_entries_show_parents = "hide"
 
 nitpicky = True  # a reference in a docstring that leads nowhere is an error
-nitpick_ignore_regex = [("py:class", r"(collections|numpy|pathlib|torch)\..*")]  # types of properties
 ROOMS = ("checkpoints", "landscape", "training", "analysis", "experiments")
 
 html_theme = "furo"
