@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from checkpoints import CheckpointError, Result, Run, open_run, read_result, write_bytes
-from experiments.spec import ExperimentSpec, SpecError, parse_run_name, run_name
+from experiments.spec import IMPORTED_METHOD, ExperimentSpec, SpecError, parse_run_name, run_name
 from experiments.spec_toml import load_spec, spec_to_toml, without_labels
 from experiments.trust import granted
 
@@ -154,6 +154,17 @@ class Experiment:
         if arm is None:
             return "other"
         return "clean" if arm.is_clean else "control" if arm.control else "poisoned"
+
+    def role_in_words(self, run: str) -> str:
+        """What a run is called: its role, but a run of one's own is the ``reference`` or ``compared`` with it.
+
+        Nothing says of an imported run that it is clean or poisoned, unless its own name does.
+        """
+        role, arm = self.role_of(run), self.arm_of(run)
+        imported = any(one.method == IMPORTED_METHOD for one in self.spec.arms.values())
+        if not imported or role not in ("clean", "poisoned") or role in arm.lower():
+            return role
+        return "reference" if role == "clean" else "compared"
 
     # Results ----------------------------------------------------------------------------------------------
 

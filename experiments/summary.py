@@ -121,16 +121,16 @@ def _runs(experiment: Experiment, notes: list[str]) -> list[RunSummary]:
     existing = experiment.run_names()
     for name in dict.fromkeys([*experiment.planned_runs(), *existing]):
         if name not in existing:
-            runs.append(RunSummary(name, experiment.role_of(name), "planned", 0, None, None))
+            runs.append(RunSummary(name, experiment.role_in_words(name), "planned", 0, None, None))
             continue
         try:
             with experiment.open_run(name) as run:
                 state = "training" if run.is_live else "finished"
                 test, train = _last(run.metrics, "test_accuracy"), _last(run.metrics, "train_accuracy")
-                runs.append(RunSummary(name, experiment.role_of(name), state, len(run), test, train))
+                runs.append(RunSummary(name, experiment.role_in_words(name), state, len(run), test, train))
         except CheckpointError as error:
             notes.append(str(error))
-            runs.append(RunSummary(name, experiment.role_of(name), "damaged", 0, None, None))
+            runs.append(RunSummary(name, experiment.role_in_words(name), "damaged", 0, None, None))
     return runs if existing else []
 
 
@@ -140,7 +140,7 @@ def _runs_from_results(experiment: Experiment, stored: dict[Any, dict[str, Any]]
     return [
         RunSummary(
             name,
-            experiment.role_of(name),
+            experiment.role_in_words(name),
             "results only",
             len(one.steps),
             _last(one.metrics, "test_accuracy"),

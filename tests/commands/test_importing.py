@@ -67,7 +67,10 @@ def test_seeds_of_an_arm_stay_together_and_surfaces_are_told():
     result = call("import", "mine", *given, "--model", "mlp", "--data", "toy")
     assert "mine: sgd-s0, adam-s0, sgd-s1, adam-s1" in result.output
     assert "3 checkpoints in order by the number in the name" in " ".join(result.output.split())
-    assert "missing\n    sgd" not in call("show", "mine").output
+    shown = call("show", "mine").output
+    assert "missing\n    sgd" not in shown
+    assert "sgd-s0 (reference): finished" in shown  # nothing says of a run of one's own that it is clean or poisoned
+    assert "adam-s1 (compared): finished" in shown
     assert "uneven: sgd-s0-s0, sgd-s1-s0, adam-s0-s0" in call("import", "uneven", *given[:3]).stdout
     assert call("surface", "mine", "--grid", "3", "--plane", "random").exit_code == 0
     for kind in ("npz", "li"):

@@ -13,7 +13,16 @@ from cli import main
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
-RUN = [ROOT / "docs" / "your-own-run.md"]  # pages whose Python is whole programs
+HOW_TO = ROOT / "docs" / "how-to"
+# pages whose Python is whole programs, or, in README, the lines to add to one
+RUN = [
+    ROOT / "README.md",
+    ROOT / "docs" / "your-own-run.md",
+    ROOT / "docs" / "reference" / "index.md",
+    HOW_TO / "compare-optimisers.md",
+    HOW_TO / "read-the-numbers.md",
+]
+AROUND = {"README.md": ROOT / "tests" / "docs" / "around_readme.py"}  # what the reader's own program has defined
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
@@ -32,10 +41,16 @@ def commands() -> list[tuple[str, str]]:
     return found
 
 
+def test_no_page_with_python_is_left_out():
+    assert {page for page in PAGES if blocks(page, "python")} == set(RUN)
+
+
 @pytest.mark.parametrize("page", RUN, ids=lambda page: page.stem)
 def test_python_runs_from_top_to_bottom(page, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     namespace: dict[str, object] = {"__name__": "__main__"}
+    if page.name in AROUND:
+        exec(AROUND[page.name].read_text(), namespace)
     for number, code in enumerate(blocks(page, "python")):
         exec(compile(code, f"{page.name}, block {number + 1}", "exec"), namespace)
         said = capsys.readouterr().out
