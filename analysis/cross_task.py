@@ -135,6 +135,9 @@ def cross_task_ratio(
             named in the note.
         net: Take damage net of the control, which every task must then have.
 
+    Returns:
+        NaN with a note where the interval of the scene's own damage does not lie above 0.
+
     Raises:
         ValueError: No scene or no other task, different images, or a missing control.
     """
@@ -151,9 +154,13 @@ def cross_task_ratio(
     below = found.pop(scene)
     left_out = [name for name, values in found.items() if not np.isfinite(values[0])]
     kept = [values for name, values in found.items() if name not in left_out]
-    why = "no other task is learned" if not kept else "the scene is not damaged, so there is nothing to compare with"
+    nothing = "the scene is not damaged for certain, so there is nothing to compare with"
+    why = "no other task is learned" if not kept else nothing
     above = np.mean(kept, axis=0) if kept else np.full_like(below, np.nan)
     ratio = np.divide(above, below, out=np.full_like(below, np.nan), where=below > 0)
+    known = below[1:][np.isfinite(below[1:])]
+    if len(known) == 0 or np.percentile(known, 50 * (1 - level)) <= 0:  # a quotient by what may be 0 says nothing
+        ratio[0] = np.nan
     return _estimate(ratio, level, draws, why, f"without {', '.join(left_out)}" if left_out else "")
 
 

@@ -112,6 +112,11 @@ def test_ratio_compares_the_other_tasks_with_the_scene():
     whole = cross_task_ratio({"depth": scores(0.2), "scene": dataclasses.replace(SCORES, poisoned=CLEAN)})
     assert np.isnan(whole.value)
     assert "the scene is not damaged" in whole.note
+    noisy = np.clip(CLEAN + np.random.default_rng(5).normal(0.0, 0.4, CLEAN.shape) - 0.002, 0.0, None)
+    unsure = dataclasses.replace(SCORES, poisoned=noisy)
+    own = task_damage(unsure.clean, unsure.poisoned, unsure.trivial, unsure.higher_is_better)
+    assert own.low < 0 < own.value < own.high  # a quotient by this may be anything
+    assert "not damaged for certain" in cross_task_ratio({"depth": scores(0.2), "scene": unsure}).note
     for bad, words in (({"depth": SCORES}, "needs the task scene"), ({"scene": SCORES}, "another one")):
         with pytest.raises(ValueError, match=words):
             cross_task_ratio(bad)
