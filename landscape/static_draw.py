@@ -22,7 +22,11 @@ COLOURMAP = "cividis"
 BASE = 9.5  # points of the text that all sizes here are meant for; another font size scales them
 LETTER = 0.56  # mean width of a letter, in font sizes
 HANDLE = 3.6  # width of a legend's line and the gaps around it, in font sizes
-MARKER = {"circle": "o", "diamond": "D", "square": "s", "cross": "P", "star": "*", "x": "X"}
+MARKER = {"circle": "o", "diamond": "D", "square": "s", "cross": "P", "star": "*", "x": "X"} | {
+    "triangle-up": "^",
+    "triangle-down": "v",
+    "hexagon": "h",
+}
 
 
 def zoom() -> float:

@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 
 from analysis import Estimate, task_damage, task_similarity, task_ud
-from analysis.figures_cross_task import FLOOR, arm_looks, damage_chart, similarity_matrices, task_ud_chart
+from analysis.figures_cross_task import (
+    CONTROL_SYMBOLS,
+    FLOOR,
+    POISONED_SYMBOLS,
+    arm_looks,
+    damage_chart,
+    similarity_matrices,
+    task_ud_chart,
+)
 from analysis.figures_predictions import (
     MISSING,
     depth_images,
@@ -17,6 +25,7 @@ from analysis.figures_predictions import (
     scene_words,
     segment_images,
 )
+from landscape.static_draw import MARKER
 from landscape.static_export import figure_csv, save_static
 from landscape.style import CONTROL, POISONED
 
@@ -150,3 +159,7 @@ def test_the_grid_names_tasks_columns_and_scenes():
     assert html.count("<img") == 1
     assert "depth &lt;m&gt;" in html
     assert 'alt="depth &lt;m&gt;: truth and predictions of truth, em: kitchen, 80 %"' in html
+
+
+def test_every_mark_can_be_printed():
+    assert {*POISONED_SYMBOLS, *CONTROL_SYMBOLS} <= set(MARKER)
