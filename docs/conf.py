@@ -44,6 +44,7 @@ ROOMS = ("checkpoints", "landscape", "training", "analysis", "experiments")
 
 html_theme = "furo"
 html_title = "Unlearnscape"
+html_show_copyright = False
 html_copy_source = False
 html_show_search_summary = False  # summaries are fetched, which browsers refuse for files
 html_theme_options = {

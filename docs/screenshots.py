@@ -4,8 +4,9 @@
     python docs/screenshots.py --only home,live --out pictures
 
 Needs Playwright for Python (in ``requirements-dev.txt``) and an installed Chromium or Chrome. The pages are those that
-the navigation shows; nothing has to be listed here. The app works in an empty folder of experiments, so that only what
-ships with the project is seen. A picture is a PNG of 256 colours, or fewer until it is under 300 kB.
+the navigation shows; nothing has to be listed here but a view that the README shows beside them, which is taken once.
+The app works in an empty folder of experiments, so that only what ships with the project is seen. A picture is a PNG of
+256 colours, or fewer until it is under 300 kB.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import product
 from pathlib import Path
 
 from PIL import Image
@@ -33,6 +35,7 @@ CHROMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stabl
 FLAGS = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--hide-scrollbars"]
 SIZES = {"wide": (1440, 900), "narrow": (390, 844)}
 SCHEMES = ("light", "dark")
+VIEWS = {"side_by_side": "compare?arrange=Side+by+side"}  # wide and light only
 LIMIT = 300_000  # bytes of a picture
 STILL = 12  # looks at a page that must be the same before it counts as drawn
 LOOK_MS = 250
@@ -70,7 +73,7 @@ def main() -> None:
             sys.exit(f"There is no page called {', '.join(sorted(unknown))}; pages are {', '.join(pages)}.")
         for name, address in pages.items():
             if not wanted or name in wanted:
-                for line in four_pictures(browser, name, address, given.out):
+                for line in pictures(browser, name, address, given.out):
                     print(line, flush=True)
         browser.close()
 
@@ -128,25 +131,26 @@ def find_pages(browser: Browser, url: str) -> dict[str, str]:
     for address in addresses:
         path = re.sub(r"^https?://[^/]+", "", address).split("?")[0].strip("/")
         found[path.replace("/", "-") or "home"] = f"{url}/{path}"
-    return found
+    return found | {name: f"{url}/{view}" for name, view in VIEWS.items()}
 
 
-def four_pictures(browser: Browser, name: str, address: str, folder: Path) -> Iterator[str]:
+def pictures(browser: Browser, name: str, address: str, folder: Path) -> Iterator[str]:
     """Take a page's pictures; yields a line for each."""
-    for size, (width, height) in SIZES.items():
-        for scheme in SCHEMES:
-            context = browser.new_context(
-                viewport={"width": width, "height": height}, color_scheme=scheme, reduced_motion="reduce"
-            )
-            page = context.new_page()
-            page.goto(address, wait_until="domcontentloaded")
-            complete = wait_until_drawn(page)
-            data = compress(page.screenshot(timeout=120_000))
-            target = folder / f"{name}-{size}-{scheme}.png"
-            target.write_bytes(data)
-            context.close()
-            note = "" if complete else " (still busy after a long wait)"
-            yield f"{target}: {len(data) / 1000:.0f} kB{note}"
+    for (size, (width, height)), scheme in product(SIZES.items(), SCHEMES):
+        if name in VIEWS and (size, scheme) != ("wide", "light"):
+            continue
+        context = browser.new_context(
+            viewport={"width": width, "height": height}, color_scheme=scheme, reduced_motion="reduce"
+        )
+        page = context.new_page()
+        page.goto(address, wait_until="domcontentloaded")
+        complete = wait_until_drawn(page)
+        data = compress(page.screenshot(timeout=120_000))
+        target = folder / f"{name}-{size}-{scheme}.png"
+        target.write_bytes(data)
+        context.close()
+        note = "" if complete else " (still busy after a long wait)"
+        yield f"{target}: {len(data) / 1000:.0f} kB{note}"
 
 
 def wait_until_drawn(page: Page) -> bool:

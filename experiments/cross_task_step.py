@@ -86,9 +86,11 @@ def measure_cross_task(
     options = options or sal_options(experiment)
     problems = {name: why for name in names if (why := _no_sal(experiment, name))}
     kept = [name for name in names if name not in problems]
-    given: dict[str, Any] = {"runs": kept, "progress": progress, "where": where}
-    sal = {task: tuple(compute_sal(experiment, options, task=task, **given)) for task in tasks if kept}
-    return Measured(base, scores, batchnorm, sal, problems)
+    sal: dict[str, list[Path]] = {task: [] for task in tasks if kept}
+    for name in kept:  # run by run, as what takes longest is to make a run's training data again
+        for task in tasks:
+            sal[task] += compute_sal(experiment, options, task=task, runs=[name], progress=progress, where=where)
+    return Measured(base, scores, batchnorm, {task: tuple(paths) for task, paths in sal.items()}, problems)
 
 
 def _diverged(run: Run) -> bool:
