@@ -38,6 +38,15 @@ def own_notes(experiment: Experiment) -> list[str]:
     return notes
 
 
+def hindrance(experiment: Experiment) -> str:
+    """Why nothing new can be measured on an experiment, and what to do about it; empty where it can."""
+    spec = experiment.spec
+    known = spec.model.name and spec.data.name
+    if known and (not own_names(spec) or spec.grant.root is not None):
+        return ""
+    return " ".join(own_notes(experiment))
+
+
 def adopted(experiment: Experiment) -> ExperimentSpec:
     """The spec, with what the runs name in place of a network, data set and loss that it lacks; not granted."""
     spec, hints = experiment.spec, hinted(experiment)

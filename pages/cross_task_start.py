@@ -14,7 +14,7 @@ PRESET = "rooms-em"
 def no_tasks(experiment: Experiment) -> None:
     """The chosen experiment has one task alone: offer others, or to train one."""
     st.info(
-        f"The networks of {experiment.name} learn one task alone, the class. To see what a poison costs other tasks, "
+        f"The networks of {experiment.name} learn one task alone. To see what a poison costs other tasks, "
         "take an experiment whose networks learn several at once.",
         icon=":material/call_split:",
     )

@@ -12,7 +12,7 @@ from experiments.pictures import sal_subtitle
 from experiments.ud_step import ArmUd
 from landscape.loss_words import in_brackets, in_unit
 from landscape.style import format_points, format_ud
-from pages import parts
+from pages import lone_run, parts
 
 
 def main() -> None:
@@ -24,6 +24,9 @@ def main() -> None:
         "Read it beside the test accuracy, and beside its spread."
     )
     experiment = parts.current()
+    if lone_run.is_alone(experiment):
+        lone_run.distance(experiment)
+        return
     picture_column, control_column = st.columns([3.2, 1], gap="medium")
     chosen = parts.choose_report(experiment, picture_column, control_column)
     if chosen is None:

@@ -30,6 +30,7 @@ from experiments import (
     writable,
 )
 from experiments import stored_sal as read_stored_sal
+from experiments.own_notes import hindrance
 from experiments.pictures import SurfacePicture, newest_report
 from experiments.report import report_html
 from experiments.ud_step import ArmUd
@@ -178,6 +179,9 @@ def offer(what: str, experiment: Experiment, arguments: Sequence[str], *, key: s
     running = [job for job in jobs.list_jobs(experiment.name) if job.running]
     if running:
         job_panel(experiment.name)
+        return
+    if why_not := hindrance(experiment):
+        st.info(f"{what} {why_not}", icon=":material/help:")
         return
     if small:
         words, place = st.columns([4.2, 1.4], vertical_alignment="center")

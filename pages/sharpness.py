@@ -10,7 +10,7 @@ from experiments import Experiment, SalSeries, SalSpec, UdReport, draw
 from experiments.pictures import sal_subtitle
 from experiments.ud_step import PairUd
 from landscape.loss_words import in_unit
-from pages import links, parts
+from pages import links, lone_run, parts
 
 
 def main() -> None:
@@ -23,6 +23,9 @@ def main() -> None:
     )
     experiment = parts.current()
     picture_column, control_column = st.columns([3.2, 1], gap="medium")
+    if lone_run.is_alone(experiment):
+        lone_run.sharpness(experiment, picture_column, control_column)
+        return
     chosen = parts.choose_report(experiment, picture_column, control_column)
     if chosen is None:
         return

@@ -36,10 +36,13 @@ def home(tmp_path, monkeypatch):
     return tmp_path / "home"
 
 
-def visit(page: str, **query: str) -> AppTest:
-    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+def visit(page: str, *, app: AppTest | None = None, **query: str) -> AppTest:
+    """Open a page, in a browser that has been on others (``app``) or in a new one."""
+    if app is None:
+        app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+        if page != "home":
+            app.run()  # the front door, which drops what a link asks of another page
     if page != "home":
-        app.run()  # the front door, which drops what a link asks of another page
         app.switch_page(f"pages/{page}.py")
     for name, value in query.items():
         app.query_params[name] = value

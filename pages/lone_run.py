@@ -1,0 +1,117 @@
+"""Sharpness and Unlearnable Distance where there is nothing to compare with: one run, or several seeds of one arm."""
+
+from __future__ import annotations
+
+import plotly.graph_objects as go
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from analysis import UnlearnableDistance, figures, unlearnable_distance
+from experiments import Experiment, SalSeries, SalSpec, classroom
+from experiments.pictures import sal_subtitle
+from landscape.loss_words import in_unit
+from pages import links, parts
+
+
+def is_alone(experiment: Experiment) -> bool:
+    """Whether UD has one side only, whatever is measured."""
+    return experiment.spec.clean_arm is None or not experiment.spec.poisoned_arms
+
+
+def sharpness(experiment: Experiment, picture: DeltaGenerator, control: DeltaGenerator) -> None:
+    """The sharpness of one run: what does not need a second one."""
+    stored = parts.stored_sal(experiment)
+    with control:
+        options = parts.sal_picker(experiment, stored)
+    if options is None:
+        with picture:
+            if experiment.finished_runs():
+                what = "The sharpness of these runs has not been measured yet."
+                parts.offer(what, experiment, ["sal", "EXP"], key="sal")
+            else:
+                parts.offer_sal(experiment)
+        return
+    series = stored[options]
+    names = [name for name in experiment.run_names() if name in series] or sorted(series)
+    with control:
+        name = st.selectbox("Run", names, key="of-run", bind="query-params") if len(names) > 1 else names[0]
+    one = series[str(name)]
+    with picture:
+        try:
+            # Against itself: β and the counts that UD would take from it.
+            counted = unlearnable_distance(one.sal, one.sal, sizes=one.sizes)
+        except ValueError as error:
+            st.info(str(error), icon=":material/info:")
+            return
+        histogram = _histogram(options, one, counted)
+        parts.plot(histogram, key="sal-histogram")
+    beta, count, _ = st.columns([1, 1, 2])
+    beta.metric("β, learnable threshold", in_unit(f"{counted.threshold:.3g}", one.loss_name), help="From this run.")
+    count.metric(
+        f"{one.run} learnable blocks",
+        f"{counted.learnable_clean:.1f} of {len(one.blocks)}",
+        help="Mean over checkpoints.",
+    )
+    dark, roles = parts.is_dark(), {one.run: experiment.role_of(one.run)}
+    counts = {one.run: (one.epochs, counted.counts_clean)}
+    parts.plot(figures.learnable_blocks_over_time(counts, roles, dark=dark), key="lp-time")
+    heat = figures.sal_heatmap({one.run: (one.sal, one.epochs)}, one.blocks, dark=dark, loss_name=one.loss_name)
+    parts.plot(heat, key="sal-heat")
+    _second(experiment, "To see whether another run's blocks fall below β, compare the two")
+    parts.take_with_you(
+        lambda: histogram,
+        name=f"{experiment.name}-sal",
+        command=parts.command_of(["sal", experiment.name]),
+        key="sal",
+    )
+    parts.share_hint()
+
+
+def _histogram(options: SalSpec, one: SalSeries, counted: UnlearnableDistance) -> go.Figure:
+    steps = [int(step) for step in one.steps]
+    step = steps[-1]
+    if len(steps) > 1:
+        links.nearest("step", steps)
+        step = st.select_slider("Step of the checkpoint", steps, value=steps[-1], key="step", bind="query-params")
+    at = steps.index(step)
+    return figures.sal_histogram(
+        one.sal[at],
+        {},
+        counted.threshold,
+        roles={},
+        subtitle=sal_subtitle(
+            options, int(one.header["samples"]), f"{one.run}, step {step}, epoch {one.epochs[at]:.3g}"
+        ),
+        dark=parts.is_dark(),
+        loss_name=one.loss_name,
+    )
+
+
+def distance(experiment: Experiment) -> None:
+    """Why there is no UD, and how there will be one."""
+    st.info(
+        f"{experiment.name} holds {_one(experiment)} alone, so there is no UD: it compares the learnable blocks of two "
+        "runs of one network.",
+        icon=":material/straighten:",
+    )
+    _second(experiment, "Bring a second one beside it")
+    query = {"exp": experiment.name}
+    st.page_link("pages/sharpness.py", label="Sharpness", icon=":material/show_chart:", query_params=query)
+
+
+def _one(experiment: Experiment) -> str:
+    arm = next(iter(experiment.spec.arms))
+    seeds = len(experiment.spec.seeds)
+    return f"{seeds} seeds of {arm}" if seeds > 1 else arm
+
+
+def _second(experiment: Experiment, what: str) -> None:
+    """The command that puts a second run beside this one."""
+    spec, runs = experiment.spec, experiment.finished_runs()
+    if not runs or classroom.limits() is not None:
+        return
+    st.markdown(f"{what}, as an experiment of both:")
+    command = ["import", f"{experiment.name}-and-other", *(str(experiment.run_path(name)) for name in runs), "OTHER.h5"]
+    for option, value in (("--model", spec.model.name), ("--data", spec.data.name), ("--loss", spec.loss)):
+        command += [option, value] if value else []
+    st.code(parts.command_of(command), language=None, wrap_lines=True)
