@@ -67,13 +67,19 @@ def sharpness(experiment: Experiment, picture: DeltaGenerator, control: DeltaGen
     parts.share_hint()
 
 
-def _histogram(options: SalSpec, one: SalSeries, counted: UnlearnableDistance) -> go.Figure:
+def choose_step(one: SalSeries) -> int:
+    """The checkpoint whose blocks are counted, by its step; the last one where there is no choice."""
     steps = [int(step) for step in one.steps]
-    step = steps[-1]
-    if len(steps) > 1:
-        links.nearest("step", steps)
-        step = st.select_slider("Step of the checkpoint", steps, value=steps[-1], key="step", bind="query-params")
-    at = steps.index(step)
+    if len(steps) < 2:
+        return steps[-1]
+    links.nearest("step", steps)
+    step = st.select_slider("Step of the checkpoint", steps, value=steps[-1], key="step", bind="query-params")
+    return int(step)
+
+
+def _histogram(options: SalSpec, one: SalSeries, counted: UnlearnableDistance) -> go.Figure:
+    step = choose_step(one)
+    at = [int(known) for known in one.steps].index(step)
     return figures.sal_histogram(
         one.sal[at],
         {},

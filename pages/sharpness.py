@@ -10,7 +10,7 @@ from experiments import Experiment, SalSeries, SalSpec, UdReport, draw
 from experiments.pictures import sal_subtitle
 from experiments.ud_step import PairUd
 from landscape.loss_words import in_unit
-from pages import links, lone_run, parts
+from pages import lone_run, parts
 
 
 def main() -> None:
@@ -65,10 +65,7 @@ def _histogram(
 ) -> None:
     steps = [int(step) for step in clean.steps]
     epochs = dict(zip(steps, clean.epochs, strict=True))
-    step = steps[-1]
-    if len(steps) > 1:
-        links.nearest("step", steps)
-        step = st.select_slider("Step of the checkpoint", steps, value=steps[-1], key="step", bind="query-params")
+    step = lone_run.choose_step(clean)
     figure = figures.sal_histogram(
         clean.sal[steps.index(step)],
         {name: one.sal[_nearest(one, step)] for name, one in poisoned.items()},
