@@ -9,6 +9,7 @@ from checkpoints import CheckpointError, read_result
 from experiments.experiment import Experiment, ExperimentError
 from experiments.own_notes import own_notes
 from experiments.sal_step import read_sal
+from experiments.surface_names import facts_of, tell_apart, when_made
 from experiments.surface_plan import KIND as SURFACE_KIND
 from experiments.ud_step import UdReport, report_ud, stored_sal
 from landscape.loss_words import loss_word
@@ -63,11 +64,7 @@ class Summary:
             lines.append(f"    {run.name} ({run.role}): {run.state}, {run.checkpoints} checkpoints{accuracy}{run.note}")
         lines.append("  surfaces" if self.surfaces else "  no surface")
         lines += [
-            f"    {s['file']}: {s['plane']} plane of {', '.join(s['runs'])}, {s['grid']}×{s['grid']} "
-            f"on {s['measured_on']} ({s['samples'] or 'an unknown number of'} samples)"
-            + _loss_of(s)
-            + (f", with {s['metric']}" if "metric" in s else "")
-            for s in self.surfaces
+            f"    {s['file']}: {_surface_words(s)}" + (f"; {s['apart']}" if "apart" in s else "") for s in self.surfaces
         ]
         lines.append("  SAL" if self.sal else "  no SAL")
         lines += [
@@ -157,7 +154,7 @@ def _last(metrics: Any, name: str) -> float | None:
 
 
 def _surfaces(experiment: Experiment, notes: list[str]) -> list[dict[str, Any]]:
-    found = []
+    found, facts = [], []
     for path in experiment.result_files("surfaces"):
         try:
             header = read_result(path, kind=SURFACE_KIND).header
@@ -174,9 +171,21 @@ def _surfaces(experiment: Experiment, notes: list[str]) -> list[dict[str, Any]]:
                 **({"metric": header["metric_name"]} if "metric_name" in header else {}),
                 **{key: header[key] for key in ("runs", "measured_on", "samples", "explained_variance_ratio")},
                 **({"loss_name": header["loss_name"]} if header.get("loss_name") else {}),
+                "data_fingerprint": header.get("data_fingerprint"),
+                "made": when_made(path).isoformat(timespec="seconds"),
             }
         )
-    return found
+        facts.append(facts_of(header, path))
+    apart = tell_apart([_surface_words(one) for one in found], facts)
+    return [one | ({"apart": words} if words else {}) for one, words in zip(found, apart, strict=True)]
+
+
+def _surface_words(surface: dict[str, Any]) -> str:
+    metric = f", with {surface['metric']}" if "metric" in surface else ""
+    return (
+        f"{surface['plane']} plane of {', '.join(surface['runs'])}, {surface['grid']}×{surface['grid']} on "
+        f"{surface['measured_on']} ({surface['samples'] or 'an unknown number of'} samples){_loss_of(surface)}{metric}"
+    )
 
 
 def _loss_of(surface: dict[str, Any]) -> str:
@@ -205,6 +214,8 @@ def _missing(experiment: Experiment, runs: list[RunSummary], surfaces: bool, sal
         missing.append((f"runs {', '.join(unfinished)}", f"train {experiment.path}"))
     if not surfaces:
         missing.append(("a loss surface", f"surface {experiment.path}"))
-    if not sal:
+    if not sal and experiment.spec.clean_arm is not None and experiment.spec.poisoned_arms:
         missing.append(("SAL and UD", f"ud {experiment.path}"))
+    elif not sal:  # UD needs a second run
+        missing.append(("SAL", f"sal {experiment.path}"))
     return missing

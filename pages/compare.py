@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import streamlit as st
@@ -14,7 +15,7 @@ from experiments.preview import partial_surfaces, preview_surface
 from experiments.surface_plan import KIND
 from landscape import figures
 from landscape.style import format_loss
-from pages import compare_numbers, compare_point, parts
+from pages import compare_numbers, compare_point, compare_which, parts
 from pages.view3d import Drawn, Player, stage
 
 PLANES = {"Joint PCA": "pca", "PCA of the first run": "pca-single", "Random, filter-normalised": "random"}
@@ -33,12 +34,13 @@ def main() -> None:
         "that the clean one follows."
     )
     experiment = parts.current()
-    stored = _surfaces(experiment)
+    files = _surfaces(experiment)
+    stored = list(files.values())
     picture_column, control_column = st.columns([3.2, 1], gap="medium")
     with control_column:
         wanted, runs = _plane_controls(experiment, stored)
+        found = compare_which.choose({path: one for path, one in files.items() if _fits(one, wanted, runs)})
         view = _view_controls(metric_label(experiment.spec.metric))
-    found = _find(stored, wanted, runs)
     # First look and finished surface are drawn in the same place, both by a fragment, which brings a container of its
     # own: so one view goes on from the other.
     with picture_column:
@@ -69,11 +71,12 @@ def main() -> None:
     compare_numbers.explain(experiment, found, picture, view, player.step)
 
 
-def _surfaces(experiment: Experiment) -> list[Result]:
-    results = []
+def _surfaces(experiment: Experiment) -> dict[Path, Result]:
+    """The readable surfaces, newest first."""
+    results = {}
     for path in reversed(experiment.result_files("surfaces")):
         try:
-            results.append(parts.read(path, KIND))
+            results[path] = parts.read(path, KIND)
         except CheckpointError as error:
             st.warning(str(error))
     return results
@@ -192,19 +195,20 @@ def _view_controls(metric: str) -> dict[str, str]:
     return view
 
 
+def _fits(result: Result, wanted: SurfaceSpec, runs: tuple[str, ...]) -> bool:
+    """Whether a surface is of this plane, data, block and runs; grid, margin and sample may be any."""
+    options = result.header["options"]
+    return (
+        all(options[key] == getattr(wanted, key) for key in ("plane", "on", "block"))
+        and (wanted.plane != "random" or options["seed"] == wanted.seed)
+        and tuple(options["parameters"]) == wanted.parameters
+        and set(result.header["runs"]) == set(runs)
+    )
+
+
 def _find(stored: list[Result], wanted: SurfaceSpec, runs: tuple[str, ...]) -> Result | None:
-    """The newest surface of this plane, data, block and runs; grid, margin and sample may be any."""
-
-    def same(result: Result) -> bool:
-        options = result.header["options"]
-        return (
-            all(options[key] == getattr(wanted, key) for key in ("plane", "on", "block"))
-            and (wanted.plane != "random" or options["seed"] == wanted.seed)
-            and tuple(options["parameters"]) == wanted.parameters
-            and set(result.header["runs"]) == set(runs)
-        )
-
-    return next((result for result in stored if same(result)), None)
+    """The newest surface that fits."""
+    return next((result for result in stored if _fits(result, wanted, runs)), None)
 
 
 def _offer(experiment: Experiment, wanted: SurfaceSpec, runs: tuple[str, ...], *, small: bool = False) -> None:
