@@ -519,6 +519,7 @@ function draw(Plotly, stage, panel, given, data) {
     if (camera?.eye) figure.layout[name].camera = copy(camera);
   }
   box.cursor = null;
+  if (data.moving && given.three) keepPlace(box, figure.layout, box.clientWidth < NARROW);
   if (data.moving) box.surfaces = JSON.stringify(figure.data.filter((trace) => trace.type === "surface"));
   const finest = data.moving || window.unlearnscapeSlowGL ? clamp(window.devicePixelRatio, 1, FINEST) : FINEST;
   return Plotly.react(box, figure.data, figure.layout, { ...data.config, plotGlPixelRatio: finest }).then(() => {
@@ -526,7 +527,8 @@ function draw(Plotly, stage, panel, given, data) {
     if (given.three && (data.moving || window.unlearnscapeSlowGL)) readUnderPointerOnly(box);
     if (given.three && data.moving) {
       keepSurfaces(box);
-      keepPrograms(box);
+      keepLines(box);
+      drawNextFrame(box);
     }
     if (data.pickable) makePickable(Plotly, box, stage.pick);
     if (stage.player && data.player) stage.player.show();

@@ -4,6 +4,7 @@
 const BREATH = 100; // milliseconds that the browser is waited for at most; it draws no frames of a page nobody sees
 const REST = 200; // milliseconds after a hand has let go until figures are drawn again: Plotly takes note of the camera
 const ENOUGH = 48; // points along each side of a surface that the processor draws; Plotly's own are 128 and more
+const BAR = 80; // pixels right of a scene, enough for the numbers at most colour bars
 
 // Turns ---------------------------------------------------------------------------------------------------------
 
@@ -104,15 +105,71 @@ function readUnderPointerOnly(box) {
   box.addEventListener("pointerleave", () => point(false));
 }
 
-// The lines of the axes are made anew with every new tick, by a program that need not be made anew with them.
-function keepPrograms(box) {
+// The lines of the axes are thrown away and made anew with every new tick, with a program of their own that the browser
+// waits for until all that was asked of the graphics before is done. They can as well take in other corners. Where Plotly
+// lays them out in another way than here, they are left alone.
+const CORNERS = [[0, 1], [1, 1], [0, -1], [0, -1], [1, 1], [1, -1]]; // of a line as two triangles: along it, across it
+
+function linesAt(ticks) {
+  const points = [];
+  const places = { tickOffset: [], tickCount: [], gridOffset: [], gridCount: [] };
+  const add = (at) => CORNERS.forEach(([along, across]) => points.push(at, along, across));
+  add(0);
+  for (const marks of ticks)
+    for (const kind of ["tick", "grid"]) {
+      places[`${kind}Offset`].push(points.length / 3);
+      places[`${kind}Count`].push(CORNERS.length * marks.length);
+      for (const mark of marks) add(Number(mark.x));
+    }
+  return { points: new Float32Array(points), places };
+}
+
+function keepLines(box) {
   for (const name of scenesOf(box.layout)) {
     const axes = box._fullLayout[name]._scene?.glplot?.axes;
-    const shader = axes?._lines?.shader;
-    if (!shader?._vref || axes.keepsProgram) continue;
-    axes.keepsProgram = true;
-    shader._vref.count += 1;
-    shader._fref.count += 1;
+    const lines = axes?._lines;
+    if (!lines?.vertBuffer || axes.keepsLines) continue;
+    const { points, places } = linesAt(axes.ticks);
+    const same = Object.keys(places).every((key) => lines[key]?.join() === places[key].join());
+    if (!same || lines.vertBuffer.length !== points.byteLength) continue;
+    axes.keepsLines = true;
+    lines.dispose = () => {
+      const next = linesAt(axes.ticks);
+      lines.vertBuffer.update(next.points);
+      Object.assign(lines, next.places);
+    };
+    Object.defineProperty(axes, "_lines", { get: () => lines, set: () => {} });
+  }
+}
+
+// A scene keeps its size: other numbers at the colour bar would change it by some pixels, and the browser would have to
+// wait until the graphics memory was given out anew.
+function keepPlace(box, layout, narrow) {
+  const margin = layout.margin;
+  if (!narrow) margin.r = Math.max(margin.r, BAR);
+  const place = `${box.clientWidth} ${layout.height} ${scenesOf(layout).length}`;
+  const taken = box.place === place ? box._fullLayout?._size : null;
+  for (const side of ["l", "r", "t", "b"]) margin[side] = Math.max(margin[side], taken?.[side] ?? 0);
+  box.place = place;
+}
+
+// Plotly draws as soon as it has taken in what is new, in the same task. The next frame would do so anyway.
+function drawNextFrame(box) {
+  for (const name of scenesOf(box.layout)) {
+    const scene = box._fullLayout[name]._scene;
+    if (!scene?.glplot || scene.waits) continue;
+    scene.waits = true;
+    const plot = scene.plot.bind(scene);
+    scene.plot = (...given) => {
+      const { glplot } = scene;
+      const redraw = glplot.redraw;
+      glplot.redraw = glplot.update;
+      try {
+        plot(...given);
+      } finally {
+        glplot.redraw = redraw;
+      }
+    };
   }
 }
 

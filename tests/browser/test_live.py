@@ -21,6 +21,20 @@ DRAWN = (
     "() => { const el = document.querySelector('.view3d'); const t = el && el._fullData && "
     "el._fullData.find(t => t.mode === 'lines+markers'); return t ? t.x.length : 0 }"
 )
+COUNT_WAITS = """
+window.waits = [];
+const gl = WebGLRenderingContext.prototype;
+for (const name of ["linkProgram", "isShader", "isProgram"]) {
+  const own = gl[name];
+  gl[name] = function (...given) { window.waits.push(name); return own.apply(this, given); };
+}
+const { get, set } = Object.getOwnPropertyDescriptor(HTMLCanvasElement.prototype, "width");
+Object.defineProperty(HTMLCanvasElement.prototype, "width", { get, set(value) {
+  if (this.closest(".gl-container")) window.waits.push(`width ${value}`);
+  set.call(this, value);
+} });
+"""
+RANGE = "() => document.querySelector('.view3d')._fullLayout.scene.xaxis.range.join()"
 
 
 def start(page: Page, url: str, *, seed: int, epochs: int = 150) -> None:
@@ -62,8 +76,12 @@ def standing(page: Page) -> int:
 
 
 def test_a_training_is_followed_paused_stepped_and_scrubbed(server: Server, page: Page):
+    page.add_init_script(COUNT_WAITS)
     start(page, server.url, seed=11)
     wait_until(lambda: drawn(page) > 3, seconds=120, what="the first movement")
+    page.wait_for_timeout(500)
+    plane = page.evaluate(RANGE)
+    page.evaluate("() => { window.waits = [] }")
     page.evaluate(
         "() => window.Plotly.relayout(document.querySelector('.view3d'), "
         "{'scene.camera.eye': {x: 0.3, y: -2.1, z: 0.5}})"
@@ -71,6 +89,8 @@ def test_a_training_is_followed_paused_stepped_and_scrubbed(server: Server, page
     for _ in range(20):
         moved(page, drawn(page))
     assert page.evaluate(EYE) == pytest.approx(-2.1, abs=1e-6), "the camera is kept over 20 updates"
+    assert page.evaluate(RANGE) != plane, "new planes came meanwhile"
+    assert page.evaluate("window.waits") == [], "for which the browser need not wait for its graphics"
 
     press(page, "Pause")
     page.get_by_text(", paused").first.wait_for(timeout=60_000)
