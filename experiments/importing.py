@@ -15,7 +15,14 @@ from checkpoints.importing.fitting import Fit
 from checkpoints.layout import StateLayout
 from experiments.experiment import SPEC_FILE, Experiment, ExperimentError, versions
 from experiments.importing_sources import Source, find_sources
-from experiments.importing_surfaces import SurfaceFiles, import_surfaces, options_of, roles_of, split_places
+from experiments.importing_surfaces import (
+    SurfaceFiles,
+    import_surfaces,
+    options_of,
+    origins,
+    roles_of,
+    split_places,
+)
 from experiments.materials import dataset_of, network, network_for_run
 from experiments.own import check_fit
 from experiments.progress import Progress, Silent
@@ -68,10 +75,9 @@ def import_runs(
     Raises:
         ExperimentError, checkpoints.CheckpointError: One of them cannot be imported; nothing is left behind.
     """
-    places, surfaces = split_places(recordings)
-    sources = find_sources(places, metrics)
+    sources, surfaces = _given(recordings, metrics)
     spec = _allowed(_spec(path, sources, clean, (model, data, loss, metric), surfaces), own_code)
-    layout = _layout(spec, sources)
+    layout = _layout(spec, sources, surfaces)
     notes: list[str] = []
     with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=_parent(path)) as folder:
         staged = Experiment.create(spec, Path(folder) / path.name)
@@ -149,10 +155,9 @@ def examine_runs(
     progress: Progress | None = None,
 ) -> list[tuple[Source, ImportReport | None]]:
     """What an import would understand, without writing anything; None for what was recorded by ``Recorder``."""
-    places, surfaces = split_places(recordings)
-    sources = find_sources(places, metrics)
+    sources, surfaces = _given(recordings, metrics)
     spec = _allowed(_spec(Path("examined"), sources, None, (model, data, loss, metric), surfaces), own_code)
-    layout = _layout(spec, sources)
+    layout = _layout(spec, sources, surfaces)
     progress = progress or Silent()
     found: list[tuple[Source, ImportReport | None]] = []
     for source in sources:
@@ -164,6 +169,13 @@ def examine_runs(
         report = examine_checkpoints(source.given, order=order, metrics=source.metrics, layout=layout, on_file=count)
         found.append((source, report))
     return found
+
+
+def _given(recordings: Sequence[Path], metrics: Sequence[Path]) -> tuple[list[Source], SurfaceFiles]:
+    """The runs among what was given, and the surfaces."""
+    places, surfaces = split_places(recordings)
+    sources = find_sources(places, metrics)
+    return sources + origins(surfaces, sources), surfaces
 
 
 def _run_path(path: Path, source: Source) -> Path:
@@ -227,11 +239,11 @@ def _allowed(spec: ExperimentSpec, own_code: bool) -> ExperimentSpec:
     return for_now(spec) if names else spec
 
 
-def _layout(spec: ExperimentSpec, sources: Sequence[Source]) -> StateLayout | None:
-    """The layout of the network that was named, which says what in a checkpoint is trainable."""
+def _layout(spec: ExperimentSpec, sources: Sequence[Source], surfaces: SurfaceFiles) -> StateLayout | None:
+    """The layout of the network that was named, or of an exported one: what in a checkpoint is trainable."""
     own = bool(own_names(spec))  # tried even where it is not needed yet: better now than later
     if not (spec.model.name and spec.data.name) or (all(source.recorded for source in sources) and not own):
-        return None
+        return surfaces.folders[0].layout if surfaces.folders else None
     dataset = dataset_of(spec)
     model = network(spec, dataset, seed=0)
     if own:

@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 
 from checkpoints import CheckpointError, Result, Run, write_result
 from experiments.experiment import Experiment, ExperimentError, versions
+from experiments.importing_folder import ExportedFolder, is_exported, read_folder
+from experiments.importing_sources import Source
 from experiments.pictures import surface_picture
 from experiments.spec import SurfaceSpec, content_key
 from experiments.surface_plan import KIND, default_runs, path_arrays
-from experiments.taking import NPZ_FORMAT
+from experiments.taking import NPZ_FORMAT, PROJECTION
 from landscape import Plane
 from landscape.formats import li2018
 from landscape.formats.npz import read_npz
@@ -33,9 +35,10 @@ class SurfaceFiles:
     surfaces: tuple[Path, ...] = ()
     projections: tuple[Path, ...] = ()
     npz: tuple[Path, ...] = ()
+    folders: tuple[ExportedFolder, ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.directions or self.surfaces or self.projections or self.npz)
+        return bool(self.directions or self.surfaces or self.projections or self.npz or self.folders)
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,13 +55,23 @@ def split_places(places: Sequence[Path]) -> tuple[list[Path], SurfaceFiles]:
     """Tell runs and files of surfaces apart: (runs, surfaces)."""
     runs: list[Path] = []
     found: dict[str, list[Path]] = {"directions": [], "surface": [], "projection": [], "npz": []}
+    folders = []
     for place in places:
         kind = None
+        if is_exported(place):
+            folders.append(read_folder(place))
+            continue
         if place.is_file():
             kind = "npz" if place.suffix.lower() == ".npz" else li2018.kind_of(place)
         (runs if kind is None else found[kind]).append(place)
-    kinds = (tuple(found[kind]) for kind in ("directions", "surface", "projection", "npz"))
-    return runs, SurfaceFiles(*kinds)
+    directions, surfaces, projections, npz = (tuple(files) for files in found.values())
+    return runs, SurfaceFiles(directions, surfaces, projections, npz, tuple(folders))
+
+
+def origins(files: SurfaceFiles, sources: Sequence[Source]) -> list[Source]:
+    """Runs that exported folders bring along: the origin of each, where its run is not among those given."""
+    known = {source.run for source in sources}
+    return list({one.first: one.source for one in files.folders if one.first not in known}.values())
 
 
 def surface_kinds(places: Sequence[Path]) -> dict[Path, str]:
@@ -79,6 +92,9 @@ def surface_kinds(places: Sequence[Path]) -> dict[Path, str]:
         header = read_npz(path)[0].get("surface")
         runs = header.get("runs") if isinstance(header, dict) else None
         said[path] = f"an exported surface with the runs {', '.join(map(str, runs or []))}"
+    for folder in files.folders:
+        shape = "×".join(map(str, folder.arrays["loss"].shape))
+        said[folder.place] = f"an exported surface {shape} with the runs {', '.join(folder.roles)} (Li et al.)"
     return said
 
 
@@ -89,6 +105,8 @@ def roles_of(files: SurfaceFiles) -> dict[str, str]:
         held = read_npz(path)[0].get("roles")
         if isinstance(held, dict):
             roles |= {str(name): str(role) for name, role in held.items()}
+    for folder in files.folders:
+        roles |= folder.roles
     return roles
 
 
@@ -97,7 +115,18 @@ def options_of(files: SurfaceFiles) -> SurfaceSpec:
     for path in files.surfaces[:1]:
         pca = any(li2018.read_directions(one).pca for one in _directions_of(files, li2018.read_surface(path), path))
         return SurfaceSpec(plane="pca" if pca else "random")
+    for folder in files.folders[:1]:
+        return _options(folder.header)
     return SurfaceSpec()
+
+
+def _options(header: Mapping[str, Any]) -> SurfaceSpec:
+    """The settings in a surface's header. Raises :class:`ExperimentError`."""
+    try:
+        own: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in header["options"].items()}
+        return SurfaceSpec(**own)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ExperimentError(f"A surface to import lacks what a surface needs ({error!r:.80}).") from None
 
 
 def import_surfaces(experiment: Experiment, files: SurfaceFiles) -> list[str]:
@@ -113,6 +142,7 @@ def import_surfaces(experiment: Experiment, files: SurfaceFiles) -> list[str]:
     found = [_read_npz(path, experiment) for path in files.npz]
     for path in files.surfaces:
         found += _read_li(path, files, experiment)
+    found += [_read_folder(folder, experiment) for folder in files.folders]
     for one in found:
         _check(one, experiment)
     said = []
@@ -130,8 +160,7 @@ def _check(one: Found, experiment: Experiment) -> None:
     try:
         picture = surface_picture(experiment, Result(one.header, one.arrays))
         shape = (len(picture.surface.alphas), len(picture.surface.betas))
-        own: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in one.header["options"].items()}
-        SurfaceSpec(**own)
+        _options(one.header)
         fits = picture.surface.loss.shape == shape and all(
             path.coordinates.shape == (len(path.steps), 2) and len(path.residual) == len(path.steps) > 0
             for path in picture.paths
@@ -190,6 +219,26 @@ def _read_li(path: Path, files: SurfaceFiles, experiment: Experiment) -> list[Fo
             found.append(_found(mine, arrays | _values(grid, part), grid, notes))
             notes = []
     return found
+
+
+def _read_folder(folder: ExportedFolder, experiment: Experiment) -> Found:
+    """A folder of ours: as it was exported, for it says of itself what the files of Li et al. do not."""
+    arrays, header = folder.arrays, folder.header | {"imported": "li2018", "versions": versions()}
+    plane = Plane(arrays["origin"].astype(np.float64), arrays["axes"].astype(np.float64))
+    notes = []
+    for name in folder.roles:
+        if name not in experiment.run_names():
+            continue
+        run = experiment.open_run(name)
+        if np.array_equal(run.steps, arrays[f"path/{name}/steps"]):
+            mine, _ = plane.project(run.vector(i) for i in range(len(run)))
+            notes.append(_compare(folder.place / f"{name}{PROJECTION}", {name: mine}))
+        elif name == folder.first and len(run) == 1:
+            notes.append(f"{name} has one checkpoint, the origin of the plane; its path is that of the folder")
+        else:
+            raise ExperimentError(f"The path of {name} in {folder.place} is not of the checkpoints of that run here.")
+    key = content_key({"kind": KIND, "li2018": fingerprint_arrays(*(arrays[name] for name in sorted(arrays)))})
+    return Found(header, arrays, key, notes)
 
 
 def _values(grid: li2018.GridFile, part: str) -> dict[str, NDArray[Any]]:

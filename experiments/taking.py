@@ -24,11 +24,14 @@ from landscape.formats import li2018
 from landscape.formats.npz import write_npz
 from landscape.formats.stl import write_stl
 from landscape.formats.vtp import write_vtp
+from training import fingerprint_arrays
 
 SURFACE_FORMATS = ("vtp", "stl", "npz", "li")
 NPZ_FORMAT = "unlearnscape-surface"
 DIRECTIONS, SURFACE, ORIGIN = "directions.h5", "surface.h5", "origin.safetensors"
 PROJECTION = "_proj_cos.h5"
+ABOUT = "unlearnscape"  # in the metadata of the origin: what the other files do not say
+NOT_IN_LI = ("divergence", "metric_name", "imported", "versions")  # of a surface's header: about what they lack
 
 
 def take_surface(experiment: Experiment, stored: Result, kind: str) -> bytes:
@@ -74,9 +77,11 @@ def li_files(experiment: Experiment, stored: Result) -> dict[str, bytes]:
         SURFACE: li2018.write_surface(grid),
     }
     for name in header["runs"]:
-        files[f"{name}{PROJECTION}"] = li2018.write_projection(arrays[f"path/{name}/coordinates"])
+        start = f"path/{name}/"
+        path = {key.removeprefix(start): array for key, array in arrays.items() if key.startswith(start)}
+        files[f"{name}{PROJECTION}"] = li2018.write_projection(path.pop("coordinates"), path)
     try:
-        return files | {ORIGIN: weights_at(experiment, stored, 0.0, 0.0)}
+        return files | {ORIGIN: _weights(experiment, stored, 0.0, 0.0, _about(experiment, stored))}
     except ExperimentError:  # an experiment that ships without its runs
         return files
 
@@ -87,6 +92,10 @@ def weights_at(experiment: Experiment, stored: Result, alpha: float, beta: float
     Tied weights are stored once, the other names are in the metadata, as are the point and what it is a point of.
     Raises :class:`ExperimentError` where the plane or the network is not known.
     """
+    return _weights(experiment, stored, alpha, beta, {})
+
+
+def _weights(experiment: Experiment, stored: Result, alpha: float, beta: float, more: Mapping[str, str]) -> bytes:
     from safetensors.torch import save
 
     if not (isfinite(alpha) and isfinite(beta)):
@@ -98,7 +107,26 @@ def weights_at(experiment: Experiment, stored: Result, alpha: float, beta: float
     for name, shape, part in zip(layout.names, layout.shapes, _split(point, layout.shapes), strict=True):
         kept[name] = torch.from_numpy(part.reshape(shape)).to(kept[name].dtype)
     about = {"experiment": experiment.name, "runs": stored.header["runs"], "alpha": alpha, "beta": beta}
-    return _repeatable(save(kept, metadata={"format": "pt", **tied, "point": json.dumps(about)}))
+    return _repeatable(save(kept, metadata={"format": "pt", **tied, "point": json.dumps(about), **more}))
+
+
+def _about(experiment: Experiment, stored: Result) -> dict[str, str]:
+    """What Li et al.'s files do not say of a surface, for the import of the whole folder."""
+    header = {key: value for key, value in stored.header.items() if key not in NOT_IN_LI}
+    about: dict[str, Any] = {
+        "surface": header,
+        "roles": {name: experiment.role_of(name) for name in stored.header["runs"]},
+        "parameters": list(_layout(experiment, stored).names),
+        "digest": folder_digest(stored.arrays),
+    }
+    with experiment.open_run(stored.header["runs"][0]) as run:
+        steps = [int(run.steps[i]) for i in (len(run) - 1, 0) if np.array_equal(run.vector(i), stored.arrays["origin"])]
+    return {ABOUT: json.dumps(about, sort_keys=True), **({"step": str(steps[0])} if steps else {})}
+
+
+def folder_digest(arrays: Mapping[str, NDArray[Any]]) -> str:
+    """Hash of what ties the files of Li et al. to each other: plane, grid and loss."""
+    return fingerprint_arrays(*(arrays[name] for name in ("origin", "axes", "alphas", "betas", "loss")))
 
 
 def _repeatable(data: bytes) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,23 +39,31 @@ class Fit:
         return ", ".join(parts)
 
 
-def layout_of(state: State) -> StateLayout:
+def layout_of(state: State, parameters: Sequence[str] | None = None) -> StateLayout:
     """A layout from a state dict alone.
 
     The file does not say what is trainable: everything is but buffers, known by their name (running statistics) and
-    by their type (whole numbers). Types of less than 32 bits are widened. The order is that of the file. Raises
-    :class:`CheckpointError`.
+    by their type (whole numbers). Types of less than 32 bits are widened. The order is that of the file.
+
+    Args:
+        parameters: Names of what is trainable, in order, where that is known.
+
+    Raises:
+        CheckpointError: It holds nothing that could be trained, or a type that cannot be stored.
     """
+    first = tuple(parameters or ())
     trainable: dict[str, Tensor] = {}
     others: dict[str, Tensor] = {}
     aliases = dict(state.removed)
     known: dict[int, str] = {}
-    for name, tensor in state.tensors.items():
+    for name in (*first, *(name for name in state.tensors if name not in first)):
+        tensor = state.tensors[name]
         if id(tensor) in known:
             aliases[name] = known[id(tensor)]
             continue
         known[id(tensor)] = name
         buffer = name.rsplit(".", 1)[-1] in STATISTICS or not tensor.is_floating_point()
+        buffer = buffer if parameters is None else name not in first
         (others if buffer else trainable)[name] = tensor
     if not trainable:
         raise CheckpointError("it holds no tensor of floating-point numbers that could be a weight")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from math import prod
@@ -24,6 +25,7 @@ INSIDE = ("_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.") 
 DEPTH = 3
 STEP_KEYS, EPOCH_KEYS = ("global_step", "step", "iteration", "iter"), ("epoch",)
 _KIB = 1 << 10
+_DIGITS = re.compile(r"[0-9]{1,18}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,11 +67,17 @@ def read_state(path: Path, *, wanted: Collection[str] = ()) -> State:
     tensors = _one_object_each(tensors)
     prefix, named = _strip(tensors, frozenset(wanted))
     removed = {k: v for k, v in metadata.items() if v in tensors and k not in tensors}
+    numbers = {**{k: int(v) for k, v in metadata.items() if _DIGITS.fullmatch(v)}, **numbers}
     step, epoch = _number(numbers, STEP_KEYS), _number(numbers, EPOCH_KEYS)
     return State(named, ".".join(nesting), prefix, None if step is None else int(step), epoch, beside, removed)
 
 
-def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], Mapping[str, str]]:
+def read_metadata(path: Path) -> Mapping[str, str]:
+    """What a safetensors file says of itself beside its tensors. Raises :class:`CheckpointError`."""
+    return _read_safetensors(path, tensors=False)[1]
+
+
+def _read_safetensors(path: Path, *, tensors: bool = True) -> tuple[dict[str, Tensor], Mapping[str, str]]:
     from safetensors import SafetensorError, safe_open  # few imports need it
 
     if not path.is_file():
@@ -78,7 +86,8 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], Mapping[str, str]]
         raise CheckpointError(f"{path} is larger than {MAX_BYTES >> 30} GiB; give a smaller file.")
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+            names = file.keys() if tensors else ()
+            return {name: file.get_tensor(name) for name in names}, file.metadata() or {}
     except PermissionError:
         raise CheckpointError(f"{path} may not be read; change its permissions.") from None
     except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, MemoryError):

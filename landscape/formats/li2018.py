@@ -6,7 +6,8 @@ Direction files: groups ``xdirection`` and ``ydirection`` of datasets ``"0"``, `
 PCA file adds ``explained_variance_ratio_``, ``singular_values_`` and ``explained_variance_``. Surface files:
 ``dir_file``, ``xcoordinates``, ``ycoordinates`` and losses and accuracies (percent), where −1 is a value that was not
 computed. Their buffer is y-major although the declared shape is (nx, ny). Projection files: ``proj_xcoord``,
-``proj_ycoord``.
+``proj_ycoord``; those that we write also hold, in a group ``path`` that their tool passes over, what else is known of
+the path.
 """
 
 from __future__ import annotations
@@ -144,10 +145,19 @@ def read_projection(path: Path) -> NDArray[np.float64]:
     return _reading(path, read)
 
 
-def write_projection(coordinates: NDArray[np.float64]) -> bytes:
-    """The bytes of a projection file for coordinates [T, 2]."""
+def read_path(path: Path) -> dict[str, NDArray[Any]]:
+    """What a projection file of ours holds of its path beside the coordinates, by name; empty for one of Li et al.
+
+    Raises :class:`CheckpointError`.
+    """
+    return _reading(path, lambda guard: guard.arrays("path") if "path" in guard.file else {})
+
+
+def write_projection(coordinates: NDArray[np.float64], path: Mapping[str, NDArray[Any]] | None = None) -> bytes:
+    """The bytes of a projection file for coordinates [T, 2]. ``path``: what else is known of the path, by name."""
     columns = np.ascontiguousarray(coordinates, dtype=np.float64)
-    return _write({"proj_xcoord": columns[:, 0].copy(), "proj_ycoord": columns[:, 1].copy()})
+    more = {f"path/{name}": array for name, array in sorted((path or {}).items())}
+    return _write({"proj_xcoord": columns[:, 0].copy(), "proj_ycoord": columns[:, 1].copy(), **more})
 
 
 def to_percent(accuracy: NDArray[np.float64]) -> NDArray[np.float64]:
