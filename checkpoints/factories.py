@@ -1,4 +1,4 @@
-"""The functions that make a run's network and data again, and its loss: kept as names with the run, never run here.
+"""The functions that make a run's network and data again, its loss and metric: kept as names, never run here.
 
 A name is ``package.module:function``, as the command line takes it. What a file names may come from a stranger: it is
 shown, and run only where the user names it too.
@@ -16,7 +16,7 @@ from checkpoints.errors import CheckpointError
 
 OWN_PATTERN = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*\Z")
 LOSSES = ("cross-entropy", "next-token", "mse", "l1", "bce")  # that need no function: training.own_losses has them
-FACTORIES = ("model_factory", "data_factory", "loss")  # keys of a run's metadata
+FACTORIES = ("model_factory", "data_factory", "loss", "metric")  # keys of a run's metadata
 LONGEST = 200  # letters of a name
 Named = str | Callable[..., Any]
 

@@ -35,7 +35,8 @@ class RecorderCallback(TrainerCallback):
         path: The final file, conventionally ``….h5``.
         every: A number of steps, ``"epoch"``, ``"dense"`` (at first, sparser later) or a :class:`checkpoints.Schedule`.
             The initial and the last state are always recorded.
-        background, metadata, model_factory, data_factory, loss, only, storage: As for :class:`checkpoints.Recorder`.
+        background, metadata, model_factory, data_factory, loss, metric, only, storage: As for
+            :class:`checkpoints.Recorder`.
 
     Raises:
         CheckpointError: When training begins or goes on, as :class:`checkpoints.Recorder` does; or the weights are
@@ -52,13 +53,16 @@ class RecorderCallback(TrainerCallback):
         model_factory: Named | None = None,
         data_factory: Named | None = None,
         loss: Named | None = None,
+        metric: Named | None = None,
         only: Sequence[str] = (),
         storage: str = "",
     ) -> None:
         self._follower = Follower(
             path,
             every=every,
-            metadata=with_factories(metadata or {}, model_factory=model_factory, data_factory=data_factory, loss=loss),
+            metadata=with_factories(
+                metadata or {}, model_factory=model_factory, data_factory=data_factory, loss=loss, metric=metric
+            ),
             background=background,
             only=only,
             storage=storage,

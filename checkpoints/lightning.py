@@ -37,7 +37,8 @@ class RecorderCallback(Callback):
             The initial and the last state are always recorded.
         submodule: The part of the LightningModule that is the network, such as ``"net"``; its parameters are then
             recorded under their own names. Default: the whole LightningModule.
-        background, metadata, model_factory, data_factory, loss, only, storage: As for :class:`checkpoints.Recorder`.
+        background, metadata, model_factory, data_factory, loss, metric, only, storage: As for
+            :class:`checkpoints.Recorder`.
 
     Raises:
         CheckpointError: When fitting begins or goes on, as :class:`checkpoints.Recorder` does; or the weights are
@@ -55,6 +56,7 @@ class RecorderCallback(Callback):
         model_factory: Named | None = None,
         data_factory: Named | None = None,
         loss: Named | None = None,
+        metric: Named | None = None,
         only: Sequence[str] = (),
         storage: str = "",
     ) -> None:
@@ -62,7 +64,9 @@ class RecorderCallback(Callback):
         self._follower = Follower(
             path,
             every=every,
-            metadata=with_factories(metadata or {}, model_factory=model_factory, data_factory=data_factory, loss=loss),
+            metadata=with_factories(
+                metadata or {}, model_factory=model_factory, data_factory=data_factory, loss=loss, metric=metric
+            ),
             background=background,
             only=only,
             storage=storage,

@@ -76,10 +76,11 @@ class Recorder:
         model: The model whose state is recorded, every trainable parameter, frozen parameter and buffer. Of a model
             that ``torch.compile``, ``DataParallel`` or ``DistributedDataParallel`` wraps, the one inside.
         metadata: Anything JSON-able that describes the run.
-        model_factory, data_factory, loss: The functions that make this network and its data again, and the loss, if it
-            is none that the targets ask for; or their names, ``"package.module:function"``, or a loss's name such as
-            ``"mse"``. Only names are kept with the run: who opens it is told what they need, and nothing is run before
-            they name it too. What such functions take and give is told by ``import --help``.
+        model_factory, data_factory, loss, metric: The functions that make this network and its data again, the loss, if
+            it is none that the targets ask for, and a metric to show beside it; or their names,
+            ``"package.module:function"``, or a loss's name such as ``"mse"``. Only names are kept with the run: who
+            opens it is told what they need, and nothing is run before they name it too. What such functions take and
+            give is told by ``import --help``.
         resume_state: Gives further tensors, such as optimiser buffers, that are kept with the newest checkpoint only
             and handed back by :meth:`restore`.
         every: Which of the states after :meth:`step` are recorded: a number of steps, ``"epoch"``, ``"dense"`` (every
@@ -109,6 +110,7 @@ class Recorder:
         model_factory: Named | None = None,
         data_factory: Named | None = None,
         loss: Named | None = None,
+        metric: Named | None = None,
         resume_state: Callable[[], Mapping[str, Tensor]] | None = None,
         every: Schedule | int | str | None = None,
         background: bool = False,
@@ -123,7 +125,7 @@ class Recorder:
             raise CheckpointError(f"{path} already holds a finished run; choose another path or remove it.")
         self._model, self._resume_state = _unwrapped(model), resume_state
         self._layout = StateLayout.from_model(self._model, only=only, storage=storage)
-        named = {"model_factory": model_factory, "data_factory": data_factory, "loss": loss}
+        named = {"model_factory": model_factory, "data_factory": data_factory, "loss": loss, "metric": metric}
         header = encode_header(self._layout, with_factories(metadata or {}, **named))
         self._closed = False
         self._schedule = as_schedule(every)

@@ -11,7 +11,12 @@ from experiments.experiment import Experiment
 from experiments.own import granting, refusal
 from experiments.spec import DataSpec, ExperimentSpec, Grant, ModelSpec, own_names
 
-HINTS = {"model_factory": "--model", "data_factory": "--data", "loss": "--loss"}  # by the key of a run's metadata
+HINTS = {  # by the key of a run's metadata
+    "model_factory": "--model",
+    "data_factory": "--data",
+    "loss": "--loss",
+    "metric": "--metric",
+}
 STORED = "paths, distances, metrics and stored surfaces can be shown; a new surface, SAL and UD need"
 
 
@@ -48,7 +53,7 @@ def hindrance(experiment: Experiment) -> str:
 
 
 def adopted(experiment: Experiment) -> ExperimentSpec:
-    """The spec, with what the runs name in place of a network, data set and loss that it lacks; not granted."""
+    """The spec, with what the runs name in place of a network, data set, loss and metric that it lacks; not granted."""
     spec, hints = experiment.spec, hinted(experiment)
     if spec.model.name and spec.data.name:
         return spec
@@ -57,6 +62,7 @@ def adopted(experiment: Experiment) -> ExperimentSpec:
         model=spec.model if spec.model.name else ModelSpec(hints.get("--model", "")),
         data=spec.data if spec.data.name else DataSpec(hints.get("--data", "")),
         loss=spec.loss if spec.loss is not None else hints.get("--loss"),
+        metric=spec.metric if spec.metric is not None else hints.get("--metric"),
         grant=Grant(str(experiment.path)),
     )
 
@@ -80,7 +86,7 @@ def _then(clause: str) -> str:
 
 
 def hinted(experiment: Experiment) -> dict[str, str]:
-    """What the runs' metadata name as network, data and loss, by the option of ``import``; only names, never run."""
+    """What the runs' metadata name as network, data, loss and metric, by the option of ``import``; never run."""
     found: dict[str, str] = {}
     for name in experiment.run_names():
         try:

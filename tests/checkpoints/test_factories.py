@@ -16,6 +16,10 @@ def make_model():
     return nn.Linear(2, 2)
 
 
+def margin(outputs, targets):
+    return outputs.mean()
+
+
 class Net(nn.Linear):
     def __init__(self):
         super().__init__(2, 2)
@@ -25,10 +29,11 @@ class Net(nn.Linear):
 
 
 def test_functions_classes_and_names_are_remembered_in_the_file(tmp_path):
-    named = {"model_factory": Net, "data_factory": "nowhere.at_all:data", "loss": "mse"}
+    named = {"model_factory": Net, "data_factory": "nowhere.at_all:data", "loss": "mse", "metric": margin}
     with Recorder(tmp_path / "r.h5", Net(), metadata={"seed": 3}, **named) as recorder:
         recorder.record(0)
     wanted = {"model_factory": f"{__name__}:Net", "data_factory": "nowhere.at_all:data", "loss": "mse"}
+    wanted["metric"] = f"{__name__}:margin"
     with open_run(tmp_path / "r.h5") as run:
         assert run.metadata == {"seed": 3, **wanted}
         assert factories_of(run.metadata) == wanted
@@ -54,6 +59,7 @@ WRONG = {
     "object": ({"loss": nn.CrossEntropyLoss()}, "loss is a CrossEntropyLoss; it must be a function with a name"),
     "number": ({"data_factory": 3}, "data_factory is a int; it must be a function"),
     "path": ({"data_factory": "data/train.npz"}, "'data/train.npz'; it must be a function or its package.module:"),
+    "loss as metric": ({"metric": "mse"}, "metric is 'mse'; it must be a function or its package.module:function"),
     "word": ({"loss": "mean"}, "or one of cross-entropy, next-token, mse"),
     "typing error": ({"model_factory": f"{__name__}:make_modell"}, "has no function make_modell"),
     "no function": ({"model_factory": f"{__name__}:WRONG"}, "has no function WRONG"),

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from checkpoints import CheckpointError, open_run
+from checkpoints.factories import factories_of
 
 pytest.importorskip("transformers")
 pytest.importorskip("accelerate")
@@ -53,11 +54,13 @@ def train(model, *callbacks, folder, **options):
 def test_training_takes_the_same_steps_and_the_run_is_what_it_trained(tmp_path, background):
     plain, recorded = Net(), Net()
     _, chance = train(plain, folder=tmp_path)
-    recorder = RecorderCallback(tmp_path / "a.h5", every=3, background=background)
+    named = {"model_factory": "mine:net", "data_factory": "mine:data", "loss": "mse", "metric": "mine:margin"}
+    recorder = RecorderCallback(tmp_path / "a.h5", every=3, background=background, **named)
     assert train(recorded, recorder, folder=tmp_path)[1] == chance
     run = open_run(tmp_path / "a.h5")
     assert list(run.steps) == [0, 3, 6, 9, 10]
     np.testing.assert_allclose(run.epochs[1:], np.array([3, 6, 9, 10]) / 5)
+    assert factories_of(run.metadata) == named
     for name, tensor in plain.state_dict().items():
         assert torch.equal(tensor, recorded.state_dict()[name]), name
         assert torch.equal(tensor, run.state_dict(-1)[name]), name

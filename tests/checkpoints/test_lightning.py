@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from checkpoints import CheckpointError, open_run
+from checkpoints.factories import factories_of
 
 pytest.importorskip("lightning.pytorch")
 from lightning.pytorch import LightningModule, Trainer
@@ -72,11 +73,13 @@ def fit(module, *callbacks, folder, epochs=2, ckpt_path=None, **options):
 def test_training_takes_the_same_steps_and_the_run_is_what_it_trained(tmp_path, background):
     plain, recorded = Module(), Module()
     _, chance = fit(plain, folder=tmp_path)
-    recorder = RecorderCallback(tmp_path / "a.h5", every=3, submodule="net", background=background)
+    named = {"model_factory": "mine:net", "data_factory": "mine:data", "loss": "mse", "metric": "mine:margin"}
+    recorder = RecorderCallback(tmp_path / "a.h5", every=3, submodule="net", background=background, **named)
     assert fit(recorded, recorder, folder=tmp_path)[1] == chance
     run = open_run(tmp_path / "a.h5")
     assert list(run.steps) == [0, 3, 6, 9, 10]
     np.testing.assert_allclose(run.epochs[1:], np.array([3, 6, 9, 10]) / 5)
+    assert factories_of(run.metadata) == named
     assert run.parameters.names == tuple(name for name, _ in recorded.net.named_parameters())
     for name, tensor in plain.net.state_dict().items():
         assert torch.equal(tensor, recorded.net.state_dict()[name]), name

@@ -233,7 +233,7 @@ def test_only_the_terminal_grants(here, monkeypatch):
 
 
 def test_what_runs_say_of_themselves_is_shown_and_never_run():
-    hints = {"model_factory": "stranger:net", "data_factory": "os:abort", "loss": "evil \x1b[2J"}
+    hints = {"model_factory": "stranger:net", "data_factory": "os:abort", "loss": "evil \x1b[2J", "metric": "mse"}
     record("rec.h5", "net", "classes", torch.nn.functional.cross_entropy, **hints)
     names = "--model stranger:net --data os:abort"
     assert f"a recorded run, taken as it is; it names {names}\n" in call("import", "mine", "rec.h5", "--dry-run").output

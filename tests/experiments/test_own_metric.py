@@ -141,6 +141,26 @@ def test_a_metric_runs_only_with_every_name_granted():
     assert call("surface", "mine", "--grid", "3").exit_code == 0
 
 
+def test_a_metric_that_a_run_names_is_taken_once_the_user_names_it_too():
+    code: dict = {}
+    exec(CODE, code)
+    hints = {"model_factory": NAMED[1], "data_factory": NAMED[3], "metric": "metrics_of_mine:margin"}
+    with Recorder("named.h5", code["net"](), **hints) as recorder:
+        recorder.record(0)
+    assert "--metric metrics_of_mine:margin" in call("import", "mine", "named.h5", "--dry-run").output
+    assert call("import", "mine", "named.h5").exit_code == 0
+    assert Experiment.open("mine").spec.metric is None, "nothing is taken from the file alone"
+    refused = call("trust", "mine", NAMED[1], NAMED[3])
+    assert refused.exit_code == 1
+    assert "mine names metrics_of_mine:net, metrics_of_mine:data, metrics_of_mine:margin" in refused.output
+    assert not trust_file().exists()
+    assert "metrics_of_mine" not in sys.modules, "nothing was run"
+    assert call("trust", "mine", *hints.values()).exit_code == 0
+    assert Experiment.open("mine").spec.metric == "metrics_of_mine:margin"
+    assert call("surface", "mine", "--plane", "random", "--grid", "3").exit_code == 0
+    assert find_surfaces(Experiment.open("mine"))[0].header["metric_name"] == "metrics_of_mine:margin"
+
+
 WRONG = {
     "raises": "The metric metrics_of_mine:raises failed: RuntimeError: no threshold",
     "each": "The metric metrics_of_mine:each returned a tensor of shape [2]; it must return the mean over the batch",
