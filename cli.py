@@ -17,6 +17,7 @@ from commands.importing import import_
 from commands.look import show
 from commands.measure import curvature, sal, surface, ud
 from commands.poison import poison
+from commands.priority import step_back
 from commands.report import report
 from commands.sensitivity import sensitivity
 from commands.standby import stand_by
@@ -30,6 +31,7 @@ class Commands(click.Group):
 
     def invoke(self, context: click.Context) -> Any:
         """Run a command under the house's rules for errors and stops."""
+        step_back()  # whoever looks at a page comes first, also while a job only imports
         from experiments import ProgressFile, Stopped
 
         status = ProgressFile.from_environment()
@@ -94,9 +96,6 @@ def main() -> None:
       unlearnscape app                  look at it
     """
     signal.signal(signal.SIGTERM, _stop)
-    if os.environ.get("UNLEARNSCAPE_PROGRESS") and hasattr(os, "nice"):
-        # A job in the background: whoever looks at the page comes first.
-        os.nice(int(os.environ.get("UNLEARNSCAPE_NICE", "10")))
 
 
 def _stop(number: int, frame: Any) -> None:

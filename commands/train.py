@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from commands.priority import BEHIND, step_back
 from options import download_option, json_option, terminal_progress, where_options
 
 
@@ -71,6 +72,7 @@ def run(
     experiment, where = _create(source, out, assignments, own_code), Where(jobs, cluster)
     with terminal_progress() as progress:
         _train(experiment, progress, live, download)
+        step_back(BEHIND)  # what follows is watched by nobody
         report = compute_ud(experiment, progress=progress, download=download, where=where)
         compute_surface(experiment, progress=progress, download=download, where=where)
     click.echo(json.dumps(report.as_json(), indent=2) if as_json else report.as_text())
