@@ -16,8 +16,9 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -28,11 +29,13 @@ from experiments import classroom
 from experiments.catalogue import check_name, home
 from experiments.experiment import Experiment, ExperimentError
 from experiments.importing_sources import arm_name
+from experiments.progress import Stopped
 
 RECORDED, TABLE = ".h5", ".csv"
 ACCEPTED = (RECORDED, *ENDINGS, TABLE)
 MAX_FILES = 2000
 LONGEST = 120  # characters of a file's name
+LOOK = 0.1  # seconds between looks whether to stop
 LOOSE = "uploaded"  # the run that checkpoint files without a folder belong to
 _ROOT = Path(__file__).parent.parent
 Content = bytes | memoryview | Path  # of a file; or where on this machine it lies
@@ -76,24 +79,40 @@ class Given:
     table: Content | None = None
 
 
-def examine(runs: Sequence[Given], choices: Choices, limits: Limits | None = None) -> dict[str, Any]:
+def examine(
+    runs: Sequence[Given], choices: Choices, limits: Limits | None = None, stop: Callable[[], bool] = lambda: False
+) -> dict[str, Any]:
     """What a child process understood of some runs.
+
+    Args:
+        stop: Asked now and then; once it says yes, the child is ended and :class:`Stopped` raised.
 
     Returns:
         ``{"problem": sentence}``, or the report of :func:`experiments.upload_check.examine`.
     """
     with laid_out(runs, choices) as task:
-        return ask([task | {"what": "examine"}], limits or Limits())[0]
+        return ask([task | {"what": "examine"}], limits or Limits(), stop)[0]
 
 
-def make(runs: Sequence[Given], name: str, choices: Choices, limits: Limits | None = None) -> Experiment:
-    """Make an experiment in the user's folder of some runs. Raises :class:`ExperimentError`; then nothing is made."""
+def make(
+    runs: Sequence[Given],
+    name: str,
+    choices: Choices,
+    limits: Limits | None = None,
+    stop: Callable[[], bool] = lambda: False,
+) -> Experiment:
+    """Make an experiment in the user's folder of some runs, whole or not at all. ``stop`` as for :func:`examine`.
+
+    Raises:
+        ExperimentError: It cannot be made.
+        Stopped: As ``stop`` said.
+    """
     _refuse_in_class()
     target = home().absolute() / check_name(name)
     if target.exists():
         raise ExperimentError(f"There is an experiment called {name} already; choose another name.")
     with laid_out(runs, choices) as task:
-        answer = ask([task | {"what": "make", "name": name}], limits or Limits())[0]
+        answer = ask([task | {"what": "make", "name": name}], limits or Limits(), stop)[0]
         if "problem" in answer:
             raise ExperimentError(answer["problem"])
         _move_in(Path(task["folder"]) / "made" / name, target)
@@ -264,14 +283,18 @@ def _move_in(made: Path, target: Path) -> None:
 # The child ------------------------------------------------------------------------------------------------
 
 
-def ask(tasks: Sequence[Mapping[str, Any]], limits: Limits) -> list[dict[str, Any]]:
+def ask(
+    tasks: Sequence[Mapping[str, Any]], limits: Limits, stop: Callable[[], bool] = lambda: False
+) -> list[dict[str, Any]]:
     """Answers of one child process to some tasks, which share its limits.
 
     A child that dies, or takes too long, has its sentence as the answer to the task it was at; those after it get
-    the same one.
+    the same one. Raises :class:`Stopped` where ``stop`` says so; the child has ended by then.
     """
     order = json.dumps({"limits": asdict(limits), "tasks": [dict(task) for task in tasks]})
-    child = subprocess.Popen(
+    ended = f"needs more than {limits.memory >> 20} MiB of memory, or is damaged so that reading it ends the process"
+    late, unsent = time.monotonic() + limits.seconds, [order]
+    with subprocess.Popen(
         [sys.executable, "-m", "experiments.upload_check"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -280,15 +303,21 @@ def ask(tasks: Sequence[Mapping[str, Any]], limits: Limits) -> list[dict[str, An
         env=_environment(str(tasks[0]["folder"])),
         start_new_session=True,
         text=True,
-    )
-    ended = f"needs more than {limits.memory >> 20} MiB of memory, or is damaged so that reading it ends the process"
-    try:
-        said, _ = child.communicate(order, timeout=limits.seconds)
-    except subprocess.TimeoutExpired:
-        ended = f"takes longer than {limits.seconds} s"
-        _kill(child.pid)
-        said, _ = child.communicate()
-    _kill(child.pid)  # whatever it may have started
+    ) as child:
+        try:
+            while True:
+                try:
+                    wait = min(LOOK, max(0.01, late - time.monotonic()))
+                    said, _ = child.communicate(unsent.pop() if unsent else None, timeout=wait)
+                    break
+                except subprocess.TimeoutExpired:
+                    if stop():
+                        raise Stopped from None
+                    if time.monotonic() >= late:
+                        ended = f"takes longer than {limits.seconds} s"
+                        _kill(child.pid)
+        finally:
+            _kill(child.pid)  # whatever it may have started
     answers: list[dict[str, Any]] = []
     for line in said.splitlines():
         with suppress(ValueError):

@@ -9,6 +9,7 @@ import streamlit as st
 
 from checkpoints.importing.report import size
 from experiments import Experiment, ExperimentError, classroom, home, lab
+from experiments.progress import Stopped
 from experiments.uploads import (
     ACCEPTED,
     OWN_FOLDER,
@@ -21,7 +22,7 @@ from experiments.uploads import (
     from_paths,
     make,
 )
-from pages import parts
+from pages import add_run_wait, parts
 from training import DATASETS
 from training.data import DOWNLOADED
 from training.models import MODELS
@@ -31,6 +32,7 @@ FILES, FOLDER, HERE = "Files", "A folder", "A folder on this machine"
 UNKNOWN, NPZ = "not known", "an .npz file on this machine"
 MOST_BYTES = 512 << 20  # of one upload
 CHECK, MAKE = "add-check", "add-make"  # set by the buttons
+CHECKING, MAKING = "add-checking", "add-making"  # what goes on
 REPORT, MADE = "add-report", "add-made"
 WHY_NOT = (
     "A stored loss is often that of one batch or a running average, or was measured with augmentation, dropout or "
@@ -55,6 +57,8 @@ def main() -> None:
     chosen = _choices(bool(runs))
     limits = OWN_FOLDER if local else Limits()
     report = _report(runs, chosen, limits)
+    if report is None or "problem" in report:
+        add_run_wait.stop(MAKING)  # what it is made of is no longer chosen
     if report is not None and "problem" in report:
         _refusal(report)
     elif report is not None:
@@ -152,16 +156,23 @@ def _report(runs: Sequence[Given], chosen: Choices, limits: Limits) -> dict[str,
     names = [(run.name, tuple((name, _length(content)) for name, content in run.files)) for run in runs]
     key = repr((names, chosen.model, chosen.data))
     if pressed:
-        with st.spinner("Reading every checkpoint in a process of its own …", show_time=True):
-            try:
-                found = examine(runs, chosen, limits)
-            except (ValueError, OSError) as error:
-                found = {"problem": str(error)}
-        st.session_state[REPORT] = (key, found)
         st.session_state.pop(MADE, None)
+        st.session_state.pop(REPORT, None)
+        add_run_wait.start(CHECKING, key, lambda stop: examine(runs, chosen, limits, stop))
+    checked = add_run_wait.wait(CHECKING, key, "Reading every checkpoint in a process of its own …")
+    if checked is not None:
+        try:
+            st.session_state[REPORT] = (key, checked.result())
+        except (ValueError, OSError, Stopped) as error:
+            st.session_state[REPORT] = (key, {"problem": str(error) or "The check was stopped; press Check again."})
+    if add_run_wait.going_on(CHECKING):
+        return None
     kept = st.session_state.get(REPORT)
     if kept is not None and kept[0] == key:
-        return kept[1]
+        return dict(kept[1])
+    if add_run_wait.was_stopped(CHECKING, key):
+        st.caption("Stopped; nothing was kept of it. Press Check to begin again.")
+        return None
     count = f"{len(runs)} run{'s' if len(runs) > 1 else ''}: {', '.join(run.name for run in runs[:6])}"
     st.caption(f"{count}{' …' if len(runs) > 6 else ''}. Press Check to see what is understood; nothing is made yet.")
     return None
@@ -299,13 +310,20 @@ def _finish(runs: Sequence[Given], chosen: Choices, limits: Limits) -> None:
         args=(MAKE,),
     )
     if st.session_state.pop(MAKE, False):
-        with st.spinner("Importing in a process of its own …", show_time=True):
-            try:
-                made = make(runs, name.strip(), Choices(chosen.model, chosen.data, clean, names), limits)
-            except (ValueError, OSError) as error:
-                parts.fail_softly(error)
-            else:
-                st.session_state[MADE] = made.name
+        named = Choices(chosen.model, chosen.data, clean, names)
+        add_run_wait.start(MAKING, MAKING, lambda stop: make(runs, name.strip(), named, limits, stop))
+    made = add_run_wait.wait(MAKING, MAKING, "Importing in a process of its own …")
+    if made is not None:
+        try:
+            st.session_state[MADE] = made.result().name
+        except (ValueError, OSError) as error:
+            parts.fail_softly(error)
+        except Stopped:
+            st.info("The import was stopped; nothing was made.", icon=":material/info:")
+    if add_run_wait.going_on(MAKING):
+        return
+    if add_run_wait.was_stopped(MAKING, MAKING):
+        st.caption("Stopped; nothing was made.")
     _made(st.session_state.get(MADE))
 
 

@@ -1,5 +1,9 @@
 """Adding a run without a browser: what is uploaded is checked, made into an experiment, or refused in one sentence."""
 
+import tempfile
+import time
+
+import psutil
 import pytest
 from streamlit import config
 
@@ -19,7 +23,13 @@ def home(tmp_path, monkeypatch):
 
 
 def press(app, key):
+    """Press a button, and look until what it began has ended."""
     app.button(key=key).click().run()
+    late = time.monotonic() + 60
+    while any(button.label == "Stop" for button in app.button):
+        assert time.monotonic() < late
+        time.sleep(0.1)
+        app.run()
     assert not app.exception, app.exception
 
 
@@ -53,6 +63,58 @@ def test_a_file_that_is_none_and_another_choice(home):
     assert ["not an Unlearnscape file" in error.value for error in app.error] == [True]
     app.selectbox(key="add-network").set_value("mlp").run()
     assert not app.error, "what was said of another choice is gone"
+
+
+def children():
+    """Processes that check what was given."""
+    return [one for one in psutil.Process().children(recursive=True) if "experiments.upload_check" in one.cmdline()]
+
+
+def until(true):
+    late = time.monotonic() + 20
+    while not true():
+        assert time.monotonic() < late
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("button", ["add-check-button", "add-make-button"])
+def test_stop_ends_the_child_and_leaves_nothing(tmp_path, home, monkeypatch, button):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    files = [(*recorded(tmp_path, "clean"), "application/octet-stream")]
+    app = visit("add_run")
+    app.file_uploader[0].set_value(files).run()
+    if button == "add-make-button":
+        press(app, "add-check-button")
+    app.button(key=button).click().run()
+    until(children)
+    (child,) = children()
+    child.suspend()  # however fast it is, it has not ended when Stop is pressed
+    (stop,) = [one for one in app.button if one.label == "Stop"]
+    assert list(tmp_path.glob("unlearnscape-upload-*"))
+    stop.click().run()
+    assert not app.exception, app.exception
+    assert not child.is_running()
+    assert not list(tmp_path.glob("unlearnscape-upload-*"))
+    assert not home.exists(), "nothing was made"
+    assert any("Stopped; nothing was" in caption.value for caption in app.caption)
+    assert not app.error
+    if button == "add-make-button":
+        press(app, button)
+        assert not app.error
+        assert (home / "my-runs").is_dir()
+
+
+def test_another_choice_stops_a_check(tmp_path, home):
+    app = visit("add_run")
+    app.file_uploader[0].set_value([(*recorded(tmp_path, "clean"), "application/octet-stream")]).run()
+    app.button(key="add-check-button").click().run()
+    until(children)
+    (child,) = children()
+    child.suspend()
+    app.selectbox(key="add-network").set_value("mlp").run()
+    assert not child.is_running()
+    assert not [one for one in app.button if one.label == "Stop"]
+    assert not any("Stopped" in caption.value for caption in app.caption)
 
 
 def test_paths_are_taken_only_where_no_other_machine_reaches_the_server(home):
