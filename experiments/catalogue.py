@@ -17,6 +17,7 @@ HOME_VARIABLE = "UNLEARNSCAPE_HOME"
 PRESETS = Path(__file__).parent / "presets"
 BENCH_PRESETS = PRESETS / "benches"
 GALLERY = Path(__file__).parent / "gallery"
+MOST_NAMED = 12  # in a sentence
 ALIASES = {
     "toy-ops-random": "toy-random",
     "digits-ops-random": "digits-random",
@@ -35,16 +36,27 @@ def preset_names() -> list[str]:
 
 
 def load_preset_or_file(name: str) -> ExperimentSpec:
-    """Load a preset by name, or a TOML file by path. Raises :class:`SpecError` naming close matches."""
+    """Load a preset by name, or a TOML file by path. Raises :class:`SpecError` naming what there is."""
     name = ALIASES.get(name, name)
     if name in preset_names():
         return load_spec(PRESETS / f"{name}.toml")
     path = Path(name)
     if path.suffix == ".toml" or path.exists():
         return load_spec(path)
-    close = difflib.get_close_matches(name, preset_names(), n=1)
-    hint = f"did you mean {close[0]}?" if close else "presets are " + ", ".join(preset_names()) + "."
-    raise SpecError(f"There is no preset or TOML file called {name!r}; {hint}")
+    raise SpecError(f"There is no preset, experiment or TOML file called {name!r}; {_known(name)}.")
+
+
+def _known(name: str) -> str:
+    """What may have been meant: the nearest name, then presets and the user's experiments, the nearest first."""
+    mine = [folder.name for folder in folders(home()) if (folder / SPEC_FILE).is_file()]
+    close = difflib.get_close_matches(name, [*preset_names(), *mine], n=1)
+    parts = []
+    for what, names in (("presets", preset_names()), ("experiments of yours", mine)):
+        ranked = sorted(names, key=lambda one: -difflib.SequenceMatcher(None, name, one).ratio())
+        more = f" and {len(ranked) - MOST_NAMED} more" if len(ranked) > MOST_NAMED else ""
+        parts += [f"{what} are {', '.join(ranked[:MOST_NAMED])}{more}"] if ranked else []
+    listed = "; ".join(parts)
+    return f"did you mean {close[0]}? {listed[0].upper()}{listed[1:]}" if close else listed
 
 
 def bench_preset_names() -> list[str]:

@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 
+from experiments import Experiment
 from experiments.catalogue import load_preset_or_file, preset_names
 from experiments.spec import (
     ArmSpec,
@@ -96,11 +97,25 @@ def test_wrong_overrides_are_refused_in_one_sentence(toy, assignment, words):
     assert "\n" not in str(caught.value)
 
 
-def test_unknown_preset_names_the_nearest_one():
-    with pytest.raises(SpecError, match="did you mean toy-ops"):
+def test_an_unknown_name_lists_presets_and_ones_own_experiments_the_nearest_first(toy, tmp_path, monkeypatch):
+    monkeypatch.setenv("UNLEARNSCAPE_HOME", str(tmp_path))
+    with pytest.raises(SpecError, match=r"did you mean toy-ops\? Presets are toy-ops, .*, mnist-ops.*[a-z]\.$"):
         load_preset_or_file("toy-op")
-    with pytest.raises(SpecError, match="presets are"):
+    with pytest.raises(SpecError, match=r"called 'qqqqqq'; presets are [^;]*$"):
         load_preset_or_file("qqqqqq")
+    for name in ("adam", "my-optimisers", "zebra"):
+        Experiment.create(toy, tmp_path / name)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(SpecError) as caught:
+        load_preset_or_file("my-optimizers")
+    said = str(caught.value)
+    assert "did you mean my-optimisers? Presets are " in said
+    first, *others = said.removesuffix(".").split("; experiments of yours are ")[1].split(", ")
+    assert (first, set(others)) == ("my-optimisers", {"adam", "zebra"})
+    for i in range(20):
+        Experiment.create(toy, tmp_path / f"more-{i}")
+    with pytest.raises(SpecError, match=r"yours are zebra, [^;]* and 11 more\.$"):
+        load_preset_or_file("zebr")
 
 
 @pytest.mark.parametrize(
