@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from plotly.subplots import make_subplots
 
 from landscape.loss_words import in_unit, sal_label
-from landscape.style import DASHES, MARKERS, SURFACE_SCALE, arrange, colours, format_ud, ink
+from landscape.style import DASHES, MARKERS, REFERENCES, SURFACE_SCALE, arrange, colours, format_ud, ink
 
+CLEAN_NAME = "clean"
 BINS = 30
 STACK = 24  # blocks
 DECADES = 6.0  # below the largest value; what is smaller falls into the first bin
@@ -23,22 +24,24 @@ def sal_histogram(
     threshold: float,
     *,
     roles: Mapping[str, str],
+    reference: str = CLEAN_NAME,
     subtitle: str = "",
     dark: bool = False,
     loss_name: str = "",
 ) -> go.Figure:
-    """Histograms of SAL over blocks, clean against poisoned, with the learnable threshold β.
+    """Histograms of SAL over blocks, clean (or another reference) against poisoned, with the learnable threshold β.
 
     The axis is logarithmic, because SAL spans decades. Few blocks (up to 40) are also drawn one by one.
 
     Args:
         clean: [L] SAL of the clean run at one checkpoint; poisoned: {run: [L]}.
         threshold: β, in the unit of the loss.
-        roles: {run: role} of the poisoned runs.
+        roles: {run: role}, of the reference's name too where it is not clean.
+        reference: What the clean run is called.
         loss_name: Empty for cross-entropy, in nats.
     """
-    series = {"clean": clean, **poisoned}
-    kinds = ["clean", *(roles.get(name, "poisoned") for name in poisoned)]
+    series = {reference: clean, **poisoned}
+    kinds = [roles.get(reference, "clean"), *(roles.get(name, "poisoned") for name in poisoned)]
     tints = colours(kinds, dark=dark)
     everything = np.concatenate([*series.values(), [threshold]])
     edges = _edges(everything)
@@ -114,13 +117,14 @@ def sal_heatmap(
     panels: Mapping[str, tuple[NDArray[np.float64], NDArray[np.float64]]],
     blocks: Sequence[str],
     *,
+    time: str = "epoch",
     dark: bool = False,
     loss_name: str = "",
 ) -> go.Figure:
     """SAL of blocks (rows) over checkpoints (columns), one panel per run, one logarithmic colour scale.
 
     Args:
-        panels: {run: (SAL [T, L], epochs [T])}.
+        panels: {run: (SAL [T, L], epochs [T])}. time: ``epoch``, or ``step`` where steps stand for epochs.
         blocks: [L] names. loss_name: Empty for cross-entropy, in nats.
     """
     everything = np.concatenate([np.ravel(sal) for sal, _ in panels.values()])
@@ -159,14 +163,14 @@ def sal_heatmap(
                     "thickness": 12,
                     "outlinewidth": 0,
                 },
-                hovertemplate=f"{name}, %{{y}}<br>epoch %{{x:.3g}}: {in_unit(shown, loss_name)}<extra></extra>",
+                hovertemplate=f"{name}, %{{y}}<br>{time} %{{x:.3g}}: {in_unit(shown, loss_name)}<extra></extra>",
                 name=name,
             ),
             row=number if stacked else 1,
             col=1 if stacked else number,
         )
     figure.update_xaxes(showgrid=False)
-    figure.update_xaxes(title_text="epoch", row=n if stacked else 1)
+    figure.update_xaxes(title_text=time, row=n if stacked else 1)
     figure.update_yaxes(autorange="reversed", showgrid=False, tickfont={"size": 12}, nticks=24)
     first = {name: float(np.nanmean(sal[-1])) for name, (sal, _) in panels.items()}
     words = "; ".join(
@@ -187,12 +191,14 @@ def learnable_blocks_over_time(
     counts: Mapping[str, tuple[NDArray[np.float64], NDArray[np.int64]]],
     roles: Mapping[str, str],
     *,
+    time: str = "epoch",
     dark: bool = False,
 ) -> go.Figure:
     """Number of learnable blocks (#LP) over epochs; thin lines are the means that UD compares.
 
     Args:
-        counts: {run: (epochs [T], counts [T])}; roles: {run: role}.
+        counts: {run: (epochs [T], counts [T])}; roles: {run: role}. time: ``epoch``, or ``step`` where steps stand
+            for epochs.
     """
     figure = go.Figure()
     words = []
@@ -207,12 +213,12 @@ def learnable_blocks_over_time(
                 line={"color": tint, "width": 2.5, "dash": DASHES[role]},
                 marker={"symbol": MARKERS[role], "size": 5},
                 name=f"{name} (mean {mean:.1f})",
-                hovertemplate=f"{name}: %{{y:.0f}} learnable at epoch %{{x:.3g}}<extra></extra>",
+                hovertemplate=f"{name}: %{{y:.0f}} learnable at {time} %{{x:.3g}}<extra></extra>",
             )
         )
         figure.add_hline(y=mean, line={"color": tint, "width": 1, "dash": "dot"})
         words.append(f"{name} has {mean:.1f} learnable blocks on average")
-    figure.update_xaxes(title_text="epoch")
+    figure.update_xaxes(title_text=time)
     figure.update_yaxes(title_text="#LP", rangemode="tozero")
     return arrange(
         figure,
@@ -230,15 +236,21 @@ def ud_steps(
     value: float,
     *,
     name: str,
-    role: str = "poisoned",
+    roles: Mapping[str, str] | None = None,
+    reference: str = CLEAN_NAME,
     subtitle: str = "",
     dark: bool = False,
 ) -> go.Figure:
-    """How UD comes about: mean learnable blocks of both runs, and their ratio."""
-    tints = colours(["clean", role], dark=dark)
+    """How UD comes about: mean learnable blocks of both runs, and their ratio.
+
+    Args:
+        name, reference: What the two are called. roles: {name: role}; poisoned and clean when not given.
+    """
+    role, base = (roles or {}).get(name, "poisoned"), (roles or {}).get(reference, "clean")
+    tints = colours([base, role], dark=dark)
     figure = go.Figure(
         go.Bar(
-            y=[name, "clean"],
+            y=[name, reference],
             x=[learnable_poisoned, learnable_clean],
             orientation="h",
             marker={"color": [tints[1], tints[0]], "pattern": _hatch(role) | {"shape": [_hatch(role)["shape"], ""]}},
@@ -256,16 +268,16 @@ def ud_steps(
         figure,
         title=f"UD = {learnable_poisoned:.2f} / {learnable_clean:.2f} = {format_ud(value)}",
         subtitle=subtitle,
-        alt=f"{name} keeps {learnable_poisoned:.2f} learnable blocks on average, clean {learnable_clean:.2f}: UD is "
-        f"{format_ud(value)}.",
+        alt=f"{name} keeps {learnable_poisoned:.2f} learnable blocks on average, {reference} {learnable_clean:.2f}: UD "
+        f"is {format_ud(value)}.",
         dark=dark,
         height=260,
     )
 
 
 def _hatch(role: str) -> dict[str, object]:
-    """Bars of other runs than the clean one are hatched, so that colour is not all that tells them apart."""
-    return {"shape": "" if role == "clean" else "/", "fillmode": "overlay", "fgcolor": "white", "fgopacity": 0.45}
+    """Bars of other runs than the reference are hatched, so that colour is not all that tells them apart."""
+    return {"shape": "" if role in REFERENCES else "/", "fillmode": "overlay", "fgcolor": "white", "fgopacity": 0.45}
 
 
 def _edges(values: NDArray[np.float64]) -> NDArray[np.float64]:

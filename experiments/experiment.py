@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import metadata
@@ -19,6 +19,7 @@ from checkpoints import CheckpointError, Result, Run, open_run, read_result, wri
 from experiments.spec import IMPORTED_METHOD, ExperimentSpec, SpecError, parse_run_name, run_name
 from experiments.spec_toml import load_spec, spec_to_toml, without_labels
 from experiments.trust import granted
+from landscape.style import OWN
 
 SPEC_FILE = "experiment.toml"
 LIVE_SUFFIX = ".live"
@@ -149,7 +150,7 @@ class Experiment:
         return parsed[1] if parsed else 0
 
     def role_of(self, run: str) -> str:
-        """``clean``, ``poisoned`` or ``control``: how a run is drawn."""
+        """``clean``, ``poisoned``, ``control``, or ``other`` where the spec does not know it."""
         arm = self.spec.arms.get(self.arm_of(run))
         if arm is None:
             return "other"
@@ -165,6 +166,34 @@ class Experiment:
         if not imported or role not in ("clean", "poisoned") or role in arm.lower():
             return role
         return "reference" if role == "clean" else "compared"
+
+    @property
+    def reference_name(self) -> str:
+        """What pictures call the run that others are compared with: ``clean``, or the name of a reference's arm."""
+        arm = self.spec.clean_arm
+        return "clean" if arm is None or self.role_in_words(arm) == "clean" else arm
+
+    @property
+    def has_own_reference(self) -> bool:
+        """Whether runs of one's own are compared with one another, of which nothing says clean or poisoned."""
+        return self.reference_name != "clean"
+
+    def drawn_as(self, run: str) -> str:
+        """How a run is drawn, a role of :mod:`landscape.style`: runs of one's own have colours and marks of their own.
+
+        The first arm beside the reference is ``compared``, the next ``compared 2``, and so on; after the last begins
+        the first anew.
+        """
+        word, arm = self.role_in_words(run), self.arm_of(run)
+        if word != "compared":
+            return word
+        own = [one for one in self.spec.arms if self.role_in_words(one) == "compared"]
+        return OWN[own.index(arm) % len(OWN)]
+
+    def roles_drawn(self, runs: Iterable[str]) -> dict[str, str]:
+        """How runs (or arms) and the reference are drawn, by the names they have in pictures."""
+        own = {} if self.spec.clean_arm is None else {self.reference_name: self.drawn_as(self.spec.clean_arm)}
+        return own | {name: self.drawn_as(name) for name in runs}
 
     # Results ----------------------------------------------------------------------------------------------
 

@@ -259,7 +259,8 @@ def pick(experiment: Experiment, on: str, *, seed: int, samples: int, download: 
     if test:
         inputs, targets, label = dataset.x_test, dataset.y_test, "test data"
     elif arm is None:
-        inputs, targets, label = dataset.x_train, dataset.y_train, "clean training data"
+        inputs, targets = dataset.x_train, dataset.y_train
+        label = "training data" if experiment.has_own_reference else "clean training data"
     else:
         own = arm_inputs(experiment, dataset, arm, seed)
         inputs, targets, label = own.inputs, own.targets, f"training data of {arm}"

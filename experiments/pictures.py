@@ -19,6 +19,7 @@ from landscape import figures as landscape_figures
 from landscape import figures_lines
 from landscape.figures import PathData, RunCurves, SurfaceData
 from landscape.static_export import figure_csv, figure_html, figure_parquet, save_static
+from landscape.time_axis import over_time
 
 PLANE_NAMES = {
     "pca": "joint PCA",
@@ -99,7 +100,7 @@ def _path(experiment: Experiment, name: str, arrays: dict[str, np.ndarray], loss
 
     return PathData(
         name=name,
-        role=experiment.role_of(name),
+        role=experiment.drawn_as(name),
         coordinates=arrays[f"path/{name}/coordinates"],
         steps=arrays[f"path/{name}/steps"],
         epochs=arrays[f"path/{name}/epochs"],
@@ -179,7 +180,9 @@ def draw(
         for one in report.arms
         if f"{one.arm}-s{pair.seed}" in stored_series
     }
-    roles = {clean.run: "clean"} | {name: experiment.role_of(name) for name in poisoned}
+    roles = experiment.roles_drawn([clean.run, *poisoned])
+    reference, shown = experiment.reference_name, (clean, *poisoned.values())
+    time, moments = over_time(shown)
     pairs = {f"{one.arm}-s{one_pair.seed}": one_pair for one in report.arms for one_pair in one.pairs}
     if figure == "sal":
         return analysis_figures.sal_histogram(
@@ -187,25 +190,27 @@ def draw(
             {name: series.sal[-1] for name, series in poisoned.items()},
             pair.distance.threshold,
             roles=roles,
+            reference=reference,
             subtitle=sal_subtitle(report.options, report.samples, f"last checkpoint, seed {pair.seed}"),
             dark=dark,
             loss_name=report.loss_name,
         )
     if figure == "sal-heatmap":
-        panels = {one.run: (one.sal, one.epochs) for one in (clean, *poisoned.values())}
-        return analysis_figures.sal_heatmap(panels, clean.blocks, dark=dark, loss_name=report.loss_name)
+        panels = {one.run: (one.sal, x) for one, x in zip(shown, moments, strict=True)}
+        return analysis_figures.sal_heatmap(panels, clean.blocks, time=time, dark=dark, loss_name=report.loss_name)
     if figure == "learnable-blocks":
-        counts = {clean.run: (clean.epochs, pair.distance.counts_clean)}
-        counts |= {name: (one.epochs, pairs[name].distance.counts_poisoned) for name, one in poisoned.items()}
-        return analysis_figures.learnable_blocks_over_time(counts, roles, dark=dark)
+        numbers = [pair.distance.counts_clean, *(pairs[name].distance.counts_poisoned for name in poisoned)]
+        counts = {one.run: (x, y) for one, x, y in zip(shown, moments, numbers, strict=True)}
+        return analysis_figures.learnable_blocks_over_time(counts, roles, time=time, dark=dark)
     if figure == "ud":
         distance = pair.distance
         return analysis_figures.ud_steps(
             distance.learnable_clean,
             distance.learnable_poisoned,
             distance.value,
-            name=next(one.arm for one in report.arms if pair in one.pairs),
-            role="poisoned",
+            name=(arm := next(one.arm for one in report.arms if pair in one.pairs)),
+            roles=experiment.roles_drawn([arm]),
+            reference=reference,
             subtitle=f"mean learnable blocks over checkpoints, seed {pair.seed}",
             dark=dark,
         )
@@ -217,7 +222,8 @@ def curves(experiment: Experiment, stored: Result) -> list[RunCurves]:
     return [
         RunCurves(
             name,
-            experiment.role_of(name),
+            experiment.drawn_as(name),
+            stored.arrays[f"path/{name}/steps"],
             stored.arrays[f"path/{name}/epochs"],
             _metrics(name, stored.arrays),
             str(stored.header.get("loss_name", "")),

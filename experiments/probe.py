@@ -151,7 +151,7 @@ def nearest_checkpoints(
         found.append(
             NearCheckpoint(
                 run,
-                experiment.role_of(run),
+                experiment.drawn_as(run),
                 int(stored.arrays[f"path/{run}/steps"][i]),
                 float(stored.arrays[f"path/{run}/epochs"][i]),
                 float(distance[i]),
@@ -239,7 +239,10 @@ def _data(experiment: Experiment, stored: Result, notes: list[str]) -> Iterator[
     spec, seed = experiment.spec, experiment.seed_of(stored.header["runs"][0])
     samples = int(stored.header["options"]["samples"])
     dataset = dataset_of(spec)
-    yield "clean", sample(experiment, "clean", seed=seed, samples=samples)
+    yield (
+        "reference" if experiment.has_own_reference else "clean",
+        sample(experiment, "clean", seed=seed, samples=samples),
+    )
     for arm in spec.poisoned_arms:
         if spec.arms[arm].method == IMPORTED_METHOD:
             continue
@@ -266,4 +269,6 @@ def _loss_name(stored: Result) -> str:
 
 def _kind(stored: Result) -> str:
     label = str(stored.header["measured_on"])
+    if label == "training data":  # of one's own runs
+        return "reference"
     return "clean" if label.startswith("clean") else "test" if label.startswith("test") else "poisoned"

@@ -83,10 +83,10 @@ def _report(experiment: Experiment) -> UdReport | None:
 def _verdicts(report: UdReport | None, experiment: Experiment) -> str:
     if report is None:
         return hint("UD is not known yet; this measures what is missing:", command("ud", experiment.name))
-    return "".join(paragraph(_verdict(arm), strong=f"{arm.arm}: {arm.verdict}.") for arm in report.arms)
+    return "".join(paragraph(_verdict(arm, experiment), strong=f"{arm.arm}: {arm.verdict}.") for arm in report.arms)
 
 
-def _verdict(arm: ArmUd) -> str:
+def _verdict(arm: ArmUd, experiment: Experiment) -> str:
     """One arm in words, with its spread."""
     summary = arm.summary
     ud = format_ud(summary.mean)
@@ -98,9 +98,10 @@ def _verdict(arm: ArmUd) -> str:
             f"(95 % interval of the mean {format_ud(summary.low)} to {format_ud(summary.high)})."
         )
     clean, poisoned = arm.mean("test_accuracy_clean"), arm.mean("test_accuracy_poisoned")
+    reference = f"in {experiment.reference_name}" if experiment.has_own_reference else "on clean data"
     return (
         f"{spread} On average over checkpoints {arm.mean('learnable_poisoned'):.1f} blocks stay learnable, against "
-        f"{arm.mean('learnable_clean'):.1f} on clean data. "
+        f"{arm.mean('learnable_clean'):.1f} {reference}. "
         + _accuracies(clean, poisoned)
         + (" This arm is a control." if arm.control else "")
     )
@@ -181,7 +182,8 @@ def _distances(experiment: Experiment, report: UdReport | None) -> str:
     series = stored_sal(experiment)[report.options]
     heads = ["arm", "seed", "UD", "UD by parameters", "UD, exact split"]
     heads += [f"β{in_brackets(report.loss_name)}", "learnable blocks"]
-    heads += ["clean learnable blocks", "test accuracy", "clean test accuracy", "verdict over seeds"]
+    reference = experiment.reference_name
+    heads += [f"{reference} learnable blocks", "test accuracy", f"{reference} test accuracy", "verdict over seeds"]
     rows = []
     for arm in report.arms:
         for pair in arm.pairs:
@@ -235,7 +237,8 @@ def _settings(experiment: Experiment, report: UdReport | None) -> str:
     data = " · ".join(part for part in (spec.data.name, _words(dict(spec.data.options))) if part)
     rows = [["seeds", ", ".join(map(str, spec.seeds))], ["data", data], ["network", spec.model.name or "not known"]]
     rows.append(["training", _words(asdict(spec.training))])
-    rows += [[f"arm {name}", "clean data" if arm.is_clean else _words(asdict(arm))] for name, arm in spec.arms.items()]
+    clean = "the reference" if experiment.has_own_reference else "clean data"
+    rows += [[f"arm {name}", clean if arm.is_clean else _words(asdict(arm))] for name, arm in spec.arms.items()]
     rows.append(["surface", _words(asdict(spec.surface))])
     rows.append(["SAL", _words(asdict(report.options if report else spec.sal))])
     toml = spec_to_toml(spec)

@@ -44,10 +44,14 @@ def experiment_thumbnail(experiment: Experiment, summary: Summary, *, dark: bool
     if not summary.ud:
         return None
     arms = summary.ud[0].arms
-    roles = ["control" if arm.control else "poisoned" for arm in arms]
+    roles = [experiment.drawn_as(arm.arm) for arm in arms]
     words = ", ".join(f"{arm.arm} {format_ud(arm.summary.mean)}" for arm in arms)
     png = bars_thumbnail([arm.summary.mean for arm in arms], roles, reference=1.0, dark=dark)
-    return Thumbnail(png, f"Bars of UD: {words}; the line is at 1, as learnable as clean data.")
+    return Thumbnail(png, f"Bars of UD: {words}; the line is at 1, as learnable as {_reference(experiment)}.")
+
+
+def _reference(experiment: Experiment) -> str:
+    return experiment.reference_name if experiment.has_own_reference else "clean data"
 
 
 def bench_thumbnail(bench: Bench, *, dark: bool = False) -> Thumbnail | None:

@@ -153,8 +153,7 @@ def report_ud(
             summary = summarise_seeds([pair.distance.value for pair in pairs])
             words = verdict(summary)
             if spec.arms[arm].method == IMPORTED_METHOD:  # no poison is known of: an optimiser, say
-                for told in ("seems to learn, but wrongly (adversarial)", "learns, but wrongly (adversarial)"):
-                    words = words.replace(told, "more blocks learnable than in the clean run")
+                words = _of_own_runs(words, experiment.reference_name)
             arms.append(ArmUd(arm, spec.arms[arm].control, tuple(pairs), summary, words))
     if not arms:
         raise ExperimentError(
@@ -162,6 +161,16 @@ def report_ud(
         )
     first = next(iter(series.values()))
     return UdReport(experiment.name, options, int(first.header["samples"]), tuple(arms), first.loss_name)
+
+
+def _of_own_runs(words: str, reference: str) -> str:
+    """A verdict on runs of one's own: it counts blocks, and says nothing of data that cannot be learned from."""
+    run = "the clean run" if reference == "clean" else reference
+    for told in ("seems to learn, but wrongly (adversarial)", "learns, but wrongly (adversarial)"):
+        words = words.replace(told, f"more blocks learnable than in {run}")
+    for told in ("looks less learnable", "less learnable"):
+        words = words.replace(told, f"fewer blocks learnable than in {run}")
+    return words.replace("told apart from clean", f"told apart from {reference}")
 
 
 def _pair(seed: int, clean: SalSeries, poisoned: SalSeries, rule: str) -> PairUd:

@@ -20,6 +20,7 @@ from landscape.heights import choose_heights
 from landscape.loss_words import loss_label, loss_word
 from landscape.static_draw import COLOURMAP, wrapped
 from landscape.style import colours, format_accuracy, format_loss, ink
+from landscape.time_axis import over_time
 
 FRAMES = 90  # at most; of longer trainings some checkpoints are left out
 LEVELS = 22
@@ -108,7 +109,8 @@ def build_stage(
         _surface(canvas, left, surface, heights, dark)
         metric, axis, factor = _metric(curves)
         values = [factor * _values(curves, path.name, metric, len(path.steps)) for path in paths]
-        _curve_axes(right, paths, values, axis, dark)
+        time, along = over_time(paths)
+        _curve_axes(right, along, values, (time, axis), dark)
         tints = colours([path.role for path in paths], dark=dark)
         canvas.canvas.draw()
         split = float(right.get_tightbbox().x0) - 4
@@ -119,10 +121,10 @@ def build_stage(
                 tint,
                 path.steps,
                 _pixels(left, path.coordinates, size),
-                _pixels(right, np.column_stack([path.epochs, y]), size),
+                _pixels(right, np.column_stack([x, y]), size),
                 _words(path, y, metric),
             )
-            for path, tint, y in zip(paths, tints, values, strict=True)
+            for path, tint, x, y in zip(paths, tints, along, values, strict=True)
         )
     moments, epochs = _moments(paths)
     ends = "; ".join(f"{track.name} ends with {track.words[-1]}" for track in tracks)
@@ -173,18 +175,22 @@ def _surface(canvas: Canvas, axes: Any, surface: SurfaceData, heights: Any, dark
 
 
 def _curve_axes(
-    axes: Any, paths: Sequence[PathData], values: Sequence[NDArray[np.float64]], label: str, dark: bool
+    axes: Any,
+    along: Sequence[NDArray[np.float64]],
+    values: Sequence[NDArray[np.float64]],
+    labels: tuple[str, str],
+    dark: bool,
 ) -> None:
     finite = np.concatenate([v[np.isfinite(v)] for v in values]) if values else np.zeros(0)
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
-    if label.endswith("(%)"):
+    if labels[1].endswith("(%)"):
         low, high = 0.0, 100.0
     room = 0.04 * (high - low) or 0.5
-    last = max(float(path.epochs[-1]) for path in paths)
+    last = max(float(x[-1]) for x in along)
     axes.set_xlim(-0.02 * last, 1.02 * last or 1.0)
     axes.set_ylim(low - room, high + room)
-    axes.set_xlabel("epoch")
-    axes.set_ylabel(label)
+    axes.set_xlabel(labels[0])
+    axes.set_ylabel(labels[1])
     axes.grid(True, alpha=0.2, linewidth=0.6)
     _ground(axes, dark)
 

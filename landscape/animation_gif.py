@@ -16,6 +16,7 @@ from landscape.animation import DPI, STYLE, Stage
 from landscape.static_draw import MARKER
 from landscape.static_marks import DASH
 from landscape.style import DASHES, MARKERS, ink
+from landscape.time_axis import moment_words
 
 FRAME_MS, FIRST_MS, LAST_MS = 80, 700, 2500  # GIFs count in hundredths of a second
 SAME = 255  # the see-through colour's place in the palette, behind 255 others
@@ -88,7 +89,7 @@ def _artists(stage: Stage, frame: int) -> list[Any]:
         found.append(Line2D([0.36 * width, 0.39 * width], [place, place], **style))
         found.append(Line2D([0.375 * width], [place], marker=marker, markersize=7, color=track.colour))
         found.append(_text(0.4 * width, place, f"{track.name}: {track.words[now]}", stage))
-    said = f"step {stage.moments[frame]}, epoch {stage.epochs[frame]:.3g}"
+    said = moment_words(int(stage.moments[frame]), float(stage.epochs[frame]))
     found.append(_text(0.02 * width, 14, said, stage, weight="bold"))
     return found
 

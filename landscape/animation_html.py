@@ -12,18 +12,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landscape.animation import STYLE, TITLE, Stage, Track
-from landscape.static_inline import adapt_svg, scheme_css
-from landscape.style import CLEAN, CONTROL, DASHES, FURTHER, MARKERS, POISONED
+from landscape.static_inline import SCHEME, adapt_svg, scheme_css
+from landscape.style import DASHES, MARKERS
+from landscape.time_axis import moment_words
 
 PLAYER = Path(__file__).with_name("animation_player.js")
 DASHED = {"solid": "none", "dash": "9 5", "dot": "2 4", "dashdot": "9 4 2 4"}
+DASHED |= {"longdash": "16 5", "longdashdot": "16 4 2 4"}
 SHAPES = {
     "circle": "M-6,0a6,6 0 1,0 12,0a6,6 0 1,0 -12,0z",
     "diamond": "M0,-7.5L7.5,0L0,7.5L-7.5,0z",
     "square": "M-5.5,-5.5H5.5V5.5H-5.5z",
     "cross": "M-2,-6H2V-2H6V2H2V6H-2V2H-6V-2H-2z",
+    "x": "M0,-2.8L3.5,-6.3L6.3,-3.5L2.8,0L6.3,3.5L3.5,6.3L0,2.8L-3.5,6.3L-6.3,3.5L-2.8,0L-6.3,-3.5L-3.5,-6.3z",
 }
-NAMES = {CLEAN: "var(--clean)", POISONED: "var(--poisoned)", CONTROL: "var(--control)", FURTHER[0]: "var(--further)"}
+NAMES = {light: f"var({name})" for name, (light, _) in SCHEME.items()}
 CSS = """
 :root { color-scheme: light dark; --ground: #ffffff; --soft: #f3f5f8; --line: #d5dae1; }
 @media (prefers-color-scheme: dark) { :root { --ground: #0e1117; --soft: #191e27; --line: #343b47; } }
@@ -119,7 +122,7 @@ def _points(points: NDArray[np.float64]) -> list[str]:
 
 
 def _moment(stage: Stage, frame: int) -> str:
-    return f"step {stage.moments[frame]}, epoch {stage.epochs[frame]:.3g}"
+    return moment_words(int(stage.moments[frame]), float(stage.epochs[frame]))
 
 
 def _film(stage: Stage) -> str:

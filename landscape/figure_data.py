@@ -43,7 +43,7 @@ class PathData:
     """A run's path to draw: coordinates [T, 2] on the plane, and [T] of everything else."""
 
     name: str
-    role: str  # clean, poisoned, control, other
+    role: str  # of landscape.style: clean, poisoned, control, other, reference, compared …
     coordinates: NDArray[np.float64]
     steps: NDArray[np.int64]
     epochs: NDArray[np.float64]
@@ -57,10 +57,11 @@ class PathData:
 
 @dataclass(frozen=True, eq=False)
 class RunCurves:
-    """A run's metrics over its epochs [T]."""
+    """A run's metrics over its checkpoints [T]; epochs are NaN where they are not known."""
 
     name: str
     role: str
+    steps: NDArray[np.int64]
     epochs: NDArray[np.float64]
     metrics: dict[str, NDArray[np.float64]]
     loss_name: str = ""  # of the losses among them

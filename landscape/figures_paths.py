@@ -155,8 +155,8 @@ def _common(surface: SurfaceData, path: PathData, part: str, rows: slice | list[
     common: dict[str, Any] = {"meta": {"part": part, "path": path.name}, "legendgroup": path.name}
     if part == "halo":
         return common | {"hoverinfo": "skip"}
-    columns, words = [path.steps, path.epochs], f"<b>{path.name}</b>"
-    words += "<br>step %{customdata[0]:.0f}, epoch %{customdata[1]:.3~g}"
+    columns, words = [path.steps, path.epochs], f"<b>{path.name}</b><br>step %{{customdata[0]:.0f}}"
+    words += ", epoch %{customdata[1]:.3~g}" if np.isfinite(path.epochs).all() else ""
     unit = in_unit("", path.loss_name)
     known = [(f"{kind} loss", values, unit) for kind, values in _both(path.loss_true, path.loss_in_plane)]
     known += [(f"{kind} {surface.metric_name}", v, "") for kind, v in _both(path.metric_true, path.metric_in_plane)]

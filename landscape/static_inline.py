@@ -8,7 +8,7 @@ import re
 import plotly.graph_objects as go
 
 from landscape.static_export import save_static
-from landscape.style import CLEAN, CONTROL, FURTHER, LIGHTER, POISONED, ink
+from landscape.style import CLEAN, COMPARED, CONTROL, LIGHTER, POISONED, REFERENCE, ink
 
 # What a page must define: {CSS variable: (light, dark)}.
 SCHEME = {
@@ -16,8 +16,9 @@ SCHEME = {
     "--clean": (CLEAN, LIGHTER[CLEAN]),
     "--poisoned": (POISONED, LIGHTER[POISONED]),
     "--control": (CONTROL, LIGHTER[CONTROL]),
-    "--further": (FURTHER[0], "#2FC79A"),
+    "--reference": (REFERENCE, LIGHTER[REFERENCE]),
 }
+SCHEME |= {f"--compared-{k}": (tint, LIGHTER.get(tint, tint)) for k, tint in enumerate(COMPARED, start=1)}
 
 
 def scheme_css() -> str:

@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 from matplotlib import rcParams
 
 DASH: dict[str | None, Any] = {"solid": "-", "dash": (0, (5, 2)), "dot": (0, (1, 1.5)), "dashdot": "-.", None: "-"}
+DASH |= {"longdash": (0, (9, 2)), "longdashdot": (0, (9, 2, 1, 2))}
 POINTS = 0.75  # per pixel
 SHAPE_Z, BAND_Z = 2.0, 0.5  # lines under traces, bands under lines
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
@@ -10,11 +11,17 @@ import plotly.graph_objects as go
 # Okabe–Ito, told apart by people with any colour vision; dash and marker say the same again.
 CLEAN, POISONED, CONTROL = "#0072B2", "#D55E00", "#7A7A7A"
 FURTHER = ("#009E73", "#CC79A7", "#56B4E9")
+REFERENCE, COMPARED = "#009E73", ("#CC79A7", "#E69F00", "#56B4E9", "#8C564B", "#7F3C8D")  # runs of one's own
 LIGHTER = {CLEAN: "#56B4E9", POISONED: "#F08A4B", CONTROL: "#A8A8A8"}  # on dark ground
+LIGHTER |= {REFERENCE: "#2FC79A", "#8C564B": "#C58A7D", "#7F3C8D": "#BC84CB"}
 HALO = {False: "#FFFFFF", True: "#0E1117"}  # by darkness: around paths on surfaces
 GHOST = {False: "#4A4F5A", True: "#E8EAED"}  # by darkness: the part of a path that is not walked yet
-DASHES = {"clean": "solid", "poisoned": "dash", "control": "dot", "other": "dashdot"}
-MARKERS = {"clean": "circle", "poisoned": "diamond", "control": "square", "other": "cross"}
+REFERENCES = ("clean", "reference")  # roles that others are compared with
+OWN = ("compared", "compared 2", "compared 3", "compared 4", "compared 5")  # roles of the arms beside one's reference
+DASHES = {"clean": "solid", "poisoned": "dash", "control": "dot", "other": "dashdot", "reference": "solid"}
+DASHES |= dict(zip(OWN, ("dash", "dot", "dashdot", "longdash", "longdashdot"), strict=True))
+MARKERS = {"clean": "circle", "poisoned": "diamond", "control": "square", "other": "cross", "reference": "circle"}
+MARKERS |= dict(zip(OWN, ("diamond", "square", "cross", "x", "diamond"), strict=True))
 SURFACE_SCALE = "Cividis"
 DIVERGING_SCALE = "RdBu_r"
 FONT = "Helvetica Neue, Helvetica, Arial, sans-serif"  # measured before web fonts arrive, so none of those
@@ -28,8 +35,11 @@ PLOTLY_CONFIG: dict[str, Any] = {
 
 def colours(roles: list[str], *, dark: bool = False) -> list[str]:
     """One colour per run, by role; a second poisoned run takes the first of the further colours, and so on."""
-    fixed = {"clean": CLEAN, "poisoned": POISONED, "control": CONTROL}
-    further = iter(FURTHER * (len(roles) + 1))
+    fixed = {"clean": CLEAN, "poisoned": POISONED, "control": CONTROL, "reference": REFERENCE}
+    fixed |= dict(zip(OWN, COMPARED, strict=True))
+    promised = {fixed[role] for role in roles if role in fixed}
+    free = [tint for tint in dict.fromkeys((*FURTHER, *COMPARED)) if tint not in promised] or list(FURTHER)
+    further = itertools.cycle(free)
     found, taken = [], set()
     for role in roles:
         colour = fixed.get(role)

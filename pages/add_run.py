@@ -274,8 +274,8 @@ def _losses(rows: Sequence[dict[str, Any]]) -> None:
             "Step": [row["step"] for row in rows],
             "Metric": [row["metric"] for row in rows],
             "Measured on": [row["on"] for row in rows],
-            "Stored (nats)": [shown(row["stored"]) for row in rows],
-            "Recomputed (nats)": [shown(row["recomputed"]) for row in rows],
+            "Stored": [shown(row["stored"]) for row in rows],
+            "Recomputed": [shown(row["recomputed"]) for row in rows],
             "Agrees": ["yes" if row["agrees"] else "no" for row in rows],
         },
         hide_index=True,
@@ -296,10 +296,11 @@ def _finish(runs: Sequence[Given], chosen: Choices, limits: Limits) -> None:
         for column, run in zip(st.columns(2) * len(runs), runs, strict=False):
             names[run.name] = column.text_input(run.name, run.name, max_chars=64, key=f"add-name-{run.name}").strip()
     clean = right.selectbox(
-        "Clean run",
+        "Reference run",
         [run.name for run in runs],
         key="add-clean",
-        help="The one that others are compared with; it is drawn in blue. “Clean” and “poisoned” are only names here.",
+        help="The one that others are compared with; it is drawn solid. A run whose name says clean or "
+        "poisoned is drawn as such.",
     )
     st.button(
         "Make an experiment",

@@ -14,7 +14,7 @@ from experiments.pictures import PLANE_NAMES, SurfacePicture, metric_label, surf
 from experiments.preview import partial_surfaces, preview_surface
 from experiments.surface_plan import KIND
 from landscape import figures
-from landscape.style import format_loss
+from landscape.style import REFERENCES, format_loss
 from pages import compare_numbers, compare_point, compare_which, parts
 from pages.view3d import Drawn, Player, stage
 
@@ -29,18 +29,21 @@ def main() -> None:
     """Lay out the page from top to bottom."""
     parts.enter()
     st.title("Compare paths")
+    experiment = parts.current()
     st.markdown(
-        "Both runs start at the ring and end at a star. Watch where the dashed, poisoned path leaves the valley "
+        f"Runs start at a ring and end at a star; {experiment.reference_name} is drawn solid. Watch where the others "
+        "leave its path."
+        if experiment.has_own_reference
+        else "Both runs start at the ring and end at a star. Watch where the dashed, poisoned path leaves the valley "
         "that the clean one follows."
     )
-    experiment = parts.current()
     files = _surfaces(experiment)
     stored = list(files.values())
     picture_column, control_column = st.columns([3.2, 1], gap="medium")
     with control_column:
         wanted, runs = _plane_controls(experiment, stored)
         found = compare_which.choose({path: one for path, one in files.items() if _fits(one, wanted, runs)})
-        view = _view_controls(metric_label(experiment.spec.metric))
+        view = _view_controls(metric_label(experiment.spec.metric), own=experiment.has_own_reference)
     # First look and finished surface are drawn in the same place, both by a fragment, which brings a container of its
     # own: so one view goes on from the other.
     with picture_column:
@@ -93,7 +96,10 @@ def _plane_controls(experiment: Experiment, stored: list[Result]) -> tuple[Surfa
             "directions can.",
         )
     ]
-    data = dict(DATA) | {f"training data of {a}": a for a in experiment.spec.poisoned_arms[1:]}
+    if experiment.has_own_reference:  # one data set for all runs
+        data = {"training": "clean", "test": "test"}
+    else:
+        data = dict(DATA) | {f"training data of {a}": a for a in experiment.spec.poisoned_arms[1:]}
     on = data[
         st.selectbox(
             "Loss on",
@@ -159,7 +165,7 @@ def _possible(view: dict[str, str], picture: SurfacePicture, second: SurfacePict
     return view if whole or view["quantity"] != "metric" else view | {"quantity": "loss"}
 
 
-def _view_controls(metric: str) -> dict[str, str]:
+def _view_controls(metric: str, *, own: bool) -> dict[str, str]:
     view = {}
     view["show"] = st.segmented_control(
         "View", ["3-D", "Contour", "Both"], default="3-D", required=True, key="view", bind="query-params"
@@ -171,7 +177,10 @@ def _view_controls(metric: str) -> dict[str, str]:
         required=True,
         key="arrange",
         bind="query-params",
-        help="Side by side: the clean path on the chosen data, each poisoned path on its own training data, with "
+        help="Side by side: the reference's path, and the others' on the same data, with shared axes, colours and "
+        "camera."
+        if own
+        else "Side by side: the clean path on the chosen data, each poisoned path on its own training data, with "
         "shared axes, colours and camera.",
     )
     view["quantity"] = st.segmented_control(
@@ -280,6 +289,8 @@ def _partner(
     """The second panel when side by side: the same plane on the poisoned training data."""
     if view["arrangement"] != "Side by side":
         return None
+    if experiment.has_own_reference:
+        return picture
     other = replace(wanted, on="poisoned" if wanted.on != "poisoned" else "clean")
     found = _find(stored, other, runs)
     if found is None:
@@ -337,8 +348,8 @@ def _draw(
     if second is None:
         surfaces, paths = [picture.surface], [picture.paths]
     else:
-        clean = tuple(p for p in picture.paths if p.role == "clean")
-        others = tuple(p for p in second.paths if p.role != "clean")
+        clean = tuple(p for p in picture.paths if p.role in REFERENCES)
+        others = tuple(p for p in second.paths if p.role not in REFERENCES)
         surfaces, paths = [picture.surface, second.surface], [clean, others]
     # Drawn to the end; where the player stands is not part of the figure, so that moving it sends nothing anew.
     last = player.steps[-1]

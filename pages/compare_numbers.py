@@ -14,7 +14,7 @@ from experiments.taking import holds_weights, take_surface, weights_at
 from landscape import figures, figures_lines
 from landscape.figures import PathData
 from landscape.loss_words import loss_label
-from landscape.style import format_loss
+from landscape.style import REFERENCES, format_loss
 from pages import compare_point, parts
 
 
@@ -26,15 +26,15 @@ def _at(path: PathData, step: int) -> int:
 def metrics(experiment: Experiment, picture: SurfacePicture, step: int) -> None:
     """Accuracy of each run against clean, UD, and what the plane leaves out."""
     runs = parts.test_accuracies(picture, step)
-    clean = next((value for path, value in runs if path.role == "clean"), None)
+    clean = next((value for path, value in runs if path.role in REFERENCES), None)
     columns = st.columns(len(runs) + 3)
     for column, (path, accuracy) in zip(columns, runs, strict=False):
         delta = None
-        if path.role != "clean" and clean is not None and accuracy is not None:
+        if path.role not in REFERENCES and clean is not None and accuracy is not None:
             delta = f"{100 * (accuracy - clean):+.1f} points"
         column.metric(f"{path.name} test accuracy", parts.percent(accuracy), delta, help=f"At step {step}.")
     ud, spread = parts.main_ud(experiment)
-    columns[-3].metric("UD", ud, spread, delta_color="off", delta_arrow="off", help=parts.UD_HELP)
+    columns[-3].metric("UD", ud, spread, delta_color="off", delta_arrow="off", help=parts.ud_help(experiment))
     explained = picture.surface.explained
     columns[-2].metric(
         "Plane explains",
@@ -92,16 +92,21 @@ def details(picture: SurfacePicture, step: int) -> None:
 
 def explain(experiment: Experiment, stored: Result, picture: SurfacePicture, view: dict[str, str], step: int) -> None:
     """How to read the page, and what can be taken from it."""
+    data = (
+        "The same weights have another loss on other data: switch *Loss on* to see them judged by the test data."
+        if experiment.has_own_reference
+        else "On clean data the poisoned run climbs or stalls; on its own poisoned data it walks downhill. Switch "
+        "*Loss on* to see the same weights judged by the other data."
+    )
     parts.how_to_read(
-        """
+        f"""
 A network's weights are one point in a space of as many dimensions as it has parameters; training is a walk through
 it. The surface is the loss over a **two-dimensional slice** of that space, and each path is the walk's shadow on it.
 
 - **The slice can mislead.** A valley may be narrow in directions that are not drawn, and a path may leave the plane:
   its markers get smaller where the distance to the plane exceeds a fifth of the path's length. *Off the plane* gives
   the distance, *true loss against in-plane loss* what it does to the loss.
-- **The data matter.** On clean data the poisoned run climbs or stalls; on its own poisoned data it walks downhill.
-  Switch *Loss on* to see the same weights judged by the other data.
+- **The data matter.** {data}
 - **Walk along the paths** with ▶ or the slider: the solid part is walked, the thin one lies ahead. Press Tab until the
   picture is framed: arrow keys turn it, + and − zoom, 0 puts it back.
 - **Any point answers.** Click the surface or the contours, or type its coordinates: the network is put there and

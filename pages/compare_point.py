@@ -13,6 +13,7 @@ from experiments.probe import PointAnswer, check_point, probe_point
 from landscape.figures_point import SliceData, slice_through_point
 from landscape.loss_words import in_unit, loss_word
 from landscape.style import format_accuracy, format_loss
+from landscape.time_axis import moment_words
 from pages import parts
 
 KEY = "at"
@@ -97,7 +98,7 @@ def _capital(words: str) -> str:
 
 def _near(known: PointAnswer) -> None:
     lines = [
-        f"- **{one.run}**: step {one.step}, epoch {one.epoch:.3g}, is {one.distance:.3g} away within the plane and "
+        f"- **{one.run}**: {moment_words(one.step, one.epoch)}, is {one.distance:.3g} away within the plane and "
         f"itself {one.off_plane:.3g} off it (weight units)"
         for one in known.near
     ]

@@ -19,11 +19,17 @@ def main() -> None:
     """Lay out the page from top to bottom."""
     parts.enter()
     st.title("Unlearnable Distance")
-    st.markdown(
-        "One number per poisoned data set: how many blocks of the network stay learnable, compared with clean data. "
-        "Read it beside the test accuracy, and beside its spread."
-    )
     experiment = parts.current()
+    st.markdown(
+        (
+            f"One number per run: how many blocks of the network stay learnable, compared with "
+            f"{experiment.reference_name}. "
+            if experiment.has_own_reference
+            else "One number per poisoned data set: how many blocks of the network stay learnable, compared with clean "
+            "data. "
+        )
+        + "Read it beside the test accuracy, and beside its spread."
+    )
     if lone_run.is_alone(experiment):
         lone_run.distance(experiment)
         return
@@ -33,7 +39,7 @@ def main() -> None:
         return
     _, report, series = chosen
     with picture_column:
-        _numbers(report)
+        _numbers(report, experiment)
     with control_column:
         arm = _choose_arm(report)
     _how(experiment, report, arm)
@@ -50,7 +56,7 @@ def _choose_arm(report: UdReport) -> ArmUd:
     return next(arm for arm in report.arms if arm.arm == chosen)
 
 
-def _numbers(report: UdReport) -> None:
+def _numbers(report: UdReport, experiment: Experiment) -> None:
     for arm in report.arms:
         with st.container(border=True):
             number, clean, poisoned, words = st.columns([1.7, 1, 1.2, 1.6])
@@ -61,9 +67,9 @@ def _numbers(report: UdReport) -> None:
                 parts.spread_text(arm),
                 delta_color="off",
                 delta_arrow="off",
-                help=parts.UD_HELP,
+                help=parts.ud_help(experiment),
             )
-            clean.metric("clean test accuracy", parts.percent(arm.mean("test_accuracy_clean")))
+            clean.metric(f"{experiment.reference_name} test accuracy", parts.percent(arm.mean("test_accuracy_clean")))
             gap = arm.mean("test_accuracy_poisoned") - arm.mean("test_accuracy_clean")
             poisoned.metric(
                 f"{arm.arm} test accuracy",
@@ -77,14 +83,15 @@ def _how(experiment: Experiment, report: UdReport, arm: ArmUd) -> None:
     st.subheader(f"How the number for {arm.arm} came about")
     pair = arm.pairs[0]
     distance = pair.distance
+    reference = experiment.reference_name if experiment.has_own_reference else "the clean run"
     steps, picture = st.columns([1, 1.6], gap="medium")
     with steps:
         st.markdown(
             f"""
 1. SAL of every block at every checkpoint: {sal_subtitle(report.options, report.samples)}.
-2. On the clean run, k-means splits the blocks of each checkpoint into two groups; the mean midpoint is the
+2. On {reference}, k-means splits the blocks of each checkpoint into two groups; the mean midpoint is the
    threshold **β = {in_unit(f"{distance.threshold:.3g}", report.loss_name)}**.
-3. Blocks above β, averaged over checkpoints: **{distance.learnable_clean:.2f}** clean,
+3. Blocks above β, averaged over checkpoints: **{distance.learnable_clean:.2f}** {experiment.reference_name},
    **{distance.learnable_poisoned:.2f}** {arm.arm}.
 4. UD = {distance.learnable_poisoned:.2f} / {distance.learnable_clean:.2f} = **{format_ud(distance.value)}**
    (seed {pair.seed}).
@@ -96,7 +103,8 @@ def _how(experiment: Experiment, report: UdReport, arm: ArmUd) -> None:
             distance.learnable_poisoned,
             distance.value,
             name=arm.arm,
-            role="control" if arm.control else "poisoned",
+            roles=experiment.roles_drawn([arm.arm]),
+            reference=experiment.reference_name,
             subtitle=f"mean learnable blocks over checkpoints, seed {pair.seed}",
             dark=parts.is_dark(),
         )
@@ -118,8 +126,10 @@ def _table(report: UdReport, series: dict[str, SalSeries], experiment: Experimen
                     "UD (weighted by parameters)": _rounded(pair.distance.value_by_parameters),
                     "UD (exact two-means threshold)": _exact(clean, poisoned),
                     f"β{in_brackets(report.loss_name)}": f"{pair.distance.threshold:.3g}",
-                    "clean test (%)": round(100 * pair.test_accuracy_clean, 1),
-                    "poisoned test (%)": round(100 * pair.test_accuracy_poisoned, 1),
+                    f"{experiment.reference_name} test (%)": round(100 * pair.test_accuracy_clean, 1),
+                    "compared test (%)" if experiment.has_own_reference else "poisoned test (%)": round(
+                        100 * pair.test_accuracy_poisoned, 1
+                    ),
                 }
             )
     numbers = {name: st.column_config.NumberColumn(format="%.3f") for name in rows[0] if name.startswith("UD")}
@@ -151,7 +161,20 @@ def _exact(clean: SalSeries, poisoned: SalSeries) -> float | None:
 
 def _explain(experiment: Experiment, report: UdReport) -> None:
     parts.how_to_read(
-        """
+        f"""
+**UD** is here the mean number of learnable blocks of a run divided by that of {experiment.reference_name} (the ratio
+of Ye, Su and Qian 2025, Definitions 2 and 3).
+
+- **Near 1**: as many blocks stay learnable as in {experiment.reference_name}. Unless the interval over seeds
+  excludes 1, the two are *not told apart*.
+- **Below 1**: fewer blocks stay learnable; **above 1**: more do.
+
+Of two optimisers, batch sizes or seeds this says how differently the landscape around them is shaped. It says nothing
+of whether the data can be learned from, nor how well the network does; that is the test accuracy beside it. Two seeds
+of the *same* training can differ in UD by a third or more.
+"""
+        if experiment.has_own_reference
+        else """
 **UD** is the mean number of learnable blocks in the poisoned run divided by that of the clean run (Ye, Su and Qian
 2025, Definitions 2 and 3).
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import streamlit as st
 
 from checkpoints import CheckpointError
@@ -11,7 +12,7 @@ from experiments import Experiment, Summary
 from experiments.pictures import surface_picture
 from experiments.surface_plan import KIND
 from landscape import figures
-from landscape.style import format_ud
+from landscape.style import REFERENCES, format_ud
 from pages import home_gallery, parts
 from pages.view3d import Drawn, Player, stage
 
@@ -20,11 +21,19 @@ def main() -> None:
     """Lay out the page from top to bottom."""
     parts.enter()
     st.title("Unlearnscape")
-    st.markdown(
-        "**Why does a network learn, or fail to learn, from a data set?** Below, the same network walks from the same "
-        "start (ring) on clean data and on poisoned data. Press ▶ and watch where the two paths part; drag to turn."
-    )
-    _showcase(parts.current())
+    experiment = parts.current()
+    if experiment.has_own_reference:
+        st.markdown(
+            f"**Where did your runs go?** Below, they walk over one loss surface; {experiment.reference_name} is drawn "
+            "solid, the others are compared with it. Press ▶ and watch where the paths part; drag to turn."
+        )
+    else:
+        st.markdown(
+            "**Why does a network learn, or fail to learn, from a data set?** Below, the same network walks from the "
+            "same start (ring) on clean data and on poisoned data. Press ▶ and watch where the two paths part; drag "
+            "to turn."
+        )
+    _showcase(experiment)
     home_gallery.gallery()
 
 
@@ -48,17 +57,20 @@ def _showcase(experiment: Experiment) -> None:
     longest = max(picture.paths, key=lambda path: len(path.steps))
     last = int(longest.steps[-1])
     figure = figures.surface_3d([picture.surface], [picture.paths], step=last, dark=parts.is_dark())
-    steps, epochs = tuple(map(int, longest.steps)), tuple(map(float, longest.epochs))
+    steps, epochs = (
+        tuple(map(int, longest.steps)),
+        tuple(float(epoch) if np.isfinite(epoch) else None for epoch in longest.epochs),
+    )
     stage([Drawn.of(figure)], key="home3d", height=520, player=Player(steps, epochs, last))
     runs = parts.test_accuracies(picture, last)
-    clean = next((value for path, value in runs if path.role == "clean"), None)
+    clean = next((value for path, value in runs if path.role in REFERENCES), None)
     columns = st.columns(len(runs) + 3)
     for column, (path, accuracy) in zip(columns, runs, strict=False):
-        apart = path.role != "clean" and clean is not None and accuracy is not None
+        apart = path.role not in REFERENCES and clean is not None and accuracy is not None
         delta = f"{100 * (accuracy - clean):+.1f} points" if apart else None
         column.metric(f"{path.name} test accuracy", parts.percent(accuracy), delta, help="At the last checkpoint.")
     ud, spread = parts.main_ud(experiment)
-    columns[-3].metric("UD", ud, spread, delta_color="off", delta_arrow="off", help=parts.UD_HELP)
+    columns[-3].metric("UD", ud, spread, delta_color="off", delta_arrow="off", help=parts.ud_help(experiment))
     explained = picture.surface.explained
     columns[-2].metric("Plane explains", "–" if explained is None else parts.percent(sum(explained)))
     columns[-1].metric(

@@ -77,6 +77,7 @@ def curves(moment: Moment, *, dark: bool) -> go.Figure | None:
         RunCurves(
             run["name"],
             run["role"],
+            arrays[f"run/{run['name']}/steps"],
             arrays[f"run/{run['name']}/epochs"],
             {
                 key.rsplit("metric_", 1)[-1]: value

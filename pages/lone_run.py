@@ -10,6 +10,7 @@ from analysis import UnlearnableDistance, figures, unlearnable_distance
 from experiments import Experiment, SalSeries, SalSpec, classroom
 from experiments.pictures import sal_subtitle
 from landscape.loss_words import in_unit
+from landscape.time_axis import moment_words, over_time
 from pages import links, parts
 
 
@@ -43,7 +44,7 @@ def sharpness(experiment: Experiment, picture: DeltaGenerator, control: DeltaGen
         except ValueError as error:
             st.info(str(error), icon=":material/info:")
             return
-        histogram = _histogram(options, one, counted)
+        histogram = _histogram(experiment, options, one, counted)
         parts.plot(histogram, key="sal-histogram")
     beta, count, _ = st.columns([1, 1, 2])
     beta.metric("β, learnable threshold", in_unit(f"{counted.threshold:.3g}", one.loss_name), help="From this run.")
@@ -52,10 +53,11 @@ def sharpness(experiment: Experiment, picture: DeltaGenerator, control: DeltaGen
         f"{counted.learnable_clean:.1f} of {len(one.blocks)}",
         help="Mean over checkpoints.",
     )
-    dark, roles = parts.is_dark(), {one.run: experiment.role_of(one.run)}
-    counts = {one.run: (one.epochs, counted.counts_clean)}
-    parts.plot(figures.learnable_blocks_over_time(counts, roles, dark=dark), key="lp-time")
-    heat = figures.sal_heatmap({one.run: (one.sal, one.epochs)}, one.blocks, dark=dark, loss_name=one.loss_name)
+    dark, roles = parts.is_dark(), {one.run: experiment.drawn_as(one.run)}
+    time, (x,) = over_time([one])
+    counts = {one.run: (x, counted.counts_clean)}
+    parts.plot(figures.learnable_blocks_over_time(counts, roles, time=time, dark=dark), key="lp-time")
+    heat = figures.sal_heatmap({one.run: (one.sal, x)}, one.blocks, time=time, dark=dark, loss_name=one.loss_name)
     parts.plot(heat, key="sal-heat")
     _second(experiment, "To see whether another run's blocks fall below β, compare the two")
     parts.take_with_you(
@@ -77,16 +79,17 @@ def choose_step(one: SalSeries) -> int:
     return int(step)
 
 
-def _histogram(options: SalSpec, one: SalSeries, counted: UnlearnableDistance) -> go.Figure:
+def _histogram(experiment: Experiment, options: SalSpec, one: SalSeries, counted: UnlearnableDistance) -> go.Figure:
     step = choose_step(one)
     at = [int(known) for known in one.steps].index(step)
     return figures.sal_histogram(
         one.sal[at],
         {},
         counted.threshold,
-        roles={},
+        roles={one.run: experiment.drawn_as(one.run)},
+        reference=one.run,
         subtitle=sal_subtitle(
-            options, int(one.header["samples"]), f"{one.run}, step {step}, epoch {one.epochs[at]:.3g}"
+            options, int(one.header["samples"]), f"{one.run}, {moment_words(step, float(one.epochs[at]))}"
         ),
         dark=parts.is_dark(),
         loss_name=one.loss_name,

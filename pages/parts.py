@@ -114,7 +114,7 @@ def experiment_picker(page: str) -> None:
             index=names.index(DEMO) if DEMO in names else 0,
             key="exp",
             bind="query-params",
-            help="A folder with clean and poisoned runs. Start a new one on the Live page, or from the command line.",
+            help="A folder with the runs of one network. Start a new one on the Live page, or from the command line.",
         )
 
 
@@ -320,6 +320,16 @@ UD_HELP = (
     "Unlearnable Distance: mean learnable blocks of the poisoned run divided by those of the clean run. Near 1 the "
     "data are as learnable as clean ones, towards 0 they are unlearnable, above 1 the network learns, but wrongly."
 )
+
+
+def ud_help(experiment: Experiment) -> str:
+    """What UD is, in the words of an experiment."""
+    if not experiment.has_own_reference:
+        return UD_HELP
+    return (
+        f"Mean learnable blocks of a run divided by those of {experiment.reference_name}: near 1 the two are alike, "
+        "below it fewer blocks stay learnable, above it more. It does not say whether the data can be learned from."
+    )
 
 
 def main_ud(experiment: Experiment) -> tuple[str, str | None]:

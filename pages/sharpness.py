@@ -10,6 +10,7 @@ from experiments import Experiment, SalSeries, SalSpec, UdReport, draw
 from experiments.pictures import sal_subtitle
 from experiments.ud_step import PairUd
 from landscape.loss_words import in_unit
+from landscape.time_axis import moment_words, over_time
 from pages import lone_run, parts
 
 
@@ -17,11 +18,15 @@ def main() -> None:
     """Lay out the page from top to bottom."""
     parts.enter()
     st.title("Sharpness")
+    experiment = parts.current()
     st.markdown(
         "How much can each block of weights still move the loss? Blocks to the right of β are **learnable**; "
-        "watch the poisoned ones fall to its left."
+        + (
+            f"β comes from {experiment.reference_name}, and every run is counted against it."
+            if experiment.has_own_reference
+            else "watch the poisoned ones fall to its left."
+        )
     )
-    experiment = parts.current()
     picture_column, control_column = st.columns([3.2, 1], gap="medium")
     if lone_run.is_alone(experiment):
         lone_run.sharpness(experiment, picture_column, control_column)
@@ -33,7 +38,7 @@ def main() -> None:
     with control_column:
         seed, names = _run_controls(experiment, report, series)
     if not names:
-        picture_column.info("Choose at least one poisoned run to compare with the clean one.")
+        picture_column.info(f"Choose at least one run to compare with {_reference(experiment)}.")
         return
     clean = series[f"{experiment.spec.clean_arm}-s{seed}"]
     poisoned = {name: series[name] for name in names}
@@ -51,7 +56,8 @@ def _run_controls(experiment: Experiment, report: UdReport, series: dict[str, Sa
     if len(seeds) > 1:
         seed = st.selectbox("Seed", seeds, key="of-seed", bind="query-params")
     names = [f"{a.arm}-s{p.seed}" for a in report.arms for p in a.pairs if p.seed == seed]
-    chosen = st.multiselect("Poisoned runs", names, default=names, key="poisoned", bind="query-params")
+    label = "Compared runs" if experiment.has_own_reference else "Poisoned runs"
+    chosen = st.multiselect(label, names, default=names, key="poisoned", bind="query-params")
     return seed, [name for name in names if name in chosen]
 
 
@@ -64,18 +70,23 @@ def _histogram(
     pair: PairUd,
 ) -> None:
     steps = [int(step) for step in clean.steps]
-    epochs = dict(zip(steps, clean.epochs, strict=True))
     step = lone_run.choose_step(clean)
+    at = float(clean.epochs[steps.index(step)])
     figure = figures.sal_histogram(
         clean.sal[steps.index(step)],
         {name: one.sal[_nearest(one, step)] for name, one in poisoned.items()},
         pair.distance.threshold,
-        roles={name: experiment.role_of(name) for name in poisoned},
-        subtitle=sal_subtitle(options, report.samples, f"step {step}, epoch {epochs[step]:.3g}, seed {pair.seed}"),
+        roles=experiment.roles_drawn(poisoned),
+        reference=experiment.reference_name,
+        subtitle=sal_subtitle(options, report.samples, f"{moment_words(step, at)}, seed {pair.seed}"),
         dark=parts.is_dark(),
         loss_name=clean.loss_name,
     )
     parts.plot(figure, key="sal-histogram")
+
+
+def _reference(experiment: Experiment) -> str:
+    return experiment.reference_name if experiment.has_own_reference else "the clean run"
 
 
 def _nearest(series: SalSeries, step: int) -> int:
@@ -86,7 +97,7 @@ def _numbers(clean: SalSeries, poisoned: dict[str, SalSeries], pairs: dict[str, 
     first = pairs[next(iter(poisoned))].distance
     columns = st.columns(len(poisoned) + 2)
     beta = in_unit(f"{first.threshold:.3g}", clean.loss_name)
-    columns[0].metric("β, learnable threshold", beta, help="From the clean run alone.")
+    columns[0].metric("β, learnable threshold", beta, help=f"From {clean.run} alone.")
     columns[1].metric(
         f"{clean.run} learnable blocks",
         f"{first.learnable_clean:.1f} of {len(clean.blocks)}",
@@ -106,12 +117,16 @@ def _over_time(
 ) -> None:
     dark = parts.is_dark()
     first = pairs[next(iter(poisoned))].distance
-    counts = {clean.run: (clean.epochs, first.counts_clean)}
-    counts |= {name: (one.epochs, pairs[name].distance.counts_poisoned) for name, one in poisoned.items()}
-    roles = {name: experiment.role_of(name) for name in counts}
-    parts.plot(figures.learnable_blocks_over_time(counts, roles, dark=dark), key="lp-time")
-    panels = {clean.run: (clean.sal, clean.epochs)} | {n: (o.sal, o.epochs) for n, o in poisoned.items()}
-    parts.plot(figures.sal_heatmap(panels, clean.blocks, dark=dark, loss_name=clean.loss_name), key="sal-heat")
+    shown = (clean, *poisoned.values())
+    time, moments = over_time(shown)
+    numbers = [first.counts_clean, *(pairs[name].distance.counts_poisoned for name in poisoned)]
+    counts = {one.run: (x, y) for one, x, y in zip(shown, moments, numbers, strict=True)}
+    roles = {name: experiment.drawn_as(name) for name in counts}
+    parts.plot(figures.learnable_blocks_over_time(counts, roles, time=time, dark=dark), key="lp-time")
+    panels = {one.run: (one.sal, x) for one, x in zip(shown, moments, strict=True)}
+    parts.plot(
+        figures.sal_heatmap(panels, clean.blocks, time=time, dark=dark, loss_name=clean.loss_name), key="sal-heat"
+    )
 
 
 def _explain(experiment: Experiment, options: SalSpec, clean: SalSeries) -> None:
@@ -122,8 +137,8 @@ def _explain(experiment: Experiment, options: SalSpec, clean: SalSeries) -> None
 of its own norm (Ye, Su and Qian 2025, Definition 1). High: the block still steers the loss, it is *learnable*. Low: the
 landscape around it is flat.
 
-**β** is found on the clean run: at every checkpoint the blocks are split into two groups (k-means), and β is the mean
-of the midpoints. **#LP** counts the blocks above β.
+**β** is found on {_reference(experiment)}: at every checkpoint the blocks are split into two groups (k-means), and β is
+the mean of the midpoints. **#LP** counts the blocks above β.
 
 Each run is measured on **its own training data**. The values depend on the sample, the batches and, for the search,
 on its steps: the subtitle names them. The *gradient* estimate is first order, SAL ≈ ε‖θ‖·‖∇L‖.

@@ -58,8 +58,7 @@ def _report(path: str, options: SalSpec, stamp: tuple[int, ...]) -> SensitivityR
 
 
 def _panels(report: SensitivityReport, experiment: Experiment) -> None:
-    roles = {arm: experiment.spec.arms[arm].control for arm in report.rules.methods}
-    kinds = {arm: "control" if control else "poisoned" for arm, control in roles.items()}
+    kinds = {arm: experiment.drawn_as(arm) for arm in report.rules.methods}
     seeds = f"{len(report.seeds)} seed{'s' if len(report.seeds) > 1 else ''}"
     panels = {NAMES.get(name, name): found for name, found in report.settings.items()}
     dark = parts.is_dark()
@@ -73,7 +72,8 @@ def _panels(report: SensitivityReport, experiment: Experiment) -> None:
     figure = figures_trust.sensitivity_panels({RULE: report.rules}, kinds, subtitle=seeds, dark=dark)
     parts.plot(figure, key="trust-rules")
     st.markdown(
-        "**Do the blocks fall into two groups at all?** β supposes so; at the last checkpoint of the clean runs:"
+        "**Do the blocks fall into two groups at all?** β supposes so; at the last checkpoint of "
+        f"{'the clean runs' if experiment.reference_name == 'clean' else experiment.reference_name}:"
     )
     st.markdown(
         "\n".join(f"- seed {seed}: {one.verdict}" for seed, one in zip(report.seeds, report.groups, strict=True))

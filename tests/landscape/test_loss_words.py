@@ -41,7 +41,7 @@ def test_no_figure_of_another_loss_speaks_of_nats():
         surface_3d([surface], [[path]]),
         contour_2d([surface], [[path]]),
         loss_along_path([path]),
-        training_curves([RunCurves("a-s0", "clean", line, {"test_loss": line + 1}, "mse")]),
+        training_curves([RunCurves("a-s0", "clean", line, line, {"test_loss": line + 1}, "mse")]),
         slice_through_point([SliceData("along PC 1", "test data", "test", line, line, False, "mse")], unit="weights"),
     ]
     for figure in drawn:
