@@ -1,32 +1,31 @@
 // Draws Plotly figures in place and keeps the viewer's camera through every update. Figures whose paths carry a ghost
 // get a player: the path grows and its head moves here in the browser; the server hears of the step once it is chosen.
-// The bundle is Plotly's own, served by the app itself. What view3d_pace.js holds stands before this.
+// The bundle is Plotly's own, served by the app itself. What view3d_pace.js and view3d_camera.js hold stands before this.
 
-const TURN = Math.PI / 36; // radians a key press turns the camera
-const ZOOM = 1.12;
 const FINEST = 2; // pixels drawn for one of the page, along each side
 const NARROW = 560; // pixels below which panels stand above each other
 const WHOLE = 9; // seconds that a path takes at speed 1×
 const LONGEST = 250; // milliseconds that one drawn frame moves the walk on at most
 const SETTLE = 250; // milliseconds after the last key press until the server hears of the step
 
+// The bundle that draws is remembered: Streamlit's own charts bring another one along, which takes its place as
+// ``window.Plotly``, and of two bundles at one figure each forgets what listens to the other.
 function loadPlotly(url) {
-  if (!window.unlearnscapePlotly) {
-    window.unlearnscapePlotly = new Promise((resolve, reject) => {
-      if (window.Plotly) {
-        resolve(window.Plotly);
-        return;
-      }
-      const script = document.createElement("script");
-      script.src = new URL(url, document.baseURI).href;
-      script.onload = () => resolve(window.Plotly);
-      script.onerror = () => {
-        window.unlearnscapePlotly = null;
-        reject(new Error("The drawing library could not be loaded; reload the page."));
-      };
-      document.head.appendChild(script);
-    });
-  }
+  window.unlearnscapePlotly ??= new Promise((resolve, reject) => {
+    const found = () => resolve((window.unlearnscapeDrawing = window.Plotly));
+    if (window.Plotly) {
+      found();
+      return;
+    }
+    const script = document.createElement("script");
+    script.src = new URL(url, document.baseURI).href;
+    script.onload = found;
+    script.onerror = () => {
+      window.unlearnscapePlotly = null;
+      reject(new Error("The drawing library could not be loaded; reload the page."));
+    };
+    document.head.appendChild(script);
+  });
   return window.unlearnscapePlotly;
 }
 
@@ -50,81 +49,6 @@ const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
 function isNew(box, what) {
   if (box[what] && box[what] === box._ev) return false;
   box[what] = box._ev;
-  return true;
-}
-
-// Cameras ---------------------------------------------------------------------------------------------------
-
-// One camera for all scenes: drag one and the others follow, in this figure and in those beside it. While a drag goes
-// on only the others are moved: a relayout would set the dragged scene back to where its layout still is.
-function linkCameras(Plotly, stage, box) {
-  if (!isNew(box, "linked")) return;
-  const movedScene = (event) => Object.keys(event ?? {}).find((name) => /^scene\d*\.camera$/.test(name));
-  box.on("plotly_relayouting", (event) => {
-    const moved = movedScene(event);
-    if (moved) aimOthers(stage, event[moved], box, moved.split(".")[0]);
-  });
-  box.on("plotly_relayout", (event) => {
-    const moved = movedScene(event);
-    if (moved && !stage.following) setCamera(Plotly, stage, event[moved], box, moved.split(".")[0]);
-  });
-}
-
-// A view that the server builds anew in another place of the page stands where the one before it stood.
-const left = new Map(); // {key of a view: [its camera, when it went]}
-const HANDOVER = 4000; // milliseconds
-
-function leftAt(key) {
-  const [camera, when] = left.get(key) ?? [];
-  return when && performance.now() - when < HANDOVER ? camera : undefined;
-}
-
-function aimOthers(stage, camera, but, scene) {
-  for (const box of stage.querySelectorAll(".view3d"))
-    for (const name of box.layout ? scenesOf(box.layout) : [])
-      if (box !== but || name !== scene)
-        box._fullLayout[name]._scene?.setViewport({ ...box._fullLayout[name], camera: copy(camera) });
-}
-
-function setCamera(Plotly, stage, camera, but = null, scene = "") {
-  const updates = [];
-  for (const box of stage.querySelectorAll(".view3d")) {
-    if (!box.layout) continue;
-    const names = scenesOf(box.layout).filter((name) => box !== but || name !== scene);
-    const update = Object.fromEntries(names.map((name) => [`${name}.camera`, copy(camera)]));
-    if (names.length) updates.push(Plotly.relayout(box, update));
-  }
-  stage.following = true;
-  Promise.all(updates).finally(() => {
-    stage.following = false;
-  });
-}
-
-// Arrow keys turn the camera about the middle, + and − bring it nearer and farther, 0 puts it back.
-function keyCamera(Plotly, stage, box, key) {
-  const name = scenesOf(box.layout)[0];
-  const camera = copy(box._fullLayout[name].camera);
-  if (key === "0") {
-    setCamera(Plotly, stage, box.firstCamera);
-    return true;
-  }
-  const { x, y, z } = camera.eye;
-  let away = Math.hypot(x, y, z);
-  let around = Math.atan2(y, x);
-  let up = Math.asin(clamp(z / away, -1, 1));
-  if (key === "ArrowLeft") around -= TURN;
-  else if (key === "ArrowRight") around += TURN;
-  else if (key === "ArrowUp") up = clamp(up + TURN, -1.5, 1.5);
-  else if (key === "ArrowDown") up = clamp(up - TURN, -1.5, 1.5);
-  else if (key === "+" || key === "=") away /= ZOOM;
-  else if (key === "-" || key === "−") away *= ZOOM;
-  else return false;
-  camera.eye = {
-    x: away * Math.cos(up) * Math.cos(around),
-    y: away * Math.cos(up) * Math.sin(around),
-    z: away * Math.sin(up),
-  };
-  setCamera(Plotly, stage, camera);
   return true;
 }
 
@@ -368,13 +292,13 @@ function makePlayer(stage, emit) {
   // Draws the newest position asked for; those asked for meanwhile are passed over.
   player.show = async () => {
     player.describe();
-    if (player.busy || !window.Plotly) return;
+    if (player.busy || !window.unlearnscapeDrawing) return;
     player.busy = true;
     let shown = -1;
     while (shown !== player.at) {
       shown = player.at;
       const boxes = [...stage.querySelectorAll(".stage-figure")];
-      await Promise.all(boxes.map((box) => walk(window.Plotly, box, player.steps[shown])));
+      await Promise.all(boxes.map((box) => walk(window.unlearnscapeDrawing, box, player.steps[shown])));
     }
     player.busy = false;
   };
@@ -537,13 +461,13 @@ function draw(Plotly, stage, panel, given, data) {
 
 function listenToKeys(stage, panel) {
   panel.addEventListener("keydown", (event) => {
-    if (event.target !== panel || event.ctrlKey || event.metaKey || event.altKey || !window.Plotly) return;
+    if (event.target !== panel || event.ctrlKey || event.metaKey || event.altKey || !window.unlearnscapeDrawing) return;
     const box = panel.querySelector(".stage-figure");
     if (!box.layout) return;
     const three = box.classList.contains("view3d");
     const done = three
-      ? keyCamera(window.Plotly, stage, box, event.key)
-      : stage.pickable && keyCursor(window.Plotly, box, event.key, stage.pick);
+      ? keyCamera(window.unlearnscapeDrawing, stage, box, event.key)
+      : stage.pickable && keyCursor(window.unlearnscapeDrawing, box, event.key, stage.pick);
     if (done) event.preventDefault();
   });
 }
@@ -597,7 +521,7 @@ export default function (component) {
     return panel;
   });
   for (const panel of before) {
-    if (window.Plotly) window.Plotly.purge(panel.querySelector(".stage-figure"));
+    if (window.unlearnscapeDrawing) window.unlearnscapeDrawing.purge(panel.querySelector(".stage-figure"));
     panel.remove();
   }
   now.forEach((panel, i) => {
@@ -617,16 +541,16 @@ export default function (component) {
     now.forEach((panel, i) => {
       const box = panel.querySelector(".stage-figure");
       drawPanel(stage, panel, data.figures[i], data, stage.pick);
-      if (box.layout && window.Plotly) window.Plotly.Plots.resize(box);
+      if (box.layout && window.unlearnscapeDrawing) window.unlearnscapeDrawing.Plots.resize(box);
     });
   return () => {
     const camera = stage.querySelector(".view3d.js-plotly-plot")?._fullLayout?.scene?.camera;
     if (camera?.eye) left.set(data.key, [copy(camera), performance.now()]);
     setTimeout(() => {
-      if (stage.isConnected || !window.Plotly) return;
+      if (stage.isConnected || !window.unlearnscapeDrawing) return;
       stage.watcher?.disconnect();
       clearInterval(stage.daylight);
-      for (const box of stage.querySelectorAll(".stage-figure")) window.Plotly.purge(box); // gives graphics contexts back
+      for (const box of stage.querySelectorAll(".stage-figure")) window.unlearnscapeDrawing.purge(box); // gives graphics contexts back
     }, 500);
   };
 }

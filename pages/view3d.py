@@ -154,11 +154,11 @@ def ensure_plotly_bundle() -> Path:
 
 
 def _component() -> Any:
-    pace, script, style = (
+    *scripts, style = (
         (Path(__file__).parent / name).read_text(encoding="utf-8")
-        for name in ("view3d_pace.js", "view3d.js", "view3d.css")
+        for name in ("view3d_pace.js", "view3d_camera.js", "view3d.js", "view3d.css")
     )
-    return _register(f"{pace}\n{script}", style)
+    return _register("\n".join(scripts), style)
 
 
 @st.cache_resource(show_spinner=False)

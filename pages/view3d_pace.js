@@ -9,7 +9,7 @@ const BAR = 80; // pixels right of a scene, enough for the numbers at most colou
 // Turns ---------------------------------------------------------------------------------------------------------
 
 // Waiting figures, the longest waiting first, each with its newest update only.
-const turns = (window.unlearnscapeTurns ??= { waiting: new Map(), busy: false, turned: false, rest: null });
+const turns = (window.unlearnscapeTurns ??= { waiting: new Map(), busy: false, turned: false, rest: null, note: null });
 
 function drawInTurn(box, draw) {
   turns.waiting.set(box, draw);
@@ -53,6 +53,8 @@ function watchHands() {
     turns.rest ??= setTimeout(() => {
       turns.rest = null;
       turns.turned = false;
+      turns.note?.(); // where it was let go outside of the scene, Plotly has not seen it
+      turns.note = null;
       drawNext();
     }, REST);
   };

@@ -49,7 +49,7 @@ def test_the_scrubber_moves_the_marker_and_keeps_the_camera(server: Server, page
     open_page(page, server.url + "/compare")
     colours(page)
     view = page.locator(".view3d").first
-    view.evaluate("el => window.Plotly.relayout(el, {'scene.camera.eye': {x: 0.4, y: -2, z: 0.6}})")
+    view.evaluate("el => window.unlearnscapeDrawing.relayout(el, {'scene.camera.eye': {x: 0.4, y: -2, z: 0.6}})")
     place = "el => el.data.filter(t => t.meta?.part === 'walked').map(t => t.x.length).join()"
     before = view.evaluate(place)
     page.get_by_role("slider", name="Checkpoint").focus()
@@ -87,7 +87,7 @@ def test_a_missing_result_is_computed_on_request(server: Server, page: Page):
     assert colours(page) > 1000
     view = page.locator(".view3d").first
     view.evaluate(
-        "el => { el.seen = true; return window.Plotly.relayout(el, {'scene.camera.eye': {x: 0.4, y: -2, z: 1}}) }"
+        "el => { el.seen = true; return window.unlearnscapeDrawing.relayout(el, {'scene.camera.eye': {x: 0.4, y: -2, z: 1}}) }"
     )
     page.get_by_role("button", name="Compute it now").click()
     page.wait_for_selector("text=Off the plane", timeout=60_000)
@@ -124,7 +124,7 @@ def test_a_live_run_moves_survives_a_reload_stops_and_leaves_a_valid_store(serve
     first = drawn(page)
     wait_until(lambda: drawn(page) > first, seconds=60, what="an update")
     page.evaluate(
-        "() => window.Plotly.relayout(document.querySelector('.view3d'), "
+        "() => window.unlearnscapeDrawing.relayout(document.querySelector('.view3d'), "
         "{'scene.camera.eye': {x: 0.3, y: -2.1, z: 0.5}})"
     )
     second = drawn(page)

@@ -22,6 +22,10 @@ COUNT_MESHES = """el => { window.meshes = 0;
     const update = trace.surface.update.bind(trace.surface);
     trace.surface.update = (given) => { if (given.coords) window.meshes++; update(given); };
   } }"""
+BOTH_EYES = """el => ["scene", "scene2"].map((name) => {
+  const { x, y, z } = el._fullLayout[name]._scene.getCamera().eye;
+  return [x, y, z].map((value) => Number(value.toFixed(3)));
+})"""
 DARK = "el => el.layout.meta.dark"
 
 
@@ -149,3 +153,34 @@ def test_a_moving_picture_is_not_redrawn_under_the_hand_nor_read_for_a_pointer_e
     page.wait_for_timeout(500)
     assert view.evaluate(EYE) == pytest.approx(turned, abs=1e-3)
     assert page.evaluate("window.meshes") == 0, "the surface is the same and stays"
+
+
+def test_either_panel_leads_also_when_an_update_comes_under_the_hand(server: Server, page: Page):
+    page.emulate_media(color_scheme="light")
+    open_page(page, server.url + "/compare?arrange=Side+by+side")
+    ready(page, ".view3d")
+    view = page.locator(".view3d")
+    view.scroll_into_view_if_needed()
+    page.wait_for_timeout(1000)
+    area = view.bounding_box()
+    assert area is not None
+    y = area["y"] + area["height"] / 2
+    for panel, (share, scheme) in enumerate([(0.75, "dark"), (0.25, "light")]):
+        before = view.evaluate(BOTH_EYES)
+        assert before[0] == before[1]
+        x = area["x"] + share * area["width"]
+        page.mouse.move(x, y)
+        page.mouse.down()
+        page.mouse.move(x + 50, y + 10, steps=4)
+        page.emulate_media(color_scheme=scheme)
+        wait_until(lambda: page.evaluate("window.unlearnscapeTurns.waiting.size") == 1, seconds=30, what="the update")
+        page.mouse.move(x + 80, y + 20, steps=3)
+        wait_until(
+            lambda: len({str(eye) for eye in view.evaluate(BOTH_EYES)}) == 1, seconds=20, what="the other's following"
+        )
+        page.mouse.up()
+        wait_until(lambda scheme=scheme: view.evaluate(DARK) == (scheme == "dark"), seconds=30, what="the update")
+        page.wait_for_timeout(500)
+        after = view.evaluate(BOTH_EYES)
+        assert after[0] == after[1], f"taken at panel {panel}"
+        assert after[0] != before[0], "turned, and not turned back by the update"
