@@ -87,7 +87,8 @@ def test_a_missing_result_is_computed_on_request(server: Server, page: Page):
     assert colours(page) > 1000
     view = page.locator(".view3d").first
     view.evaluate(
-        "el => { el.seen = true; return window.unlearnscapeDrawing.relayout(el, {'scene.camera.eye': {x: 0.4, y: -2, z: 1}}) }"
+        "el => { el.seen = true; "
+        "return window.unlearnscapeDrawing.relayout(el, {'scene.camera.eye': {x: 0.4, y: -2, z: 1}}) }"
     )
     page.get_by_role("button", name="Compute it now").click()
     page.wait_for_selector("text=Off the plane", timeout=60_000)
