@@ -1,4 +1,4 @@
-"""Whether the losses that a run stores are those of its checkpoints on the experiment's data, and if not, why not."""
+"""Whether the losses, and the user's own metric, that a run stores are those of its checkpoints; if not, why not."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ from checkpoints import Run
 from experiments.engine import one_thread
 from experiments.experiment import Experiment, ExperimentError
 from experiments.materials import Sample, dataset_of, network_for_run, sample
+from experiments.own_metric import metric_label, stored_names
 from experiments.progress import Progress, Silent
 from training.own_losses import mean_over
 
 STORED = ("train_loss", "test_loss", "loss")  # names of metrics; a loss without more is taken for that of training
-TOLERANCE = 1e-4  # relative
+TOLERANCE = 1e-4  # relative; of a metric, which may be near 0 by nature, to the largest one along the run
 DRAWS = 8  # of dropout
 DROPOUT = nn.modules.dropout._DropoutNd
 BATCH_NORM = nn.modules.batchnorm._BatchNorm
@@ -28,28 +29,34 @@ BATCH_NORM = nn.modules.batchnorm._BatchNorm
 
 @dataclass(frozen=True)
 class Comparison:
-    """A stored loss beside the recomputed one, which agree within ``TOLERANCE`` or for the reason given do not."""
+    """A stored number beside the recomputed one, which agree within ``TOLERANCE`` or for the reason given do not."""
 
     step: int
     stored: float
     recomputed: float
     agrees: bool
     reason: str = ""
+    least: float = 0.0  # what differences are relative to, unless the recomputed number is larger
 
     @property
     def difference(self) -> float:
-        """Relative to the recomputed loss."""
-        return relative(self.stored, self.recomputed)
+        """Relative to the recomputed number."""
+        return relative(self.stored, self.recomputed, self.least)
 
 
 @dataclass(frozen=True)
 class CheckedMetric:
-    """One stored metric of a run, compared at every checkpoint that has it."""
+    """One stored metric of a run, compared at every checkpoint that has it.
+
+    ``function`` is that of the user's own, ``package.module:function``, which gave what it is compared with; empty for
+    a loss.
+    """
 
     run: str
     metric: str
     on: str
     rows: tuple[Comparison, ...]
+    function: str = ""
 
     @property
     def agrees(self) -> bool:
@@ -64,9 +71,10 @@ class CheckedMetric:
         """A line, and one for each reason."""
         wrong = [row for row in self.rows if not row.agrees]
         largest = max((row.difference for row in self.rows), default=0.0)
+        function = f" ({self.function})" if self.function else ""
         lines = [
-            f"{self.run}, {self.metric} on {self.on}: agrees at {len(self.rows) - len(wrong)} of {len(self.rows)} "
-            f"checkpoints (largest relative difference {largest:.1e})"
+            f"{self.run}, {self.metric}{function} on {self.on}: agrees at {len(self.rows) - len(wrong)} of "
+            f"{len(self.rows)} checkpoints (largest relative difference {largest:.1e})"
         ]
         for reason in dict.fromkeys(row.reason for row in wrong):
             rows = [row for row in wrong if row.reason == reason]
@@ -85,14 +93,16 @@ def check_runs(
     progress: Progress | None = None,
     download: bool = False,
 ) -> list[CheckedMetric]:
-    """Recompute every stored loss, on all samples in evaluation mode, and compare.
+    """Recompute every stored loss and metric of the user's own, on all samples in evaluation mode, and compare.
 
     Args:
         experiment: Its network and data must be known.
         runs: Names; default all.
 
     Returns:
-        A result for each run and metric of ``STORED``. Nothing is written. Raises :class:`ExperimentError`.
+        A result for each run and metric of ``STORED``, then for the experiment's own metric where the run stores it
+        under the name of the function, ``test_`` or ``train_`` before it. Nothing is written. Raises
+        :class:`ExperimentError`.
     """
     spec, progress = experiment.spec, progress or Silent()
     if spec.tasks is not None:
@@ -108,7 +118,10 @@ def check_runs(
 
 
 def _of_run(experiment: Experiment, run: Run, name: str, progress: Progress, download: bool) -> Iterator[CheckedMetric]:
-    metrics = [metric for metric in STORED if metric in run.metrics and not np.isnan(run.metrics[metric]).all()]
+    stored = {name for name, values in run.metrics.items() if not np.isnan(values).all()}
+    label = metric_label(experiment.spec.metric)
+    own = stored_names(label, stored) if label != "loss" else []  # which would be the losses' names
+    metrics = [*(metric for metric in STORED if metric in stored), *own]
     if not metrics:
         return
     model = network_for_run(experiment.spec, dataset_of(experiment.spec, download=download), run, name)
@@ -117,47 +130,52 @@ def _of_run(experiment: Experiment, run: Run, name: str, progress: Progress, dow
         "train": sample(experiment, arm if arm in experiment.spec.arms else "clean", seed=experiment.seed_of(name)),
         "test": sample(experiment, "test"),
     }
-    losses: dict[str, NDArray[np.float64]] = {}
+    found: dict[str, list[dict[str, float]]] = {}
     for part in dict.fromkeys(_part(metric) for metric in metrics):
         progress.start(f"losses of {name} on {data[part].label}", len(run))
-        losses[part] = np.array([_loss(model, run, i, data[part], progress) for i in range(len(run))])
+        found[part] = [_measured(model, run, i, data[part], progress) for i in range(len(run))]
     for metric in metrics:
-        part = _part(metric)
-        why = _Why(model, run, metric, data, part, losses[part])
+        part, key = _part(metric), "metric" if metric in own else "loss"
+        values = np.array([one[key] for one in found[part]])
+        why = _Why(model, run, metric, data, part, values, label if metric in own else "")
         rows = [
             _compared(why, i, float(stored)) for i, stored in enumerate(run.metrics[metric]) if not math.isnan(stored)
         ]
-        yield CheckedMetric(name, metric, data[part].label, tuple(rows))
+        function = str(experiment.spec.metric) if metric in own else ""
+        yield CheckedMetric(name, metric, data[part].label, tuple(rows), function)
 
 
 def _part(metric: str) -> str:
     return "test" if metric.startswith("test") else "train"
 
 
-def _loss(model: nn.Module, run: Run, checkpoint: int, on: Sample, progress: Progress) -> float:
+def _measured(model: nn.Module, run: Run, checkpoint: int, on: Sample, progress: Progress) -> dict[str, float]:
     model.load_state_dict(run.state_dict(checkpoint))
-    found = mean_over(model, on.batches, on.loss)["loss"]
+    found = mean_over(model, on.batches, on.loss, metric=on.metric)
     progress.advance()
     return found
 
 
 def _compared(why: _Why, checkpoint: int, stored: float) -> Comparison:
-    step, found = int(why.run.steps[checkpoint]), float(why.losses[checkpoint])
-    agrees = relative(stored, found) <= TOLERANCE
-    return Comparison(step, stored, found, agrees, "" if agrees else why.reason(checkpoint, stored))
+    step, found = int(why.run.steps[checkpoint]), float(why.values[checkpoint])
+    agrees = relative(stored, found, why.least) <= TOLERANCE
+    return Comparison(step, stored, found, agrees, "" if agrees else why.reason(checkpoint, stored), why.least)
 
 
-def relative(stored: float, recomputed: float) -> float:
-    """The difference as a share of the recomputed loss; 0 where both are the same, whatever they are."""
+def relative(stored: float, recomputed: float, least: float = 0.0) -> float:
+    """The difference as a share of the recomputed number, or of ``least`` if that is more; 0 if they are the same."""
     if stored == recomputed or (math.isnan(stored) and math.isnan(recomputed)):
         return 0.0
     if not (math.isfinite(stored) and math.isfinite(recomputed)):
         return math.inf
-    return abs(stored - recomputed) / max(abs(recomputed), 1e-12)
+    return abs(stored - recomputed) / max(abs(recomputed), least, 1e-12)
 
 
 class _Why:
-    """Finds out why a stored loss is another one, by computing what it may have been."""
+    """Finds out why a stored loss or metric is another one, by computing what it may have been.
+
+    ``label`` is what a metric of the user's own is called; empty for a loss.
+    """
 
     def __init__(
         self,
@@ -166,23 +184,52 @@ class _Why:
         metric: str,
         data: dict[str, Sample],
         part: str,
-        losses: NDArray[np.float64],
+        values: NDArray[np.float64],
+        label: str = "",
     ) -> None:
-        self.model, self.run, self.losses = model, run, losses
+        self.model, self.run, self.values = model, run, values
         self.own, self.other = data[part], data["train" if part == "test" else "test"]
-        self.factor = _common_factor(run.metrics[metric], losses)
+        self.word, self.key = (label, "metric") if label else ("loss", "loss")
+        self.least = float(np.abs(values[np.isfinite(values)]).max(initial=0.0)) if label else 0.0
+        self.factor = _common_factor(run.metrics[metric], values)
 
     def reason(self, checkpoint: int, stored: float) -> str:
         """What explains it, in words, the surest first."""
         if self.factor is not None:
             return f"it is {self.factor:.6g} times as large at every checkpoint: a sum, another unit or a weight"
-        before = self.losses[checkpoint - 1] if checkpoint else math.nan
-        if relative(stored, before) <= TOLERANCE:
-            return "it is the loss of the checkpoint before: recorded after a step, measured ahead of it"
+        before = self.values[checkpoint - 1] if checkpoint else math.nan
+        if self._same(stored, before):
+            return f"it is the {self.word} of the checkpoint before: recorded after a step, measured ahead of it"
         self.model.load_state_dict(self.run.state_dict(checkpoint))
-        if relative(stored, mean_over(self.model, self.other.batches, self.other.loss)["loss"]) <= TOLERANCE:
-            return f"it is the loss on the {self.other.label}"
-        return self._mode(checkpoint, stored) or self._average(checkpoint, stored) or self._unexplained()
+        if self._same(stored, self._mean(self.other)):
+            return f"it is the {self.word} on the {self.other.label}"
+        return (
+            self._at_once(stored)
+            or self._mode(checkpoint, stored)
+            or self._average(checkpoint, stored)
+            or self._unexplained()
+        )
+
+    def _same(self, stored: float, found: float) -> bool:
+        return relative(stored, found, self.least) <= TOLERANCE
+
+    def _mean(self, on: Sample, *, train: bool = False) -> float:
+        return mean_over(self.model, on.batches, on.loss, metric=on.metric, train=train)[self.key]
+
+    def _at_once(self, stored: float) -> str:
+        """Some metrics of all samples are not the mean over batches, as an F1 score."""
+        batches, metric = self.own.batches, self.own.metric
+        if self.key != "metric" or metric is None or len(batches) < 2:
+            return ""
+        with torch.no_grad():
+            outputs = torch.cat([self.model.eval()(inputs) for inputs, _ in batches])
+            found = float(metric(outputs, torch.cat([targets for _, targets in batches])))
+        if not self._same(stored, found):
+            return ""
+        return (
+            f"it is the {self.word} of all samples at once, which is not its mean over batches of "
+            f"{len(batches[0][1])}; surfaces show that mean"
+        )
 
     def _mode(self, checkpoint: int, stored: float) -> str:
         """Layers that do something else in training mode."""
@@ -193,47 +240,52 @@ class _Why:
             return ""
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(0)
-            draws = [
-                mean_over(self.model, self.own.batches, self.own.loss, train=True)["loss"]
-                for _ in range(DRAWS if drops else 1)
-            ]
+            draws = [self._mean(self.own, train=True) for _ in range(DRAWS if drops else 1)]
         layers = " and ".join([*(["dropout"] if drops else []), *(["BatchNorm"] if norms else [])])
-        if min(relative(stored, draw) for draw in draws) <= TOLERANCE:
-            return f"it is the loss in training mode, in which {layers} does something else"
+        if any(self._same(stored, draw) for draw in draws):
+            return f"it is the {self.word} in training mode, in which {layers} does something else"
         spread = 4 * float(np.std(draws)) if drops else 0.0
         if drops and abs(stored - float(np.mean(draws))) <= spread:
-            return f"it is one of many losses in training mode, in which {layers} does something else by chance"
-        if abs(stored - draws[0]) < 0.5 * abs(stored - self.losses[checkpoint]):
-            return f"it is closer to the loss in training mode ({draws[0]:.6g}, {layers}), perhaps on other batches"
+            return f"it is one of many values in training mode, in which {layers} does something else by chance"
+        if abs(stored - draws[0]) < 0.5 * abs(stored - self.values[checkpoint]):
+            return (
+                f"it is closer to the {self.word} in training mode ({draws[0]:.6g}, {layers}), perhaps on other batches"
+            )
         return ""
 
     def _average(self, checkpoint: int, stored: float) -> str:
-        """A running average lies between the losses of this checkpoint and of the one before; a single batch may."""
+        """A running average lies between the values of this checkpoint and of the one before; a single batch may."""
         if checkpoint == 0:
             return ""
-        low, high = sorted(self.losses[checkpoint - 1 : checkpoint + 1])
+        low, high = sorted(self.values[checkpoint - 1 : checkpoint + 1])
         if not low <= stored <= high:
             return ""
         return (
-            "it lies between the losses of this checkpoint and the one before, as a running average over the steps in "
-            "between does; the loss of a single batch may lie there by chance"
+            f"it lies between the {'values' if self.key == 'metric' else 'losses'} of this checkpoint and the one "
+            f"before, as a running average over the steps in between does; the {self.word} of a single batch may lie "
+            "there by chance"
         )
 
     def _unexplained(self) -> str:
         if self.run.storage:
             return f"the weights were rounded to {self.run.storage} when they were recorded"
+        if self.key == "metric":
+            return (
+                "augmentation, a single batch, other samples or another function of that name would explain it; record "
+                "it in evaluation mode to be sure"
+            )
         return (
             "augmentation, a single batch, other samples, label smoothing or a penalty in the loss would explain it; "
             "record the mean loss in evaluation mode to be sure"
         )
 
 
-def _common_factor(stored: NDArray[np.float64], losses: NDArray[np.float64]) -> float | None:
-    """The factor between stored and recomputed losses, where it is the same at three checkpoints or more."""
-    known = np.isfinite(stored) & np.isfinite(losses) & (np.abs(losses) > 1e-12)
-    if known.sum() < 3 or np.ptp(losses[known]) <= 1e-3 * np.abs(losses[known]).max():
+def _common_factor(stored: NDArray[np.float64], values: NDArray[np.float64]) -> float | None:
+    """The factor between stored and recomputed numbers, where it is the same at three checkpoints or more."""
+    known = np.isfinite(stored) & np.isfinite(values) & (np.abs(values) > 1e-12)
+    if known.sum() < 3 or np.ptp(values[known]) <= 1e-3 * np.abs(values[known]).max():
         return None
-    ratios = stored[known] / losses[known]
+    ratios = stored[known] / values[known]
     factor = float(np.median(ratios))
     same = np.abs(ratios - factor) <= TOLERANCE * abs(factor)
     return factor if bool(same.all()) and abs(factor - 1) > TOLERANCE else None

@@ -12,7 +12,8 @@ import plotly.graph_objects as go
 from analysis import figures as analysis_figures
 from checkpoints import Result, read_result
 from experiments.experiment import Experiment, ExperimentError
-from experiments.spec import SalSpec, is_own
+from experiments.own_metric import metric_label
+from experiments.spec import SalSpec
 from experiments.surface_plan import KIND as SURFACE_KIND
 from experiments.ud_step import PairUd, UdReport, report_ud, stored_sal
 from landscape import figures as landscape_figures
@@ -71,11 +72,6 @@ def surface_picture(experiment: Experiment, stored: Result) -> SurfacePicture:
     ranked = (tuple(divergence["names"]), arrays["divergence/distance"]) if divergence else None
     metrics = {name: _metrics(name, arrays) for name in header["runs"]}
     return SurfacePicture(surface, paths, header, metrics, ranked)
-
-
-def metric_label(name: object) -> str:
-    """What a metric of the user's own is called in pictures: its function; empty where there is none."""
-    return str(name).rpartition(":")[2] if is_own(str(name)) else ""
 
 
 def _surface_note(header: dict[str, Any], points: int) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +16,8 @@ from checkpoints import Recorder
 from experiments.control import Gate
 from experiments.experiment import Experiment, versions
 from experiments.materials import MEASURE_BATCH, TrainingData, arm_inputs, build_defences, choose, dataset_of, network
-from experiments.own import check_fit, is_plain, loss_of
+from experiments.own import check_fit, is_plain, loss_of, metric_of
+from experiments.own_metric import BUILT_IN, metric_label
 from experiments.progress import Progress, Silent
 from experiments.spec import ExperimentSpec, run_name
 from experiments.spec_toml import without_labels
@@ -156,10 +157,16 @@ def _classes(dataset: Dataset, data: TrainingData, model: nn.Module) -> dict[str
 
 
 def _own(spec: ExperimentSpec, dataset: Dataset, model: nn.Module) -> dict[str, Any]:
-    """What a trainer is told besides, of a network, data or a loss of the user's own."""
+    """What a trainer is told besides, of a network, data, a loss or a metric of the user's own."""
     check_fit(spec, dataset, model)
-    loss = loss_of(spec, dataset)
-    return {"loss": loss, "measure": lambda model, batches: mean_over(model, batches, loss)}
+    loss, metric, label = loss_of(spec, dataset), metric_of(spec), metric_label(spec.metric)
+
+    def measure(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> dict[str, float]:
+        found = mean_over(model, batches, loss, metric=metric)
+        own = found.pop("metric", None)
+        return found if own is None or label in BUILT_IN else found | {label: own}
+
+    return {"loss": loss, "measure": measure}
 
 
 def _tasks(spec: ExperimentSpec, dataset: Dataset, data: TrainingData, model: MultiTaskNet) -> dict[str, Any]:

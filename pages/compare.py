@@ -10,7 +10,8 @@ import streamlit as st
 
 from checkpoints import CheckpointError, Result
 from experiments import Experiment, SurfaceSpec, find_experiment
-from experiments.pictures import PLANE_NAMES, SurfacePicture, metric_label, surface_picture
+from experiments.own_metric import metric_label
+from experiments.pictures import PLANE_NAMES, SurfacePicture, surface_picture
 from experiments.preview import partial_surfaces, preview_surface
 from experiments.surface_plan import KIND
 from landscape import figures

@@ -76,17 +76,23 @@ def misfit(name: str, outputs: Tensor, targets: Tensor, low: float, high: float)
 
 
 def mean_over(
-    model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], loss: Loss | None, *, train: bool = False
+    model: nn.Module,
+    batches: Iterable[tuple[Tensor, Tensor]],
+    loss: Loss | None,
+    *,
+    metric: Loss | None = None,
+    train: bool = False,
 ) -> dict[str, float]:
     """The mean loss over all samples (float64), in evaluation mode or as training sees it, without changing the model.
 
-    Beside it the accuracy in [0, 1] where targets are class indices. In training mode the running statistics of
+    Beside it the accuracy in [0, 1] where targets are class indices, and the mean of a metric of the user's own, each
+    batch weighted by its samples. In training mode the running statistics of
     normalisation are put back, and dropout draws from the global random state.
     """
     modes = {module: module.training for module in model.modules()}
     buffers = [(buffer, buffer.clone()) for buffer in model.buffers()] if train else []
     model.train(train)
-    total = correct = 0.0
+    total = correct = own = 0.0
     samples, classes = 0, True
     try:
         with torch.no_grad():
@@ -95,13 +101,16 @@ def mean_over(
                 total += float((loss or functional.cross_entropy)(outputs, targets)) * len(targets)
                 classes = classes and targets.dim() == 1 and not targets.is_floating_point() and outputs.dim() == 2
                 correct += float((outputs.argmax(dim=1) == targets).sum()) if classes else 0.0
+                if metric is not None:  # the last, as it may spoil its outputs
+                    own += float(metric(outputs, targets)) * len(targets)
                 samples += len(targets)
             for buffer, before in buffers:
                 buffer.copy_(before)
     finally:
         for module, training in modes.items():
             module.training = training
-    return {"loss": total / samples} | ({"accuracy": correct / samples} if classes else {})
+    found = {"loss": total / samples} | ({"accuracy": correct / samples} if classes else {})
+    return found | ({"metric": own / samples} if metric is not None else {})
 
 
 def _like(outputs: Tensor, targets: Tensor) -> Tensor:

@@ -32,6 +32,18 @@ def norm():
 
 def drop():
     return nn.Sequential(nn.Linear(4, 64), nn.ReLU(), nn.Dropout(0.5), nn.Linear(64, 2))
+
+def margin(outputs, targets):
+    outputs.mul_(2)  # what a metric does to its outputs is its own affair
+    return (outputs.gather(1, targets[:, None]) - outputs.gather(1, 1 - targets[:, None])).mean() / 2
+
+def many():
+    x = torch.randn(2100, 4, generator=torch.Generator().manual_seed(0))
+    y = (x[:, 0] > 0).long()
+    return (x, y), (x[:40], y[:40])
+
+def precision(outputs, targets):
+    return targets[outputs.argmax(1) == 1].float().mean()
 """
 
 
@@ -44,12 +56,12 @@ def here(tmp_path, monkeypatch):
     Path("checked.py").write_text(CODE)
 
 
-def recorded(network, stored, epochs=4):
+def recorded(network, stored, epochs=4, data="data", metric=""):
     """An experiment with the one run of a loop that records ``stored(model, train, test, losses)``."""
     code = {}
     exec(CODE, code)
     torch.manual_seed(1)
-    model, (train, test) = code[network](), code["data"]()
+    model, (train, test) = code[network](), code[data]()
     optimiser = torch.optim.SGD(model.parameters(), lr=0.5)
     with Recorder("rec.h5", model) as recorder:
         losses = [functional.cross_entropy(model(train[0]), train[1]).item()]
@@ -62,7 +74,8 @@ def recorded(network, stored, epochs=4):
                 loss.backward()
                 optimiser.step()
                 losses.append(loss.item())
-    named = ["--model", f"checked:{network}", "--data", "checked:data"]
+    named = ["--model", f"checked:{network}", "--data", f"checked:{data}"]
+    named += ["--metric", f"checked:{metric}"] if metric else []
     result = CliRunner().invoke(main, ["import", "mine", "rec.h5", *named])
     assert result.exit_code == 0, result.output
     return Experiment.open("mine")
@@ -160,3 +173,51 @@ def test_measuring_in_training_mode_changes_nothing():
     assert there["loss"] != mean_over(model, batches, None)["loss"]
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
     assert [module.training for module in model] == [True, False, False]
+
+
+def measured(name, model, part):
+    code = {}
+    exec(CODE, code)
+    with torch.no_grad():
+        return float(code[name](model.eval()(part[0]), part[1]))
+
+
+def test_a_metric_of_ones_own_is_compared_and_named():
+    def stored(model, train, test, losses):
+        values = {"test_margin": measured("margin", model, test), "margin": 100 * measured("margin", model, train)}
+        return {"test_loss": evaluated(model, test), **values, "lr": 0.5}
+
+    loss, test, sums = check_runs(recorded("plain", stored, metric="margin"))
+    assert (loss.metric, loss.function, loss.agrees) == ("test_loss", "", True), "not of spoilt outputs"
+    assert (test.metric, test.on, test.function, test.agrees) == ("test_margin", "test data", "checked:margin", True)
+    assert max(row.difference for row in test.rows) < 1e-5
+    assert (sums.metric, sums.on) == ("margin", "clean training data")
+    assert all("it is 100 times as large" in row.reason for row in sums.rows)
+    said = CliRunner().invoke(main, ["check", "mine"])
+    assert said.exit_code == 1
+    assert "rec-s0, test_margin (checked:margin) on test data: agrees at 4 of 4 checkpoints" in said.output
+
+
+def test_the_reason_of_a_metric_calls_it_by_its_name():
+    def stored(model, train, test, losses):
+        return {"train_margin": measured("margin", model, test)}
+
+    (found,) = check_runs(recorded("plain", stored, metric="margin"))
+    assert {row.reason for row in found.rows} == {"it is the margin on the test data"}
+
+
+def test_a_metric_of_all_samples_that_is_no_mean_over_batches_is_told():
+    def stored(model, train, test, losses):
+        return {"precision": measured("precision", model, train)}
+
+    (found,) = check_runs(recorded("plain", stored, data="many", metric="precision"))
+    wrong = [row for row in found.rows if not row.agrees]
+    assert wrong
+    assert all("of all samples at once, which is not its mean over batches of 2000" in row.reason for row in wrong)
+
+
+def test_that_no_run_stores_the_metric_is_said():
+    recorded("plain", lambda m, a, b, _: {"test_loss": evaluated(m, b)}, metric="margin")
+    said = CliRunner().invoke(main, ["check", "mine"])
+    assert said.exit_code == 0, said.output
+    assert "No run stores margin (checked:margin); surfaces hold it, computed anew." in said.output
