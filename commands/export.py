@@ -38,6 +38,7 @@ class Length(click.ParamType[int]):
 @click.option("--weights-at", metavar="A,B", help="Write the network at this point of the plane, as safetensors.")
 @click.option("--plane", help="Which surface [default: the experiment's own plane].")
 @click.option("--on", help="Data of the surface [default: the experiment's own].")
+@click.option("--quantity", metavar="NAME", help="Of a surface: loss, accuracy, or your metric's name [default: loss].")
 @click.option("--output", type=click.Path(path_type=Path), help="File [default: EXP-FIGURE.FORMAT here].")
 @click.option("--dark", is_flag=True, help="Draw for a dark background.")
 @click.option("--width", type=Length(), help="As 3.3in, 84mm, or pixels at 100 per inch [default: 1000].")
@@ -52,6 +53,7 @@ def export(
     weights_at: str | None,
     plane: str | None,
     on: str | None,
+    quantity: str | None,
     output: Path | None,
     **style: Any,
 ) -> None:
@@ -74,6 +76,8 @@ def export(
         )
     if kind in SURFACES and figure not in (None, "compare", "compare-3d"):
         raise click.BadParameter(f"{kind} holds a surface; leave out --figure {figure}", param_hint="--format")
+    if quantity is not None and figure not in ("compare", "compare-3d"):
+        raise click.BadParameter("only --figure compare and compare-3d show one", param_hint="--quantity")
     if figure is None and weights_at is None and kind not in SURFACES:
         raise click.UsageError(
             f"Say what to draw with --figure ({', '.join(FIGURES)}), or give --format {SURFACES[0]}."
@@ -90,7 +94,7 @@ def export(
         data, name = take_surface(experiment, choose_surface(experiment, plane, on), kind), f"{experiment.name}.{kind}"
     else:
         kind = kind or "html"
-        data = _figure(experiment, str(figure), kind, plane, on, **style)
+        data = _figure(experiment, str(figure), kind, plane, on, quantity or "loss", **style)
         name = f"{experiment.name}-{figure}.{kind}"
     target = output or Path(name)
     write_bytes(target, data)
@@ -103,6 +107,7 @@ def _figure(
     kind: str,
     plane: str | None,
     on: str | None,
+    quantity: str,
     *,
     dark: bool,
     width: int | None,
@@ -123,7 +128,7 @@ def _figure(
     wide = width or 1000
     tall = height or round(wide * (TALL if wide >= NARROW else 0.85))
     style: dict[str, Any] = {"font": font, "font_size": font_size, "title": not no_title}
-    drawn = draw(experiment, figure, plane=plane, on=on, dark=dark)
+    drawn = draw(experiment, figure, plane=plane, on=on, quantity=quantity, dark=dark)
     return render(drawn, kind, width=wide, height=tall, **style)
 
 

@@ -19,7 +19,7 @@ from checkpoints.layout import StateLayout
 from experiments.experiment import ExperimentError
 from experiments.importing_sources import Source
 from experiments.spec import parse_run_name
-from experiments.taking import ABOUT, DIRECTIONS, ORIGIN, PROJECTION, SURFACE, folder_digest
+from experiments.taking import ABOUT, DIRECTIONS, ORIGIN, PROJECTION, SURFACE, folder_digest, li_name
 from landscape.formats import li2018
 
 AGAIN = "export it again with --format li, or give the runs and the .h5 files themselves"
@@ -68,7 +68,7 @@ class ExportedFolder:
 
     @cached_property
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """Plane, grid, loss and accuracy, and the paths of all runs, as a surface file holds them.
+        """Plane, grid, loss, accuracy and metric, and the paths of all runs, as a surface file holds them.
 
         Raises:
             ExperimentError, checkpoints.CheckpointError: A file is damaged, or of another surface than the others.
@@ -77,12 +77,15 @@ class ExportedFolder:
         origin = np.concatenate([tensor.reshape(-1).float().numpy() for tensor in tensors])
         directions = li2018.read_directions(self.place / DIRECTIONS)
         axes = directions.flat(self.layout.parameters.shapes, str(self.place / DIRECTIONS)).astype(np.float32)
-        grid = li2018.read_surface(self.place / SURFACE)
+        names = {part: li_name(part, self.header.get("metric_name")) for part in ("train", "test")}
+        grid = li2018.read_surface(self.place / SURFACE, also=tuple(names.values()))
         part = "test" if "test_loss" in grid.values else "train"
         arrays = {"origin": origin, "axes": axes, "alphas": grid.xcoordinates, "betas": grid.ycoordinates}
         arrays["loss"] = grid.values[f"{part}_loss"]
         if f"{part}_acc" in grid.values:
             arrays["accuracy"] = li2018.from_percent(grid.values[f"{part}_acc"])
+        if names[part] in grid.values:
+            arrays["metric"] = grid.values[names[part]]
         if folder_digest(arrays) != self.about["digest"]:
             raise ExperimentError(f"The files in {self.place} are not of one surface; {AGAIN}.")
         for name in self.roles:

@@ -14,6 +14,7 @@ from checkpoints import CheckpointError, Result, Run, write_result
 from experiments.experiment import Experiment, ExperimentError, versions
 from experiments.importing_folder import ExportedFolder, is_exported, read_folder
 from experiments.importing_sources import Source
+from experiments.own_metric import back_again
 from experiments.pictures import surface_picture
 from experiments.spec import SurfaceSpec, content_key
 from experiments.surface_plan import KIND, default_runs, path_arrays
@@ -179,6 +180,7 @@ def _read_npz(path: Path, experiment: Experiment) -> Found:
     known = {experiment.arm_of(name) for name in map(str, header.get("runs", []))} - set(experiment.spec.arms)
     if known:
         raise ExperimentError(f"{path} is about {', '.join(sorted(known))}, which {experiment.name} does not have.")
+    arrays = back_again(arrays, header.get("metric_name"))
     return Found(header, arrays, content_key({"kind": KIND, "npz": fingerprint_arrays(*arrays.values())}))
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Mapping
+from typing import Any
+
+from numpy.typing import NDArray
 
 from experiments.spec import is_own
+from landscape.figure_data import BUILT_IN
 
 PARTS = ("test_", "train_", "")  # as of losses; without either, a metric is taken for that of training
-BUILT_IN = ("loss", "accuracy")  # have their own names and units wherever they are shown
 
 
 def metric_label(name: object) -> str:
@@ -18,3 +21,30 @@ def metric_label(name: object) -> str:
 def stored_names(label: str, held: Container[str]) -> list[str]:
     """The names under which a run stores a metric, among those that it holds, that of the test data first."""
     return [f"{part}{label}" for part in PARTS if label and f"{part}{label}" in held]
+
+
+def under_its_name(arrays: Mapping[str, NDArray[Any]], name: object) -> dict[str, NDArray[Any]]:
+    """The arrays of a surface file with the metric's called as it is: ``margin``, ``path/clean-s0/true_margin``.
+
+    Where another array has that name already, all stay as they are.
+    """
+    label = metric_label(name)
+    if not label or label in arrays or "metric" not in arrays:
+        return dict(arrays)
+    return {_renamed(key, "metric", label): array for key, array in arrays.items()}
+
+
+def back_again(arrays: Mapping[str, NDArray[Any]], name: object) -> dict[str, NDArray[Any]]:
+    """Undo :func:`under_its_name`."""
+    label = metric_label(name)
+    if not label or label not in arrays or "metric" in arrays:
+        return dict(arrays)
+    return {_renamed(key, label, "metric"): array for key, array in arrays.items()}
+
+
+def _renamed(key: str, old: str, new: str) -> str:
+    last = key.rpartition("/")[2]
+    return key.removesuffix(old) + new if key == old or last in (f"true_{old}", f"in_plane_{old}") else key
+
+
+__all__ = ["BUILT_IN", "PARTS", "back_again", "metric_label", "stored_names", "under_its_name"]

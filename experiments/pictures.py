@@ -18,6 +18,7 @@ from experiments.surface_plan import KIND as SURFACE_KIND
 from experiments.ud_step import PairUd, UdReport, report_ud, stored_sal
 from landscape import figures as landscape_figures
 from landscape import figures_lines
+from landscape.figure_data import COMPUTED
 from landscape.figures import PathData, RunCurves, SurfaceData
 from landscape.static_export import figure_csv, figure_html, figure_parquet, save_static
 from landscape.time_axis import over_time
@@ -90,6 +91,12 @@ def _metrics(name: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {key.removeprefix(prefix): value for key, value in arrays.items() if key.startswith(prefix)}
 
 
+def _computed(name: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The metric of the user's own at a run's checkpoints, on the data of the surface."""
+    found = arrays.get(f"path/{name}/true_metric")
+    return {} if found is None else {COMPUTED: found}
+
+
 def _path(experiment: Experiment, name: str, arrays: dict[str, np.ndarray], loss_name: str) -> PathData:
     def get(key: str) -> np.ndarray | None:
         return arrays.get(f"path/{name}/{key}")
@@ -145,11 +152,14 @@ def draw(
     *,
     plane: str | None = None,
     on: str | None = None,
+    quantity: str = "loss",
     dark: bool = False,
     stored: Result | None = None,
     report: UdReport | None = None,
 ) -> go.Figure:
     """Draw one named figure from what the experiment holds. Raises :class:`ExperimentError` when it is missing.
+
+    ``quantity`` of a surface: ``loss``, ``accuracy``, ``metric``, or what the metric is called.
 
     Who has the surface file or the UD report already gives it, which saves reading it again.
     """
@@ -158,9 +168,9 @@ def draw(
         picture = surface_picture(experiment, stored)
         if figure == "curves":
             return figures_lines.training_curves(curves(experiment, stored), dark=dark)
-        if figure == "compare":
-            return landscape_figures.contour_2d([picture.surface], [picture.paths], dark=dark)
-        return landscape_figures.surface_3d([picture.surface], [picture.paths], dark=dark)
+        build = landscape_figures.contour_2d if figure == "compare" else landscape_figures.surface_3d
+        held = _quantity(picture.surface, quantity)
+        return build([picture.surface], [picture.paths], quantity=held, dark=dark)
     if figure in CROSS_TASK:
         # only here: few experiments have several tasks, and their pictures draw on this module
         from experiments.cross_task_pictures import draw_cross_task
@@ -213,6 +223,20 @@ def draw(
     raise ExperimentError(f"There is no figure called {figure!r}.")
 
 
+def _quantity(surface: SurfaceData, name: str) -> str:
+    """What is to be shown of a surface; it must hold it."""
+    held = {"loss": "loss"} | ({"accuracy": "accuracy"} if surface.accuracy is not None else {})
+    if surface.metric is not None:
+        held = {surface.metric_name: "metric"} | held | {"metric": "metric"}
+    if name not in held:
+        names = ", ".join(dict.fromkeys(one for one in held if one and (one != "metric" or not surface.metric_name)))
+        raise ExperimentError(
+            f"The surface on {surface.evaluated_on} holds {names}, not {name!r}; a metric of your own is given by "
+            "surface --metric PACKAGE.MODULE:FUNCTION."
+        )
+    return held[name]
+
+
 def curves(experiment: Experiment, stored: Result) -> list[RunCurves]:
     """Training curves of the runs of a surface file."""
     return [
@@ -221,8 +245,10 @@ def curves(experiment: Experiment, stored: Result) -> list[RunCurves]:
             experiment.drawn_as(name),
             stored.arrays[f"path/{name}/steps"],
             stored.arrays[f"path/{name}/epochs"],
-            _metrics(name, stored.arrays),
+            _metrics(name, stored.arrays) | _computed(name, stored.arrays),
             str(stored.header.get("loss_name", "")),
+            metric_label(stored.header.get("metric_name") or experiment.spec.metric),
+            str(stored.header["measured_on"]),
         )
         for name in stored.header["runs"]
     ]

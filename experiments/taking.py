@@ -17,6 +17,7 @@ from torch import Tensor
 from checkpoints import Result
 from experiments.experiment import Experiment, ExperimentError
 from experiments.materials import dataset_of, network
+from experiments.own_metric import metric_label, under_its_name
 from experiments.pictures import choose_surface, surface_picture
 from experiments.probe import network_of, plane_of
 from landscape import ParameterLayout
@@ -31,7 +32,7 @@ NPZ_FORMAT = "unlearnscape-surface"
 DIRECTIONS, SURFACE, ORIGIN = "directions.h5", "surface.h5", "origin.safetensors"
 PROJECTION = "_proj_cos.h5"
 ABOUT = "unlearnscape"  # in the metadata of the origin: what the other files do not say
-NOT_IN_LI = ("divergence", "metric_name", "imported", "versions")  # of a surface's header: about what they lack
+NOT_IN_LI = ("divergence", "imported", "versions")  # of a surface's header: about what they lack
 
 
 def take_surface(experiment: Experiment, stored: Result, kind: str) -> bytes:
@@ -44,7 +45,8 @@ def take_surface(experiment: Experiment, stored: Result, kind: str) -> bytes:
         return zipped(li_files(experiment, stored))
     if kind == "npz":
         roles = {name: experiment.role_of(name) for name in stored.header["runs"]}
-        return write_npz({"format": NPZ_FORMAT, "surface": stored.header, "roles": roles}, stored.arrays)
+        arrays = under_its_name(stored.arrays, stored.header.get("metric_name"))
+        return write_npz({"format": NPZ_FORMAT, "surface": stored.header, "roles": roles}, arrays)
     picture = surface_picture(experiment, stored)
     if kind == "vtp":
         return write_vtp(picture.surface, picture.paths)
@@ -71,6 +73,8 @@ def li_files(experiment: Experiment, stored: Result) -> dict[str, bytes]:
     values = {f"{part}_loss": arrays["loss"]}
     if "accuracy" in arrays:
         values[f"{part}_acc"] = li2018.to_percent(arrays["accuracy"])
+    if "metric" in arrays:
+        values[li_name(part, header.get("metric_name"))] = arrays["metric"]
     grid = li2018.GridFile(arrays["alphas"], arrays["betas"], values, DIRECTIONS)
     files = {
         DIRECTIONS: li2018.write_directions(li2018.Directions(tuple(tensors), pca)),
@@ -122,6 +126,12 @@ def _about(experiment: Experiment, stored: Result) -> dict[str, str]:
     with experiment.open_run(stored.header["runs"][0]) as run:
         steps = [int(run.steps[i]) for i in (len(run) - 1, 0) if np.array_equal(run.vector(i), stored.arrays["origin"])]
     return {ABOUT: json.dumps(about, sort_keys=True), **({"step": str(steps[0])} if steps else {})}
+
+
+def li_name(part: str, metric: object) -> str:
+    """What a metric of the user's own is called in a surface file of Li et al., as ``train_loss`` is."""
+    name = f"{part}_{metric_label(metric) or 'metric'}"
+    return name if name not in li2018.VALUES else f"{part}_metric"
 
 
 def folder_digest(arrays: Mapping[str, NDArray[Any]]) -> str:

@@ -14,7 +14,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as Canvas
 from numpy.typing import NDArray
 
-from landscape.figure_data import PathData, RunCurves, SurfaceData, values_of
+from landscape.figure_data import BUILT_IN, COMPUTED, PathData, RunCurves, SurfaceData, values_of
 from landscape.figures import subtitle
 from landscape.heights import choose_heights
 from landscape.loss_words import loss_label, loss_word
@@ -108,6 +108,7 @@ def build_stage(
         left, right = canvas.subplots(1, 2, width_ratios=[1.5, 1], gridspec_kw=place)
         _surface(canvas, left, surface, heights, dark)
         metric, axis, factor = _metric(curves)
+        said = axis if metric == COMPUTED else metric.replace("_", " ")
         values = [factor * _values(curves, path.name, metric, len(path.steps)) for path in paths]
         time, along = over_time(paths)
         _curve_axes(right, along, values, (time, axis), dark)
@@ -122,7 +123,7 @@ def build_stage(
                 path.steps,
                 _pixels(left, path.coordinates, size),
                 _pixels(right, np.column_stack([x, y]), size),
-                _words(path, y, metric),
+                _words(path, y, said),
             )
             for path, tint, x, y in zip(paths, tints, along, values, strict=True)
         )
@@ -136,15 +137,19 @@ def build_stage(
 def animation_csv(paths: Sequence[PathData], curves: Sequence[RunCurves]) -> str:
     """Every number of the film: a row for each checkpoint of each run."""
     metric, _, _ = _metric(curves)
+    own = curves[0].metric_name if any(path.metric_true is not None for path in paths) else ""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["run", "step", "epoch", "alpha", "beta", "off_plane", "loss", "in_plane_loss", metric])
+    heads = ["run", "step", "epoch", "alpha", "beta", "off_plane", "loss", "in_plane_loss"]
+    heads += [f"true_{own}", f"in_plane_{own}"] if own else []
+    writer.writerow([*heads, *([metric] if metric != COMPUTED else [])])
     for path in paths:
-        values = _values(curves, path.name, metric, len(path.steps))
+        values = _values(curves, path.name, metric, len(path.steps)) if metric != COMPUTED else None
+        known = [path.loss_true, path.loss_in_plane, *([path.metric_true, path.metric_in_plane] if own else [])]
         for i in range(len(path.steps)):
-            losses = ["" if v is None or len(v) <= i else v[i] for v in (path.loss_true, path.loss_in_plane)]
+            measured = ["" if v is None or len(v) <= i else v[i] for v in known]
             place = [path.steps[i], path.epochs[i], *path.coordinates[i], path.residual[i]]
-            writer.writerow([path.name, *place, *losses, values[i]])
+            writer.writerow([path.name, *place, *measured, *([] if values is None else [values[i]])])
     return out.getvalue()
 
 
@@ -208,7 +213,10 @@ def _ground(axes: Any, dark: bool) -> None:
 
 def _metric(curves: Sequence[RunCurves]) -> tuple[str, str, float]:
     """The first metric that any run knows: its name, its axis, and what it is multiplied by."""
-    for name, axis, factor in METRICS:
+    label = curves[0].metric_name if curves else ""
+    own = [(f"test_{label}", f"test {label}"), (f"train_{label}", f"training {label}"), (label, label)]
+    own = [] if label in ("", *BUILT_IN) else [*own, (COMPUTED, f"{label} on {curves[0].computed_on}")]
+    for name, axis, factor in (METRICS[0], *((key, axis, 1.0) for key, axis in own), *METRICS[1:]):
         if any(name in one.metrics for one in curves):
             return name, _axis(axis, curves), factor
     return METRICS[0]
@@ -230,16 +238,16 @@ def _pixels(axes: Any, points: NDArray[np.float64], size: tuple[int, int]) -> ND
     return np.column_stack([drawn[:, 0], size[1] - drawn[:, 1]])
 
 
-def _words(path: PathData, values: NDArray[np.float64], metric: str) -> tuple[str, ...]:
+def _words(path: PathData, values: NDArray[np.float64], what: str) -> tuple[str, ...]:
     said = []
     for i, value in enumerate(values):
         if not np.isfinite(value):
             known = path.loss_true is not None and len(path.loss_true) > i
             said.append(f"loss {format_loss(float(path.loss_true[i]))}" if known and path.loss_true is not None else "")
-        elif metric.endswith("accuracy"):
+        elif what == "test accuracy":
             said.append(f"{format_accuracy(value / 100)} test accuracy")
         else:
-            said.append(f"{metric.replace('_', ' ')} {format_loss(float(value))}")
+            said.append(f"{what} {format_loss(float(value))}")
     return tuple(said)
 
 

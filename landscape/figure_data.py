@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from landscape.loss_words import loss_word
 
+BUILT_IN = ("loss", "accuracy")  # have their own names and units, whatever else is called so
+COMPUTED = "computed"  # key of a metric of the checkpoints that was computed anew, not recorded
 OFF_PLANE = 0.2  # share of a path's length beyond which its markers get thin
 
 
@@ -57,7 +59,11 @@ class PathData:
 
 @dataclass(frozen=True, eq=False)
 class RunCurves:
-    """A run's metrics over its checkpoints [T]; epochs are NaN where they are not known."""
+    """A run's metrics over its checkpoints [T]; epochs are NaN where they are not known.
+
+    ``metric_name`` is what a metric of the user's own is called: recorded as ``test_NAME``, ``train_NAME`` or ``NAME``,
+    or, under the key ``COMPUTED``, computed anew on the data that ``computed_on`` names.
+    """
 
     name: str
     role: str
@@ -65,6 +71,8 @@ class RunCurves:
     epochs: NDArray[np.float64]
     metrics: dict[str, NDArray[np.float64]]
     loss_name: str = ""  # of the losses among them
+    metric_name: str = ""
+    computed_on: str = ""
 
 
 def values_of(surface: SurfaceData, quantity: str) -> NDArray[np.float64]:
@@ -73,7 +81,7 @@ def values_of(surface: SurfaceData, quantity: str) -> NDArray[np.float64]:
         return surface.loss
     if quantity == "metric":
         if surface.metric is None:
-            raise ValueError("This surface has no metric; import its runs with --metric, and compute it anew.")
+            raise ValueError("This surface has no metric; name one with surface --metric PACKAGE.MODULE:FUNCTION.")
         return surface.metric
     if quantity != "accuracy":
         raise ValueError(f"quantity must be 'loss', 'accuracy' or 'metric', not {quantity!r}.")

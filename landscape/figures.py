@@ -82,7 +82,7 @@ def surface_3d(
     figure.update_layout(
         margin={"l": 0, "r": 0, "b": 40, "t": figure.layout.margin.t + PANEL_TITLE * (len(surfaces) > 1)}
     )
-    return figure
+    return _named(figure, quantity, name)
 
 
 class StandingSurface:
@@ -185,6 +185,13 @@ def contour_2d(
         height=560,
     )
     figure.update_layout(margin={"b": 84, "t": figure.layout.margin.t + PANEL_TITLE * (len(surfaces) > 1)})
+    return _named(figure, quantity, name)
+
+
+def _named(figure: go.Figure, quantity: str, name: str) -> go.Figure:
+    """Note what a metric of the user's own is called, for tables of the figure."""
+    if quantity == "metric":
+        figure.update_layout(meta={**figure.layout.meta, "metric": name})
     return figure
 
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 from plotly.subplots import make_subplots
 
+from landscape.figure_data import BUILT_IN, COMPUTED
 from landscape.figures import PathData, RunCurves
 from landscape.loss_words import loss_label
 from landscape.style import CLEAN, DASHES, LIGHTER, MARKERS, arrange, colours, format_accuracy, format_loss
 from landscape.time_axis import over_time
+
+NOTHING = "no loss and no accuracy was recorded"
 
 
 def loss_along_path(paths: Sequence[PathData], *, dark: bool = False) -> go.Figure:
@@ -105,50 +109,113 @@ def divergence_bar(names: Sequence[str], distance: NDArray[np.float64], *, dark:
 
 
 def training_curves(runs: Sequence[RunCurves], *, dark: bool = False) -> go.Figure:
-    """Test accuracy (thick) and training accuracy (thin) of every run, beside the losses."""
-    losses = loss_label(runs[0].loss_name if runs else "")
-    figure = make_subplots(rows=1, cols=2, subplot_titles=["accuracy (%)", losses], horizontal_spacing=0.12)
+    """Accuracy, a metric of the user's own and loss of every run, each in a panel; what no run knows has none.
+
+    Test data are thick, training data thin.
+    """
+    panels = _panels(runs)
+    if not panels:
+        return arrange(go.Figure(), title="Training curves", subtitle=NOTHING, alt=f"{NOTHING}.", dark=dark, height=380)
+    titles = [panel.title for panel in panels]
+    figure = make_subplots(rows=1, cols=len(panels), subplot_titles=titles, horizontal_spacing=0.24 / len(panels))
     words = []
     time, moments = over_time(runs)
-    accuracies = any(f"{part}_accuracy" in run.metrics for run in runs for part in ("test", "train"))
+    legend = next((panel for panel in panels if not panel.own), panels[0])
     for run, x, tint in zip(runs, moments, colours([r.role for r in runs], dark=dark), strict=True):
-        for metric, column, factor in (("accuracy", 1, 100.0), ("loss", 2, 1.0)):
-            for part, width in (("test", 3), ("train", 1.2)):
-                values = run.metrics.get(f"{part}_{metric}")
+        for column, panel in enumerate(panels, start=1):
+            for key, part, width in panel.keys:
+                values = run.metrics.get(key)
                 if values is None:
                     continue
                 figure.add_trace(
                     go.Scatter(
                         x=_f32(x[: len(values)]),
-                        y=_f32(factor * values[: len(x)]),
+                        y=_f32(panel.factor * values[: len(x)]),
                         mode="lines",
                         line={"color": tint, "width": width, "dash": DASHES[run.role]},
-                        name=f"{run.name} {part}",
+                        name=f"{run.name} {panel.of(part) if panel.own else part}",
                         legendgroup=run.name,
-                        showlegend=column == (1 if accuracies else 2),
-                        hovertemplate=f"{run.name} {part} {metric} %{{y:.3g}}<extra></extra>",
+                        showlegend=panel is legend,
+                        hovertemplate=f"{run.name} {panel.of(part)} %{{y:.3g}}<extra></extra>",
                     ),
                     row=1,
                     col=column,
                 )
-        accuracy = run.metrics.get("test_accuracy")
-        if accuracy is not None and len(accuracy):
-            words.append(f"{run.name} reaches {format_accuracy(float(accuracy[-1]))} on test data")
-    figure.update_yaxes(range=[0, 102], row=1, col=1)
-    figure.update_yaxes(type="log", row=1, col=2)
+        words += _ends(run)
+    for column, panel in enumerate(panels, start=1):
+        if panel.word == "accuracy":
+            figure.update_yaxes(range=[0, 102], row=1, col=column)
+        elif panel.word == "loss":
+            figure.update_yaxes(type="log", row=1, col=column)
     figure.update_xaxes(title_text=time)
-    return arrange(
+    arrange(
         figure,
         title="Training curves",
-        subtitle=f"thick: {_test_words(runs)} · thin: the run's own training data",
-        alt="; ".join(words) + ".",
+        subtitle=_made_of(runs, panels),
+        alt="; ".join(words or [f"Curves of {', '.join(run.name for run in runs)}"]) + ".",
         dark=dark,
         height=380,
-    ).update_layout(margin={"t": 88, "b": 92})
+    )
+    return figure.update_layout(margin={"t": figure.layout.margin.t + 22, "b": 92})
+
+
+def _made_of(runs: Sequence[RunCurves], panels: Sequence[_Panel]) -> str:
+    said = [f"thick: {_test_words(runs)}", "thin: the run's own training data"]
+    said += [f"{panel.word} {panel.keys[-1][1]}: of the checkpoints, computed anew" for panel in panels if panel.anew]
+    own = runs[0].metric_name
+    lacking = own not in ("", *BUILT_IN) and not any(panel.own for panel in panels)
+    return " · ".join([*said, *([f"{own} was not recorded"] if lacking else [])])
 
 
 def _test_words(runs: Sequence[RunCurves]) -> str:
     return "clean test data" if any(run.role == "clean" for run in runs) else "test data"
+
+
+@dataclass(frozen=True)
+class _Panel:
+    """One panel of training curves: the keys to draw with the data and the width of each line."""
+
+    word: str
+    title: str
+    keys: tuple[tuple[str, str, float], ...]
+    factor: float = 1.0
+    own: bool = False
+    anew: bool = False
+
+    def of(self, part: str) -> str:
+        """What a line shows."""
+        return f"{self.word}, {part}" if self.own else f"{part} {self.word}"
+
+
+def _panels(runs: Sequence[RunCurves]) -> list[_Panel]:
+    """The panels that some run has something for, from left to right."""
+    label = runs[0].metric_name if runs else ""
+    own = [(f"test_{label}", "test", 3.0), (f"train_{label}", "train", 1.2), (label, "recorded", 1.2)]
+    anew = not any(key in run.metrics for run in runs for key, _, _ in own)
+    if anew:
+        own = [(COMPUTED, f"on {runs[0].computed_on}" if runs else "", 2.0)]
+    both = (("test", 3.0), ("train", 1.2))
+    panels = [
+        _Panel("accuracy", "accuracy (%)", tuple((f"{part}_accuracy", part, width) for part, width in both), 100.0),
+        *([_Panel(label, label, tuple(own), own=True, anew=anew)] if label and label not in BUILT_IN else []),
+        _Panel(
+            "loss",
+            loss_label(runs[0].loss_name if runs else ""),
+            tuple((f"{part}_loss", part, width) for part, width in both),
+        ),
+    ]
+    return [panel for panel in panels if any(key in run.metrics for run in runs for key, _, _ in panel.keys)]
+
+
+def _ends(run: RunCurves) -> list[str]:
+    """Where a run's curves end, in words."""
+    accuracy, own = run.metrics.get("test_accuracy"), run.metrics.get(f"test_{run.metric_name}")
+    words = []
+    if accuracy is not None and len(accuracy):
+        words.append(f"{run.name} reaches {format_accuracy(float(accuracy[-1]))} on test data")
+    if run.metric_name not in ("", *BUILT_IN) and own is not None and len(own):
+        words.append(f"its {run.metric_name} ends at {float(own[-1]):.3g} on test data")
+    return words
 
 
 def _f32(values: NDArray[np.float64]) -> NDArray[np.float32]:

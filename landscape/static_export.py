@@ -21,6 +21,7 @@ from landscape.style import PLOTLY_CONFIG
 
 FORMATS = ("png", "svg", "pdf")
 DPI = 100  # figure sizes are in pixels of this density; PNGs have twice as many
+COLUMNS = ("panel", "trace", "x", "y", "z", "value", "x_low", "x_high", "y_low", "y_high")  # of a figure's table
 
 
 def save_static(
@@ -99,10 +100,14 @@ def figure_html(figure: go.Figure) -> str:
 
 
 def figure_csv(figure: go.Figure) -> str:
-    """Every drawn number, one row each: panel, trace, its coordinates, and the ends of its error bars."""
+    """Every drawn number, one row each: panel, trace, its coordinates, and the ends of its error bars.
+
+    The value of a surface at a point is called ``value``; where it is of a metric of the user's own, as that.
+    """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["panel", "trace", "x", "y", "z", "value", "x_low", "x_high", "y_low", "y_high"])
+    value = str((figure.layout.meta or {}).get("metric", "value"))
+    writer.writerow([value if name == "value" and value not in COLUMNS else name for name in COLUMNS])
     blank = [""] * 4
     for shape in figure.layout.shapes:
         if shape.type == "line":

@@ -119,12 +119,20 @@ it. The surface is the loss over a **two-dimensional slice** of that space, and 
     parts.take_with_you(
         lambda: figure([picture.surface], [picture.paths], **options),
         name=f"{experiment.name}-paths",
-        command=parts.command_of(["export", experiment.name, "--figure", "compare", "--format", "pdf"]),
+        command=parts.command_of(
+            ["export", experiment.name, "--figure", "compare", *_quantity(picture, view["quantity"]), "--format", "pdf"]
+        ),
         key="compare",
         files=_files(experiment, stored, picture),
     )
     parts.report_button(experiment, key="compare")
     parts.share_hint()
+
+
+def _quantity(picture: SurfacePicture, quantity: str) -> list[str]:
+    """The option of ``export`` for what is shown, a metric by its own name."""
+    name = picture.surface.metric_name or quantity if quantity == "metric" else quantity
+    return [] if quantity == "loss" else ["--quantity", name]
 
 
 def _files(

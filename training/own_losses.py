@@ -80,7 +80,7 @@ def mean_over(
     batches: Iterable[tuple[Tensor, Tensor]],
     loss: Loss | None,
     *,
-    metric: Loss | None = None,
+    metric: Callable[[Tensor, Tensor], Tensor | float] | None = None,
     train: bool = False,
 ) -> dict[str, float]:
     """The mean loss over all samples (float64), in evaluation mode or as training sees it, without changing the model.

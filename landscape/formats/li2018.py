@@ -103,8 +103,11 @@ def write_directions(directions: Directions) -> bytes:
     return _write(arrays | dict(directions.pca))
 
 
-def read_surface(path: Path) -> GridFile:
-    """Read a surface file; values of −1, which were not computed, stay. Raises :class:`CheckpointError`."""
+def read_surface(path: Path, also: Sequence[str] = ()) -> GridFile:
+    """Read a surface file; values of −1, which were not computed, stay. ``also``: further values, if it holds them.
+
+    Raises :class:`CheckpointError`.
+    """
 
     def read(guard: Guard) -> GridFile:
         x = guard.load(guard.file, "xcoordinates").astype(np.float64)
@@ -113,7 +116,9 @@ def read_surface(path: Path) -> GridFile:
         y = guard.load(guard.file, "ycoordinates").astype(np.float64)
         if x.ndim != 1 or y.ndim != 1 or min(len(x), len(y)) < 2 or not (_ascends(x) and _ascends(y)):
             raise guard.refuse("its coordinates are no two ascending lists of numbers")
-        values = {name: guard.load(guard.file, name).astype(np.float64) for name in VALUES if name in guard.file}
+        values = {
+            name: guard.load(guard.file, name).astype(np.float64) for name in (*VALUES, *also) if name in guard.file
+        }
         if "train_loss" not in values and "test_loss" not in values:
             raise guard.refuse("it holds neither train_loss nor test_loss")
         for name, raw in values.items():

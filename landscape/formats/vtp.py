@@ -20,8 +20,8 @@ def write_vtp(surface: SurfaceData, paths: Sequence[PathData] = (), *, scale: st
 
     Points lie at (α, β, z), where z is the loss, clipped as in the figures, or ln(loss + 0.1) where these draw a
     logarithm. Cells are the paths' lines, then quads between four points of the grid; those that touch a value that is
-    no number are left out. Point data: ``zvalue`` (z), ``loss``, ``accuracy`` where there is one, ``path`` (0: the
-    surface; k: the k-th path) and ``step``, −1 on the surface.
+    no number are left out. Point data: ``zvalue`` (z), ``loss``, ``accuracy`` where there is one, a metric of the
+    user's own under its name, ``path`` (0: the surface; k: the k-th path) and ``step``, −1 on the surface.
     """
     chosen = choose_heights([surface.loss], "loss", scale)
 
@@ -37,6 +37,9 @@ def write_vtp(surface: SurfaceData, paths: Sequence[PathData] = (), *, scale: st
     data = {"zvalue": [z], "loss": [surface.loss.ravel()], "path": [np.zeros(a * b)], "step": [np.full(a * b, -1.0)]}
     if surface.accuracy is not None:
         data["accuracy"] = [surface.accuracy.ravel()]
+    own = surface.metric_name if surface.metric_name not in ("", "accuracy", *data) else "metric"
+    if surface.metric is not None:
+        data[own] = [surface.metric.ravel()]
     lines, start = [], a * b
     for k, path in enumerate(paths, start=1):
         loss = on_surface(surface, path, "loss")
@@ -44,6 +47,8 @@ def write_vtp(surface: SurfaceData, paths: Sequence[PathData] = (), *, scale: st
         places.append(np.column_stack([path.coordinates, np.where(np.isfinite(tall), tall, 0.0)]))
         columns = {"zvalue": tall, "loss": loss, "path": np.full(len(loss), float(k)), "step": path.steps.astype(float)}
         columns["accuracy"] = np.full(len(loss), np.nan)
+        if surface.metric is not None:
+            columns[own] = on_surface(surface, path, "metric")
         for name, parts in data.items():
             parts.append(columns[name])
         lines.append(np.arange(start, start + len(loss)))

@@ -1,10 +1,14 @@
 """A metric of the user's own: named at the terminal, measured beside the loss, shown by its name."""
 
+import csv
+import io
 import json
 import sys
 from pathlib import Path
 
+import h5py
 import numpy as np
+import pandas
 import pytest
 import torch
 from click.testing import CliRunner, Result
@@ -14,8 +18,9 @@ from torch import nn
 from checkpoints import Recorder
 from cli import main
 from experiments import Experiment
+from experiments.animation import animate
 from experiments.materials import dataset_of, network_for_run, sample
-from experiments.pictures import find_surfaces, surface_picture
+from experiments.pictures import draw, find_surfaces, surface_picture
 from experiments.preview import preview_surface
 from experiments.probe import probe_point
 from experiments.spec import ArmSpec, ExperimentSpec, SpecError
@@ -212,3 +217,73 @@ def test_figures_and_the_page_call_it_by_its_name(monkeypatch):
     assert height.options == ["loss", "accuracy", "margin"]
     drawn = [one for view in app.get("bidi_component") for one in json.loads(view.proto.json)["figures"]]
     assert "margin surface" in drawn[0]["figure"]
+
+
+def film(experiment: Experiment) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(animate(experiment, "csv").decode())))
+
+
+def test_tables_and_files_call_it_by_its_name(tmp_path):
+    mine = imported()
+    assert call("surface", "mine", "--grid", "3").exit_code == 0
+    (stored,) = find_surfaces(mine)
+    on_grid, true = stored.arrays["metric"], stored.arrays["path/rec-s0/true_metric"]
+    shown = ("--figure", "compare", "--quantity", "margin")
+    assert call("export", "mine", *shown, "--format", "csv", "--output", "a.csv").exit_code == 0
+    rows = list(csv.DictReader(io.StringIO(Path("a.csv").read_text())))
+    cells = [float(row["margin"]) for row in rows if row["margin"]]
+    np.testing.assert_allclose(np.reshape(cells, (3, 3)).T, on_grid, rtol=1e-6)
+    assert call("export", "mine", *shown, "--format", "parquet", "--output", "a.parquet").exit_code == 0
+    assert "margin" in pandas.read_parquet("a.parquet").columns
+    rows = film(mine)
+    np.testing.assert_allclose([float(row["true_margin"]) for row in rows], true)
+    assert {"in_plane_margin", "loss"} < rows[0].keys()
+    assert "test_accuracy" not in rows[0], "a column of nothing"
+    assert call("export", "mine", "--format", "npz").exit_code == 0
+    held = np.load("mine.npz")
+    np.testing.assert_array_equal(held["margin"], on_grid)
+    np.testing.assert_array_equal(held["path/rec-s0/true_margin"], true)
+    assert call("export", "mine", "--format", "vtp").exit_code == 0
+    assert 'Name="margin"' in Path("mine.vtp").read_text()
+    assert call("import", "again", "rec.h5", "mine.npz", *NAMED, "--metric", "metrics_of_mine:margin").exit_code == 0
+    (back,) = find_surfaces(Experiment.open("again"))
+    assert back.arrays.keys() == stored.arrays.keys()
+    np.testing.assert_array_equal(
+        back.arrays["path/rec-s0/in_plane_metric"], stored.arrays["path/rec-s0/in_plane_metric"]
+    )
+
+
+def test_files_of_li_hold_it_and_give_it_back():
+    mine = imported()
+    assert call("surface", "mine", "--grid", "3").exit_code == 0
+    assert call("export", "mine", "--format", "li").exit_code == 0
+    with h5py.File("mine-li/surface.h5") as file:
+        np.testing.assert_array_equal(file["train_margin"][()].T.reshape(3, 3), find_surfaces(mine)[0].arrays["metric"])
+    assert call("import", "theirs", "mine-li").exit_code == 0
+    (back,) = find_surfaces(Experiment.open("theirs"))
+    np.testing.assert_array_equal(back.arrays["metric"], find_surfaces(mine)[0].arrays["metric"])
+    assert back.header["metric_name"] == "metrics_of_mine:margin"
+
+
+def test_a_quantity_that_a_surface_lacks_is_one_sentence():
+    assert call("import", "mine", "rec.h5", *NAMED).exit_code == 0
+    assert call("surface", "mine", "--grid", "3").exit_code == 0
+    said = call("export", "mine", "--figure", "compare", "--quantity", "margin")
+    assert said.exit_code == 1
+    assert "The surface on clean training data holds loss, accuracy, not 'margin'; a metric of your own" in said.output
+    assert "--quantity" in call("export", "mine", "--figure", "ud", "--quantity", "loss").output
+
+
+def test_a_training_of_ours_records_it_and_its_curves_show_it():
+    text = 'name = "t"\nmetric = "metrics_of_mine:margin"\n[data]\nname = "metrics_of_mine:data"\n[arms.clean]\n'
+    text += '[model]\nname = "metrics_of_mine:net"\n[training]\nepochs = 1\nbatch_size = 20\nlr = 0.1\n'
+    Path("t.toml").write_text(text)
+    assert call("train", "t.toml", "--own-code").exit_code == 0
+    assert call("check", "t").exit_code == 0
+    assert "clean-s0, test_margin (metrics_of_mine:margin) on test data: agrees" in call("check", "t").output
+    assert call("surface", "t", "--plane", "random", "--grid", "2").exit_code == 0
+    trained = Experiment.open("t")
+    drawn = draw(trained, "curves", stored=find_surfaces(trained)[0])
+    lines = {trace.name: trace.y for trace in drawn.data}
+    with trained.open_run("clean-s0") as run:
+        np.testing.assert_allclose(lines["clean-s0 margin, test"], run.metrics["test_margin"], rtol=1e-6)

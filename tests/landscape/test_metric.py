@@ -7,6 +7,9 @@ from torch import nn
 from torch.nn import functional
 
 from landscape import PlaneEvaluator, Strategy, evaluate_points, evaluate_states, evaluate_surface, random_plane
+from landscape.animation import build_stage
+from landscape.figure_data import COMPUTED, PathData, RunCurves, SurfaceData
+from landscape.figures_lines import training_curves
 
 GRID = np.linspace(-0.8, 0.8, 5)
 WAYS = [Strategy(), Strategy("steps", 7, False, 1, True), Strategy("batched", 10, False, 8, True)]
@@ -88,3 +91,48 @@ def test_a_surface_to_complete_and_one_with_gaps_keep_their_metric():
     assert not rough.evaluated.all()
     assert np.abs(rough.metric - whole.metric).max() < 0.1 * np.ptp(whole.metric)
     assert rough.metric.max() <= rough.metric[rough.evaluated].max()
+
+
+def curves(metrics: dict[str, np.ndarray], name: str = "margin") -> RunCurves:
+    return RunCurves("a-s0", "clean", np.arange(3), np.arange(3.0), metrics, metric_name=name, computed_on="test data")
+
+
+def panels(metrics: dict[str, np.ndarray], name: str = "margin") -> list[str]:
+    figure = training_curves([curves(metrics, name)])
+    return [note.text.split(" ")[0] for note in figure.layout.annotations]
+
+
+def test_training_curves_have_a_panel_for_what_is_known_alone():
+    line = np.linspace(0.1, 0.9, 3)
+    assert panels({"test_loss": line, "test_margin": line}) == ["margin", "loss"]
+    assert panels({"test_accuracy": line, "margin": line}) == ["accuracy", "margin"]
+    assert panels({"test_accuracy": line, "test_loss": line}, "") == ["accuracy", "loss"]
+    assert panels({"test_accuracy": line}, "accuracy") == ["accuracy"], "a metric of that name is not drawn twice"
+    figure = training_curves([curves({"train_loss": line, "test_margin": line})])
+    assert [trace.name for trace in figure.data] == ["a-s0 margin, test", "a-s0 train"]
+    np.testing.assert_allclose(figure.data[0].y, line, rtol=1e-6, err_msg="in its own unit, not in per cent")
+    assert "its margin ends at 0.9 on test data" in figure.layout.meta["alt"]
+    anew = training_curves([curves({"train_loss": line, COMPUTED: line})])
+    assert "margin on test data: of the checkpoints, computed anew" in anew.layout.title.subtitle.text
+    lacking = training_curves([curves({"train_loss": line})])
+    assert "margin was not recorded" in lacking.layout.title.subtitle.text
+
+
+@pytest.mark.parametrize(
+    ("metrics", "said"),
+    [
+        ({"test_margin": 0.25}, "test margin 0.25"),
+        ({"test_balanced_accuracy": 0.25}, "test balanced accuracy 0.25"),
+        ({COMPUTED: 0.25, "test_loss": 3.0}, "margin on test data 0.25"),
+        ({"test_accuracy": 0.25, "test_margin": 3.0}, "25.0 % test accuracy"),
+    ],
+)
+def test_a_film_says_the_metric_by_its_name(metrics, said):
+    path = PathData("a-s0", "clean", np.eye(3, 2), np.arange(3), np.arange(3.0), np.zeros(3), None, None)
+    flat = np.ones((2, 2))
+    surface = SurfaceData(
+        np.arange(2.0), np.arange(2.0), flat, None, 8, ("a", "b"), "test data", "pca", None, None, (0,)
+    )
+    name = "balanced_accuracy" if "test_balanced_accuracy" in metrics else "margin"
+    film = build_stage(surface, [path], [curves({key: np.full(3, v) for key, v in metrics.items()}, name)])
+    assert film.tracks[0].words[-1] == said
