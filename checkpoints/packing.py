@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -158,14 +159,27 @@ def _damaged(path: Path, i: int) -> CheckpointError:
     return CheckpointError(f"{path} is damaged at checkpoint {i}; restore it from a copy or train the run again.")
 
 
-def verify_rows(temporary: Path, target: Path, digests: NDArray[np.uint8]) -> None:
-    """Compare every row of a file that was just written with its digest [T, 32]; raise :class:`CheckpointError`."""
+def checksum(row: NDArray[Any]) -> int:
+    """What :func:`verify_rows` compares: enough against a disk that errs, at a third of the cost of a digest."""
+    return zlib.crc32(np.ascontiguousarray(row).view(np.uint8).data)
+
+
+def verify_rows(temporary: Path, target: Path, checksums: Sequence[int]) -> None:
+    """Read back every row of a file that was just written, against the checksum it had in memory.
+
+    Raises :class:`CheckpointError` where one differs.
+    """
     _, _, _, body = read_packed(temporary)
-    for i, digest in enumerate(digests):
-        try:
-            read_row(temporary, body, i, digest.tobytes())
-        except CheckpointError:
-            raise _not_as_written(target) from None
+    same = len(checksums) == body.shape[0]
+    with temporary.open("rb") as file:
+        for i, wanted in enumerate(checksums if same else ()):
+            file.seek(body.offset + i * body.row_bytes)
+            found = 0
+            for start in range(0, body.row_bytes, _PIECE):
+                found = zlib.crc32(file.read(min(_PIECE, body.row_bytes - start)), found)
+            same = same and found == wanted
+    if not same:
+        raise _not_as_written(target)
 
 
 def _not_as_written(target: Path) -> CheckpointError:

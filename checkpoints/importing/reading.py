@@ -20,7 +20,7 @@ from checkpoints.importing.metrics import MetricTable, read_metrics
 from checkpoints.importing.report import FileReport, ImportReport
 from checkpoints.importing.states import State, read_state
 from checkpoints.layout import StateLayout
-from checkpoints.packing import KIND, verify_rows
+from checkpoints.packing import KIND, checksum, verify_rows
 
 OnFile = Callable[[int, int], None]  # (files done, files in all)
 
@@ -81,18 +81,21 @@ def import_checkpoints(
     header: dict[str, Any] = {"layout": found.to_json(), "metrics": list(reading.metric_names)}
     header["metadata"] = {**(metadata or {}), "imported": reading.origin()}
 
+    checksums: list[int] = []
+
     def body() -> Iterator[NDArray[Any]]:
         for i, (vector, rest, step, epoch, values) in enumerate(_chain(first, rows)):
             tables["digests"][i] = np.frombuffer(hashlib.sha256(vector.data).digest(), np.uint8)
             tables["others"][i], tables["steps"][i], tables["epochs"][i] = rest, step, epoch
             for k, name in enumerate(reading.metric_names):
                 tables[f"metrics/{k}"][i] = values.get(name, np.nan)
+            checksums.append(checksum(vector))
             yield vector
 
     shape = (len(plan.files), found.parameters.size, found.vector_dtype, body())
     with replacing(target) as temporary:
         write_sealed(temporary, kind=KIND, header=header, arrays=tables, body=shape, late=tuple(tables))
-        verify_rows(temporary, target, tables["digests"])
+        verify_rows(temporary, target, checksums)
     return reading.report
 
 

@@ -1,12 +1,15 @@
 """Folders of checkpoints become runs: every bit, in the right order, and the report says what was understood."""
 
+import hashlib
+
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
 
-from checkpoints import open_run
-from checkpoints.importing import examine_checkpoints, import_checkpoints
+from checkpoints import CheckpointError, open_run
+from checkpoints.container import read_sealed
+from checkpoints.importing import examine_checkpoints, import_checkpoints, reading
 from checkpoints.layout import StateLayout
 from tests.checkpoints.importing.samples import Small, save, states
 
@@ -34,6 +37,28 @@ def test_every_bit_arrives_in_the_order_of_the_numbers(tmp_path):
     assert not report.problems
     assert run.metadata["imported"]["files"] == ["m_1.pt", "m_2.pt", "m_10.pt"]
     assert str(tmp_path) not in str(run.metadata)
+
+
+def test_an_import_that_does_not_read_back_as_written_is_no_file(tmp_path, monkeypatch):
+    folder, write, hashed = save(tmp_path / "run", NAMES), reading.write_sealed, []
+    digest = hashlib.sha256
+    monkeypatch.setattr(hashlib, "sha256", lambda *data: hashed.append(1) or digest(*data))
+    import_checkpoints(folder, tmp_path / "whole.h5")
+    assert len(hashed) == len(NAMES) + 2, "each row once, and the seal as it is made and as it is checked"
+    body = read_sealed(tmp_path / "whole.h5", kind="run")[2]
+
+    def damaged(path, **content):
+        write(path, **content)
+        with path.open("r+b") as file:
+            file.seek(body.offset + 2 * body.row_bytes - 1)  # the last byte of the second row
+            (byte,) = file.read(1)
+            file.seek(-1, 1)
+            file.write(bytes([byte ^ 1]))
+
+    monkeypatch.setattr(reading, "write_sealed", damaged)
+    with pytest.raises(CheckpointError, match=r"run\.h5 did not read back as written"):
+        import_checkpoints(folder, tmp_path / "run.h5")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["run", "whole.h5"]
 
 
 def ddp(state):
