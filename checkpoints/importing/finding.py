@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from checkpoints.errors import CheckpointError
+from checkpoints.importing.shards import INDEXES, shards_of
 
 TORCH = (".pt", ".pth", ".ckpt", ".t7", ".bin")
 SAFETENSORS = ".safetensors"
 ENDINGS = (*TORCH, SAFETENSORS)
-INNER = ("model.safetensors", "pytorch_model.bin")  # of a folder for each checkpoint, as Hugging Face's trainer writes
+WHOLE = ("model.safetensors", "pytorch_model.bin")
+INNER = (*WHOLE, *INDEXES)  # of a folder for each checkpoint, as Hugging Face's trainer writes
 MAX_FILES = 100_000
 MAX_LIST = 16 << 20  # bytes
 _STEP = re.compile(r"(?<![a-z])(?:global[-_ ]?)?(?:steps?|iter(?:ation)?s?)[-_= ]*(\d+)", re.IGNORECASE)
@@ -75,13 +77,20 @@ def find_checkpoints(places: Path | Sequence[Path], *, order: Path | None = None
 
 
 def _in_folder(folder: Path) -> tuple[list[Numbered], list[str]]:
-    found, left_out = [], []
+    found: list[Numbered] = []
+    left_out: list[str] = []
     try:
         entries = sorted(folder.iterdir())
     except OSError as error:
         raise CheckpointError(f"{folder} cannot be read ({error.strerror or error}).") from None
+    # One model in several files: its index stands for them all, unless the model lies there as one file, too.
+    whole = any((folder / name).is_file() for name in WHOLE)
+    index = None if whole else next((folder / name for name in INDEXES if (folder / name).is_file()), None)
+    parts = set(shards_of(index).values()) if index is not None else set()
+    if index is not None:
+        found.append(Numbered(index, folder.resolve().name))
     for entry in entries:
-        if entry.name.startswith("."):
+        if entry.name.startswith(".") or entry in parts:
             continue
         if entry.is_dir():
             inner = next((entry / name for name in INNER if (entry / name).is_file()), None)
@@ -89,7 +98,13 @@ def _in_folder(folder: Path) -> tuple[list[Numbered], list[str]]:
                 found.append(Numbered(inner, entry.name))
         elif entry.suffix.lower() in ENDINGS and entry.is_file():
             if _PART.search(entry.name):
-                raise CheckpointError(f"{entry} is one part of a model in several files; save it as one file first.")
+                if whole or index is not None:
+                    left_out.append(f"{entry.name}: a part of a model that lies beside it as another file or files")
+                    continue
+                raise CheckpointError(
+                    f"{entry} is one part of a model in several files, whose index is not beside it "
+                    f"({' or '.join(INDEXES)}); copy it there, or save the model as one file."
+                )
             if _OTHERS.search(entry.name):
                 left_out.append(f"{entry.name}: its name says that it is no model")
             else:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from checkpoints.errors import CheckpointError
 from checkpoints.importing.finding import SAFETENSORS
+from checkpoints.importing.shards import INDEX, merge, shards_of
 from checkpoints.layout import MAX_TENSORS
 from checkpoints.torch_files import MAX_BYTES, load_torch
 
@@ -55,21 +56,35 @@ def read_state(path: Path, *, wanted: Collection[str] = ()) -> State:
 
     ``wanted``: names that the model has; a prefix that belongs to them stays. Raises :class:`CheckpointError`.
     """
-    metadata: Mapping[str, str] = {}
-    if path.suffix.lower() == SAFETENSORS:
-        held, metadata = _read_safetensors(path)
-    else:
-        held = load_torch(path)
+    held, metadata, size = _read(path)
     nesting, found, beside, numbers = _find(held, path)
     tensors = {name: value for name, value in found.items() if isinstance(value, Tensor)}
     beside += tuple(f"{name} ({type(v).__name__})" for name, v in found.items() if not isinstance(v, Tensor))
-    _check(tensors, path)
+    _check(tensors, path, size)
     tensors = _one_object_each(tensors)
     prefix, named = _strip(tensors, frozenset(wanted))
     removed = {k: v for k, v in metadata.items() if v in tensors and k not in tensors}
     numbers = {**{k: int(v) for k, v in metadata.items() if _DIGITS.fullmatch(v)}, **numbers}
     step, epoch = _number(numbers, STEP_KEYS), _number(numbers, EPOCH_KEYS)
     return State(named, ".".join(nesting), prefix, None if step is None else int(step), epoch, beside, removed)
+
+
+def _read(path: Path) -> tuple[Any, Mapping[str, str], int]:
+    """What a file holds, what it says of itself beside that, and its size in bytes; of an index, of all its files."""
+    if path.name.endswith(INDEX):
+        shards = shards_of(path)
+        held: dict[Path, Mapping[str, Any]] = {}
+        said: dict[str, str] = {}
+        size = 0
+        for file in dict.fromkeys(shards.values()):
+            content, metadata, bytes_here = _read(file)
+            if not isinstance(content, Mapping):
+                raise CheckpointError(f"{file} holds {_article(content)}, where a part of a state dict is needed.")
+            held[file], said, size = content, {**said, **metadata}, size + bytes_here
+        return merge(path, shards, held), said, size
+    if path.suffix.lower() == SAFETENSORS:
+        return *_read_safetensors(path), path.stat().st_size
+    return load_torch(path), {}, path.stat().st_size
 
 
 def read_metadata(path: Path) -> Mapping[str, str]:
@@ -141,7 +156,7 @@ def _article(held: Any) -> str:
     return f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}"
 
 
-def _check(tensors: Mapping[str, Tensor], path: Path) -> None:
+def _check(tensors: Mapping[str, Tensor], path: Path, size: int) -> None:
     """Refuse what no model's state holds, and shapes that a little memory is stretched to."""
     if len(tensors) > MAX_TENSORS:
         raise CheckpointError(f"{path} holds more than {MAX_TENSORS} tensors.")
@@ -157,7 +172,7 @@ def _check(tensors: Mapping[str, Tensor], path: Path) -> None:
         if _place(tensor) not in seen:
             seen.add(_place(tensor))
             total += needed
-    if total > path.stat().st_size + _KIB:
+    if total > size + _KIB:
         raise CheckpointError(f"{path} declares more values than it holds; save each tensor with .clone().")
 
 
