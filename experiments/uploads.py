@@ -24,7 +24,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from checkpoints.importing.finding import ENDINGS, INNER
+from checkpoints.importing.finding import ENDINGS, INNER, is_part
+from checkpoints.importing.shards import INDEXES
 from experiments import classroom
 from experiments.catalogue import check_name, home
 from experiments.experiment import Experiment, ExperimentError
@@ -32,7 +33,7 @@ from experiments.importing_sources import arm_name
 from experiments.progress import Stopped
 
 RECORDED, TABLE = ".h5", ".csv"
-ACCEPTED = (RECORDED, *ENDINGS, TABLE)
+ACCEPTED = (RECORDED, *ENDINGS, TABLE, ".json")  # of the last only indexes of models in several files are read
 MAX_FILES = 2000
 LONGEST = 120  # characters of a file's name
 LOOK = 0.1  # seconds between looks whether to stop
@@ -136,15 +137,22 @@ def arrange(files: Sequence[tuple[str, Content]]) -> list[Given]:
     runs: list[Given] = []
     loose: dict[str, dict[str, Content]] = {}
     tables: dict[str, Content] = {}
-    for name, content in files:
-        *folders, last = [safe_name(part) for part in re.split(r"[/\\]", name) if part.strip()] or ["file"]
+    placed = [([safe_name(part) for part in re.split(r"[/\\]", n) if part.strip()] or ["file"], c) for n, c in files]
+    # Folders of one checkpoint each, as Hugging Face's trainer makes them: what else lies there is no model.
+    single = {tuple(folders) for (*folders, last), _ in placed if last in INNER and len(folders) > 1}
+    for (*folders, last), content in placed:
+        inside = tuple(folders) in single
+        if inside and not (last in INNER or is_part(last)):
+            continue
         suffix = Path(last).suffix.lower()
         if suffix == RECORDED:
             runs.append(Given(arm_name(Path(last).stem), ((last, content),), recorded=True))
             continue
-        inner = [folders.pop(), last] if last in INNER and len(folders) > 1 else [last]
+        inner = [folders.pop(), last] if inside else [last]
         run, place = arm_name(folders[-1]) if folders else LOOSE, "/".join(inner)
-        kept = tables if suffix == TABLE else loose.setdefault(run, {}) if suffix in ENDINGS else None
+        kept = (
+            tables if suffix == TABLE else loose.setdefault(run, {}) if suffix in ENDINGS or last in INDEXES else None
+        )
         key = run if suffix == TABLE else place
         if kept is not None and key in kept:
             raise ExperimentError(f"Two files of {run} are called {place} or hold its metrics; leave one of them out.")
@@ -195,13 +203,22 @@ def _in_place(place: Path) -> list[tuple[str, Content]]:
 def _checkpoints(folder: Path) -> list[tuple[str, Content]]:
     """Checkpoint files of one run, and its table where there is just one."""
     entries = _listed(folder)
-    files = [entry for entry in entries if entry.suffix.lower() in ENDINGS and entry.is_file()]
-    inner = [entry / name for entry in entries if entry.is_dir() for name in INNER[:2] if (entry / name).is_file()]
+    files = [e for e in entries if e.is_file() and (e.suffix.lower() in ENDINGS or e.name in INDEXES)]
+    inner = [file for entry in entries if entry.is_dir() for file in _model(entry)]
     if inner:  # a folder for each checkpoint; beside them lies at most the final model once more
-        files = list({file.parent: file for file in reversed(inner)}.values())
+        files = inner
     tables = [entry for entry in entries if entry.suffix.lower() == TABLE and entry.is_file()]
     found = files + (tables if files and len(tables) == 1 else [])
     return [(str(file.relative_to(folder.parent)), file) for file in found]
+
+
+def _model(folder: Path) -> list[Path]:
+    """The file, or the index and the parts, of the model in a folder of one checkpoint."""
+    name = next((name for name in INNER if (folder / name).is_file()), None)
+    if name is None:
+        return []
+    parts = [file for file in _listed(folder) if is_part(file.name) and file.is_file()] if name in INDEXES else []
+    return [folder / name, *parts]
 
 
 def _listed(folder: Path) -> list[Path]:

@@ -76,6 +76,11 @@ def find_checkpoints(places: Path | Sequence[Path], *, order: Path | None = None
     return _by_number(found, where, left_out)
 
 
+def is_part(name: str) -> bool:
+    """Whether a file's name is that of one part of a model in several files."""
+    return _PART.search(name) is not None
+
+
 def _in_folder(folder: Path) -> tuple[list[Numbered], list[str]]:
     found: list[Numbered] = []
     left_out: list[str] = []
@@ -97,7 +102,7 @@ def _in_folder(folder: Path) -> tuple[list[Numbered], list[str]]:
             if inner is not None:
                 found.append(Numbered(inner, entry.name))
         elif entry.suffix.lower() in ENDINGS and entry.is_file():
-            if _PART.search(entry.name):
+            if is_part(entry.name):
                 if whole or index is not None:
                     left_out.append(f"{entry.name}: a part of a model that lies beside it as another file or files")
                     continue

@@ -12,12 +12,14 @@ import torch
 from torch import nn
 
 from checkpoints import Recorder
+from checkpoints.importing.shards import INDEXES
 from experiments import ExperimentError
 from experiments.classroom import CLASSROOM_VARIABLE
 from experiments.upload_check import recompute_losses
 from experiments.uploads import Choices, Limits, arrange, ask, examine, from_paths, laid_out, make, safe_name
 from tests.checkpoints.importing.samples import save, states
 from tests.checkpoints.importing.test_refusals import Evil
+from tests.checkpoints.importing.test_shards import write_shards
 from tests.checkpoints.test_hostile import ATTACKS, SECRET, reseal, run_file  # noqa: F401  # a fixture
 from tests.experiments.mutations import examine_all, is_sentence, mutated, samples
 from training import batches, load_dataset
@@ -110,6 +112,30 @@ def test_what_does_not_fit_together_and_folders_of_checkpoints(tmp_path):
         row = report["runs"][0]
         assert (row["checkpoints"], row["epochs"], row["metrics"]) == (3, [1.0, 10.0], ["loss"])
         assert "left out: optimizer.pt" in row["details"]
+
+
+def test_models_in_several_files_and_what_a_trainer_leaves_beside_them(tmp_path):
+    run = tmp_path / "in" / "bert"
+    for step, state in zip((5, 20), states(2), strict=True):
+        folder = write_shards(run / f"checkpoint-{step}", state)
+        torch.save(torch.optim.Adam(nn.Linear(2, 2).parameters()).state_dict(), folder / "optimizer.pt")
+        (folder / "config.json").write_text("{}")
+    one = write_shards(tmp_path / "in" / "one", states(1)[0], "bin")
+    outside = write_shards(tmp_path / "evil", states(1)[0])
+    index = outside / INDEXES[0]
+    index.write_text(index.read_text().replace("model-00001-of", "../../run/model-00001-of"))
+    uploaded = [(str(f.relative_to(run.parent)), f.read_bytes()) for f in sorted(run.rglob("*")) if f.is_file()]
+    lacks = shutil.copytree(run, tmp_path / "lacks")
+    (lacks / "checkpoint-5" / "model-00002-of-00002.safetensors").unlink()
+    given = [arrange(uploaded), *(from_paths([str(place)]) for place in (run, one, outside, lacks))]
+    assert [[r.name for r in runs] for runs in given] == [["bert"], ["bert"], ["one"], ["evil"], ["lacks"]]
+    *whole, single, evil, lacking = all_in_one_child([(runs, Choices()) for runs in given])
+    for report in whole:
+        assert "problem" not in report, report
+        assert (report["runs"][0]["checkpoints"], report["runs"][0]["steps"]) == (2, [5, 20])
+    assert single["runs"][0]["checkpoints"] == 1
+    assert "is refused: it names" in evil["problem"]
+    assert "checkpoint-5 lacks model-00002-of-00002.safetensors" in lacking["problem"]
 
 
 @pytest.mark.parametrize(

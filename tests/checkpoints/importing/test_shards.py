@@ -150,10 +150,11 @@ def test_what_transformers_writes(tmp_path):
     transformers = pytest.importorskip("transformers")
     config = transformers.GPT2Config(n_embd=8, n_layer=2, n_head=2, vocab_size=50, n_positions=16)
     model = transformers.GPT2LMHeadModel(config)
-    model.save_pretrained(tmp_path / "run" / "checkpoint-7", max_shard_size="4KB")
+    for step in (7, 12):
+        model.save_pretrained(tmp_path / "run" / f"checkpoint-{step}", max_shard_size="4KB")
     assert len(list((tmp_path / "run" / "checkpoint-7").glob("model-*.safetensors"))) > 1
     import_checkpoints(tmp_path / "run", tmp_path / "run.h5")
     run = open_run(tmp_path / "run.h5")
-    assert run.steps.tolist() == [7]
-    for name, tensor in run.state_dict(0).items():
-        assert torch.equal(tensor, model.state_dict()[name])
+    assert run.steps.tolist() == [7, 12]
+    for name, tensor in run.state_dict(1).items():
+        assert torch.equal(tensor, model.state_dict()[name if name in model.state_dict() else f"transformer.{name}"])
