@@ -33,6 +33,9 @@ from options import (
 @click.option("--parameters", metavar="I,J", help="Flat indices of the two parameters of the parameters plane.")
 @click.option("--tolerance", type=float, help="Interpolate where that is as good, to this share of the loss's range.")
 @click.option("--precision", type=click.Choice(["float32", "float64", "bfloat16"]), help="Compute in this type.")
+@click.option(
+    "--metric", help="A function of yours, package.module:function; EXP keeps it, and shows it beside the loss."
+)
 @task_option
 @where_options
 @download_option
@@ -40,6 +43,7 @@ from options import (
 def surface(
     exp: str,
     runs: str | None,
+    metric: str | None,
     parameters: str | None,
     task: str | None,
     jobs: int | None,
@@ -50,12 +54,20 @@ def surface(
 ) -> None:
     """Evaluate loss and accuracy on a plane, with the runs' paths projected onto it.
 
-    Points come coarse to fine, and the fastest way to evaluate this model on this machine is found by trying.
-    Example: unlearnscape surface toy-ops --plane pca --grid 51 --on poisoned
+    Points come coarse to fine, and the fastest way to evaluate this model on this machine is found by trying. A metric
+    of your own takes the outputs and targets of a batch, and returns one number, the mean over it; it is imported from
+    the present directory.
+
+    \b
+    Examples: unlearnscape surface toy-ops --plane pca --grid 51 --on poisoned
+              unlearnscape surface mine --metric my_code:margin
     """
     from experiments import Where, compute_surface, describe_surface
+    from experiments.adopting import adopt_metric
 
     experiment = open_for_writing(exp)
+    if metric is not None:
+        experiment = adopt_metric(experiment, metric, download=download)
     if parameters is not None:
         given["parameters"] = _indices(parameters)
         given["plane"] = given.get("plane") or "parameters"

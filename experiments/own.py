@@ -226,10 +226,11 @@ def refusal(spec: ExperimentSpec) -> str:
 
 def granting(spec: ExperimentSpec) -> str:
     """The command that grants what a spec names."""
-    return f"trust {_quoted(spec.grant.folder or spec.name)} {' '.join(own_names(spec))}"
+    return f"trust {quoted(spec.grant.folder or spec.name)} {' '.join(own_names(spec))}"
 
 
-def _quoted(path: str) -> str:
+def quoted(path: str) -> str:
+    """A path as it is typed in a command."""
     return f'"{path}"' if " " in path else path
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from checkpoints import CheckpointError
 from checkpoints.factories import factories_of
 from experiments.experiment import Experiment
-from experiments.own import granting, refusal
+from experiments.own import granting, quoted, refusal
 from experiments.spec import DataSpec, ExperimentSpec, Grant, ModelSpec, own_names
 
 HINTS = {  # by the key of a run's metadata
@@ -40,6 +40,12 @@ def own_notes(experiment: Experiment) -> list[str]:
     if lacks and hints:
         given = " ".join(f"{option} {value}" for option, value in hints.items())
         notes.append(f"Its runs say of themselves (nothing of it was run): {given}{_then(offer(spec))}")
+    elif "--metric" in hints and spec.metric is None:
+        name = hints["--metric"]
+        notes.append(
+            f"Its runs name a metric, {name} (nothing of it was run); if you know it: surface "
+            f"{quoted(spec.grant.folder or str(experiment.path))} --metric {name}"
+        )
     return notes
 
 

@@ -121,6 +121,7 @@ def _second(experiment: Experiment, what: str) -> None:
         return
     st.markdown(f"{what}, as an experiment of both:")
     command = ["import", f"{experiment.name}-and-other", *(str(experiment.run_path(name)) for name in runs), "OTHER.h5"]
-    for option, value in (("--model", spec.model.name), ("--data", spec.data.name), ("--loss", spec.loss)):
+    named = (("--model", spec.model.name), ("--data", spec.data.name), ("--loss", spec.loss), ("--metric", spec.metric))
+    for option, value in named:
         command += [option, value] if value else []
     st.code(parts.command_of(command), language=None, wrap_lines=True)

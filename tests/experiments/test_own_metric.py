@@ -12,18 +12,21 @@ import pandas
 import pytest
 import torch
 from click.testing import CliRunner, Result
+from joblib.externals.loky import get_reusable_executor
 from streamlit.testing.v1 import AppTest
 from torch import nn
 
-from checkpoints import Recorder
+from checkpoints import Recorder, read_result
 from cli import main
-from experiments import Experiment
+from experiments import Experiment, ExperimentError, Where, compute_surface
 from experiments.animation import animate
 from experiments.materials import dataset_of, network_for_run, sample
 from experiments.pictures import draw, find_surfaces, surface_picture
 from experiments.preview import preview_surface
 from experiments.probe import probe_point
-from experiments.spec import ArmSpec, ExperimentSpec, SpecError
+from experiments.spec import ArmSpec, ExperimentSpec, SpecError, SurfaceSpec
+from experiments.surface_plan import prepare_surface
+from experiments.surface_work import Points, _worker, describe_work, measure_elsewhere
 from experiments.trust import trust_file
 from landscape.figures import contour_2d, surface_3d
 
@@ -287,3 +290,60 @@ def test_a_training_of_ours_records_it_and_its_curves_show_it():
     lines = {trace.name: trace.y for trace in drawn.data}
     with trained.open_run("clean-s0") as run:
         np.testing.assert_allclose(lines["clean-s0 margin, test"], run.metrics["test_margin"], rtol=1e-6)
+
+
+def test_surface_takes_a_metric_for_the_experiment_and_keeps_it():
+    assert call("import", "mine", "rec.h5", *NAMED).exit_code == 0
+    assert call("surface", "mine", "--grid", "2").exit_code == 0
+    for name, said in ((name, WRONG[name]) for name in WRONG):
+        assert said in call("surface", "mine", "--grid", "2", "--metric", f"metrics_of_mine:{name}").output
+    assert "must be a package.module:function" in call("surface", "mine", "--metric", "f1").output
+    assert Experiment.open("mine").spec.metric is None
+    done = call("surface", "mine", "--grid", "2", "--metric", "metrics_of_mine:margin")
+    assert done.exit_code == 0, done.output
+    assert call("surface", "mine", "--grid", "3").exit_code == 0, "from now on without naming it"
+    assert [s.header.get("metric_name", "")[-6:] for s in find_surfaces(Experiment.open("mine"))][:2] == ["margin"] * 2
+    other = call("surface", "mine", "--metric", "metrics_of_mine:share")
+    assert "mine has the metric metrics_of_mine:margin, which its surfaces hold" in other.output
+    trust_file().unlink()
+    assert call("surface", "mine", "--grid", "2", "--plane", "random").exit_code == 1, "it is not granted any more"
+
+
+def test_a_metric_that_only_the_runs_name_is_noted_with_its_command():
+    code: dict = {}
+    exec(CODE, code)
+    with Recorder("named.h5", code["net"](), metric="metrics_of_mine:margin") as recorder:
+        recorder.record(0)
+    assert call("import", "mine", "named.h5", *NAMED).exit_code == 0
+    assert "surface mine --metric metrics_of_mine:margin" in call("show", "mine").output.replace(f"{Path.cwd()}/", "")
+    assert (
+        call("surface", "mine", "--metric", "metrics_of_mine:margin", "--plane", "random", "--grid", "2").exit_code == 0
+    )
+    assert "nothing of it was run" not in call("show", "mine").output
+
+
+def test_workers_find_the_same_numbers_and_run_it_only_where_it_is_granted(monkeypatch):
+    mine = imported()
+    alone = read_result(compute_surface(mine, SurfaceSpec(grid=4), where=Where(jobs=1)), kind="surface")
+    way = alone.header["strategy"]
+    monkeypatch.setattr("experiments.surface_step._Computation._tried_strategy", lambda self: way)
+    assert call("import", "again", "rec.h5", *NAMED, "--metric", "metrics_of_mine:margin").exit_code == 0
+    get_reusable_executor().shutdown(wait=True)  # processes of other tests know other grants
+    again = Experiment.open("again")
+    with monkeypatch.context() as patched:
+        patched.setattr("landscape.refinement.GROUP_POINTS", 4)
+        patched.setattr("experiments.surface_work._worker", None)  # this process does none of it
+        spread = read_result(compute_surface(again, SurfaceSpec(grid=4), where=Where(jobs=2)), kind="surface")
+    get_reusable_executor().shutdown(wait=True)
+    assert spread.header["strategy"] == way
+    for name in ("loss", "accuracy", "metric", "path/rec-s0/true_metric"):
+        assert spread.arrays[name].tobytes() == alone.arrays[name].tobytes(), name
+    prepared = prepare_surface(mine, SurfaceSpec(grid=4))
+    grid = prepared.grid(4)
+    describe_work(Path("w.h5"), prepared.request, prepared.plane, *grid, prepared.measured_on.fingerprint)
+    points = Points(str(mine.path.resolve()), str(Path("w.h5").resolve()), way, tuple(range(16)))
+    np.testing.assert_array_equal(measure_elsewhere(points)[:, 3].reshape(4, 4), alone.arrays["metric"])
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(Path("elsewhere").resolve()))  # as on another machine
+    _worker.cache_clear()
+    with pytest.raises(ExperimentError, match="not run before you grant it"):
+        measure_elsewhere(points)
