@@ -233,12 +233,14 @@ def _serve() -> None:
     """Start waiting jobs, the oldest first, as long as there is room. Only under the lock."""
     jobs = _read_all()
     room = cap() - sum(job.working for job in jobs)
-    for job in reversed([job for job in jobs if job.waiting]):
+    waiting = [job for job in reversed(jobs) if job.waiting]
+    for job in waiting:
         if room <= 0:
             return
         try:
-            # One that is watched must keep up with its viewer; others may take their time.
-            environment = {NICE_VARIABLE: "3" if "--live" in job.arguments else "10"}
+            # One that is watched must keep up with its viewer; others may take their time, and so may one of many.
+            watched = "--live" in job.arguments and len(waiting) <= cap()
+            environment = {NICE_VARIABLE: "3" if watched else "10"}
             environment[PROGRESS_VARIABLE] = str((job.folder / "progress.json").absolute())
             pid = launch(job.arguments, job.folder / "log.txt", environment)
             record = json.loads((job.folder / "job.json").read_text())

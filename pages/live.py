@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import secrets
+import time
+
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
@@ -9,9 +12,11 @@ from experiments import SPEC_FILE, Experiment, home, jobs
 from experiments.launch import stand_by
 from experiments.spec import NAME_PATTERN
 from pages import links, live_charts, live_controls, live_view, parts
+from pages.pace import PACE
 
-REFRESH = 0.4  # seconds between looks while a job runs
+REFRESH = 0.4  # seconds between looks while a job runs, where few look
 WAITING = 1.5  # seconds between looks while one waits for its turn
+SESSION = "live-session"  # names the session among those that look
 
 
 def main() -> None:
@@ -26,7 +31,7 @@ def main() -> None:
     )
     name = _watched()
     job = _job_of(name)
-    pace = None if job is None or not job.running else WAITING if job.waiting else REFRESH
+    pace = _pace(job)
     st.fragment(_panel, run_every=pace)(name, pace, parts.is_dark())
     parts.how_to_read(
         """
@@ -36,7 +41,7 @@ small samples. When training ends, the same job measures SAL and the surface in 
 *Unlearnable Distance* then show them.
 
 While you turn the picture it waits, and shows the newest checkpoint once you let go. Where no graphics card draws, its
-surface is interpolated less finely than on the other pages.
+surface is interpolated less finely than on the other pages. Where many watch at once, every picture moves less often.
 
 **UD so far** is what UD would be if training ended there: the line takes the first-order (gradient) estimate of SAL at
 every checkpoint; the hollow markers take the search of the paper once an epoch, which is dearer, so that some epochs
@@ -67,11 +72,19 @@ def _job_of(name: str | None) -> jobs.Job | None:
     return next((job for job in jobs.list_jobs(name) if "--live" in job.arguments), None)
 
 
+def _pace(job: jobs.Job | None, present: float | None = None) -> float | None:
+    """Seconds between two looks at a job, given those up to now; None where nothing moves."""
+    if job is None or not job.running:
+        return None
+    return PACE.seconds(WAITING if job.waiting else REFRESH, present)
+
+
 def _panel(name: str | None, pace: float | None, dark: bool) -> None:
     """Everything that moves, and the controls that move it.
 
     Reruns the page when the job begins or ends, or the theme changes.
     """
+    began = time.thread_time()
     preset, spec, poisons = live_controls.choose_what()
     job = _job_of(name)
     left, right = st.columns([3, 1], gap="medium")
@@ -92,7 +105,10 @@ def _panel(name: str | None, pace: float | None, dark: bool) -> None:
     with below:
         live_controls.describe(spec, settings)
         live_controls.queue(name)
-    now = None if job is None or not job.running else WAITING if job.waiting else REFRESH
+    if pace is not None:
+        session = st.session_state.setdefault(SESSION, secrets.token_hex(8))
+        PACE.looked(session, pace, time.thread_time() - began)
+    now = _pace(job, pace)
     if now != pace or parts.is_dark() != dark:
         st.rerun()
 

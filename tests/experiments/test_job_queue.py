@@ -55,6 +55,26 @@ def test_a_paused_training_gives_its_turn_to_others(living, tmp_path):
     assert start("c").state == "waiting"
 
 
+def test_one_of_many_takes_its_time_and_so_does_what_nobody_watches(living, tmp_path, monkeypatch):
+    asked = {}
+
+    def launch(arguments, log, environment):
+        asked[arguments[1]] = environment[jobs.NICE_VARIABLE]
+        living.add(2**22 + len(asked))
+        return max(living)
+
+    monkeypatch.setattr("experiments.jobs.launch", launch)
+    for name in ("a", "b", "c"):
+        jobs.start(["run", name, "--live"], experiment=name)
+    for _ in range(2):
+        living.clear()
+        jobs.list_jobs()
+    assert asked == {"a": "3", "b": "10", "c": "3"}, "two waited when it was b's turn"
+    living.clear()
+    start("d")
+    assert asked["d"] == "10"
+
+
 def test_a_clock_set_back_neither_loses_jobs_nor_changes_their_order(living, monkeypatch):
     first = start("a")
     now = time.time()

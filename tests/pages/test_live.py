@@ -6,6 +6,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+import streamlit
 from streamlit.testing.v1 import AppTest
 
 from checkpoints import write_result
@@ -22,6 +23,7 @@ from experiments import (
 )
 from experiments.live import KIND
 from pages import live_charts
+from pages.pace import PACE
 
 ROOT = Path(__file__).parents[2]
 
@@ -126,6 +128,28 @@ def test_charts_of_a_moving_training_take_turns_and_no_more_than_their_pace(home
     monkeypatch.setattr(live_charts, "PACE", 0.0)
     app.run()
     assert made[3:] == ["curves"], "the one drawn longest ago is next"
+
+
+def test_where_many_look_each_looks_less_often(home, trained, monkeypatch):
+    monkeypatch.setattr("experiments.jobs.launch", lambda arguments, log, environment: 2**22)
+    monkeypatch.setattr("experiments.jobs.alive", lambda pid, born: True)
+    monkeypatch.setattr("pages.pace.PACE._looks", {})
+    paces, fragment = [], streamlit.fragment
+    monkeypatch.setattr("streamlit.fragment", lambda made, run_every=None: (paces.append(run_every), fragment(made))[1])
+    home.mkdir()
+    (home / "watched").symlink_to(trained.path)
+    app = visit(watch="watched")
+    assert paces[-1] is None, "nothing moves"
+    jobs.start(["run", "toy-ops", "--live"], experiment="watched")
+    app.run()
+    assert paces[-1] == 0.4
+    for number in range(20):
+        PACE.looked(str(number), 0.4, 0.1)
+    app.run()
+    assert paces[-1] == 6.4, "20 looks of 0.1 s need 5 s at least"
+    PACE._looks.clear()
+    app.run()
+    assert paces[-1] == 0.4
 
 
 def test_a_training_is_started_paused_stepped_restarted_and_cancelled(home, monkeypatch):
