@@ -54,13 +54,13 @@ class LiveSettings:
 
     @property
     def name(self) -> str:
-        """The preset's name, and after it whatever differs."""
+        """The preset's name, and after it whatever differs, or ``live``: what ships by that name stays."""
         base = load_preset_or_file(self.preset)
         tags = [] if self.arms == base.poisoned_arms else ["-".join(self.arms)]
         tags += [] if self.ratio == 1 else [f"ratio{self.ratio:g}"]
         tags += [] if self.strength == 1 else [f"strength{self.strength:g}"]
         tags += [c.removeprefix("training.").translate(str.maketrans("", "", "=[]")) for c in self._training(base)]
-        name = "-".join([self.preset, *tags])
+        name = "-".join([self.preset, *(tags or ["live"])])
         return name if len(name) <= LONGEST else f"{name[: LONGEST - 7]}-{content_key({'name': name})[:6]}"
 
     def arguments(self, folder: str) -> list[str]:

@@ -27,7 +27,7 @@ from experiments.bench_table import (
 )
 from experiments.catalogue import bench_preset_names, find_bench_spec
 from experiments.spec import run_name
-from pages import parts, trust
+from pages import own_jobs, parts, trust
 
 REFRESH = 2.0  # seconds between looks at a running benchmark
 TITLES = {"ud-against-accuracy": "UD against accuracy", "ud": "UD with intervals"}
@@ -348,7 +348,7 @@ def _start(arguments: list[str], name: str, *, create: str | None = None) -> Non
     try:
         if create is not None:
             Bench.create(find_bench_spec(create), home() / name)
-        jobs.start(arguments, experiment=name)
+        own_jobs.started(jobs.start(arguments, experiment=name))
     except (ValueError, OSError) as error:
         parts.fail_softly(error)
         return

@@ -16,7 +16,7 @@ from experiments.preview import partial_surfaces, preview_surface
 from experiments.surface_plan import KIND
 from landscape import figures
 from landscape.style import REFERENCES, format_loss
-from pages import compare_numbers, compare_point, compare_which, parts
+from pages import compare_numbers, compare_point, compare_which, links, parts
 from pages.view3d import Drawn, Player, stage
 
 PLANES = {"Joint PCA": "pca", "PCA of the first run": "pca-single", "Random, filter-normalised": "random"}
@@ -319,6 +319,7 @@ def _scrubber(picture: SurfacePicture) -> Player:
 
 def _moved(step: int, last: int) -> None:
     """The viewer let go of the scrubber: everything on the page follows."""
+    links.keep_up()
     _write_step(step, last)
     st.session_state[STALE] = True
 

@@ -6,7 +6,7 @@ import streamlit as st
 
 from experiments import Experiment, home, jobs, list_experiments, preset_names
 from experiments.classroom import limits
-from pages import parts
+from pages import own_jobs, parts
 
 PRESET = "rooms-em"
 
@@ -72,7 +72,7 @@ def _offer_preset() -> None:
         "Train it", key="train-rooms", type="primary", icon=":material/play_arrow:"
     ):
         try:
-            jobs.start(arguments, experiment=PRESET)
+            own_jobs.started(jobs.start(arguments, experiment=PRESET))
         except (ValueError, OSError) as error:
             parts.fail_softly(error)
         else:

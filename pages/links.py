@@ -6,10 +6,11 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
-from urllib.parse import urlencode
+from urllib.parse import parse_qs, urlencode
 
 import streamlit as st
 from streamlit.navigation.page import StreamlitPage
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from experiments import bookmarks, classroom
 from experiments.bookmarks import Bookmark
@@ -30,6 +31,7 @@ def honoured(opened: StreamlitPage) -> Iterator[None]:
     Widgets bound to the address take what is valid and drop the rest without a word; this compares what was asked
     with what they took.
     """
+    keep_up()
     place = st.container()
     state, page = st.session_state, opened.url_path
     if state.get("link-page") != page:
@@ -53,6 +55,22 @@ def honoured(opened: StreamlitPage) -> Iterator[None]:
         state["link-after"] = _query()
     if state.get("link-note") and state.get("link-after") == _query():
         place.info(state["link-note"], icon=":material/link_off:")
+
+
+def keep_up() -> None:
+    """Before any control is made: let the server know what the address says by now.
+
+    The browser writes a bound control's change into the address by itself, and the server's copy of the address stays
+    as it was when the page was opened. Whatever is written into the address afterwards, or read from it as a bookmark,
+    would bring back the earlier values. A control that is set to the value it has takes the server's copy along.
+    """
+    context = get_script_run_ctx()
+    if context is None:
+        return
+    now, known = parse_qs(context.query_string, keep_blank_values=True), _query()
+    for key in now.keys() | known.keys():
+        if now.get(key) != known.get(key) and key in st.session_state:
+            st.session_state[key] = st.session_state[key]
 
 
 def nearest(key: str, options: Sequence[Value]) -> None:

@@ -85,6 +85,7 @@ def _panel(name: str | None, pace: float | None, dark: bool) -> None:
     Reruns the page when the job begins or ends, or the theme changes.
     """
     began = time.thread_time()
+    links.keep_up()
     preset, spec, poisons = live_controls.choose_what()
     job = _job_of(name)
     left, right = st.columns([3, 1], gap="medium")
@@ -95,12 +96,13 @@ def _panel(name: str | None, pace: float | None, dark: bool) -> None:
         # The picture stays in its place whatever comes above it: a moved one would be built anew, which takes long.
         above, canvas, under = st.container(), st.container(), st.container()
     with above:
-        live_controls.start_if_asked(settings)
+        live_controls.start_if_asked(settings, moving=pace is not None)
         live_controls.transport(job)
         if job is not None and job.running:
             live_controls.progress(job)
         elif job is not None:
             live_controls.ended(job)
+        live_controls.differs(job, settings)
     _picture(preset, name, job, (above, canvas, under), below)
     with below:
         live_controls.describe(spec, settings)

@@ -9,6 +9,7 @@ import streamlit as st
 
 from experiments import (
     Control,
+    Experiment,
     ExperimentSpec,
     classroom,
     home,
@@ -19,13 +20,15 @@ from experiments import (
     write_control,
 )
 from experiments.live_settings import MOST, LiveSettings, begin, go_on, racers
-from pages import parts
+from pages import own_jobs, parts
 
 NEEDS_DOWNLOAD = ("mnist", "fashion-mnist")
 SPEEDS = {"1": 1.0, "2": 2.0, "5": 5.0, "10": 10.0, "20": 20.0, "full": 0.0}
 MINE = "live-mine"  # the experiment that this session started
-AGAIN = "live-again"  # set by a control whose change restarts
+ASKED = "live-asked"  # a job, settings, and whether the one trains the other
+AGAIN = "live-again"  # when a control was changed whose change restarts
 PRESSED = "live-pressed"  # set by the start button
+SETTLED = 0.6  # seconds without a change of a control, after which the training starts anew
 TWICE = 1.5  # seconds in which a second press of Start is the same press, delivered twice
 # A press is acted on, or noted, in the button's own callback: a page that draws itself twice a second may be drawn anew
 # before it comes to the button, and the press would be lost.
@@ -115,23 +118,53 @@ def describe(spec: ExperimentSpec, settings: LiveSettings) -> None:
     st.caption(f"**{spec.title}.** {spec.description}  \n`{parts.command_of(arguments)}`")
 
 
-def start_if_asked(settings: LiveSettings) -> None:
-    """Start on a press, or anew when a control changed while this session's training is shown."""
+def start_if_asked(settings: LiveSettings, *, moving: bool) -> None:
+    """Start on a press, or anew when a control changed while this session's training is shown.
+
+    While that moves, a control that is still being moved is waited for: not every place of a slider is trained.
+    """
     mine = st.session_state.get(MINE)
-    again = st.session_state.pop(AGAIN, False) and mine is not None and mine == st.query_params.get("watch")
+    changed = st.session_state.pop(AGAIN, None)
+    again = changed is not None and mine is not None and mine == st.query_params.get("watch")
+    if again and moving and time.monotonic() - changed < SETTLED:
+        st.session_state[AGAIN] = changed  # the next look at the page comes soon
+        return
     pressed = st.session_state.pop(PRESSED, False)
     if not (pressed or again):
         return
     if not again and _just_started(mine, settings):
         return
     try:
-        job = begin(settings, mine=mine, speed=chosen_speed())
+        job = own_jobs.started(begin(settings, mine=mine, speed=chosen_speed()))
     except (ValueError, OSError) as error:
         parts.fail_softly(error)
         return
     st.session_state[MINE] = job.experiment
     st.query_params["watch"] = job.experiment
     st.rerun()
+
+
+def differs(job: jobs.Job | None, settings: LiveSettings) -> None:
+    """Say so where the controls ask for another training than the one that is shown, as after a reload or a link."""
+    if job is None or AGAIN in st.session_state:
+        return
+    known = st.session_state.get(ASKED)
+    if known is None or known[:2] != (job.id, settings):
+        st.session_state[ASKED] = known = (job.id, settings, _trains(job, settings))
+    if known[2] is False:
+        st.info(
+            "The picture shows a training with other settings than these controls; press *Start* to train with these.",
+            icon=":material/tune:",
+        )
+
+
+def _trains(job: jobs.Job, settings: LiveSettings) -> bool | None:
+    """Whether a job trains what the controls ask for; None where that cannot be told."""
+    try:
+        spec = Experiment.open(home() / job.experiment).spec
+        return dataclasses.replace(settings.spec(), name=spec.name, title=spec.title) == spec
+    except (ValueError, OSError):
+        return None
 
 
 def _just_started(mine: str | None, settings: LiveSettings) -> bool:
@@ -172,8 +205,8 @@ def transport(job: jobs.Job | None) -> None:
             args=(name, True, control.steps + 1),
             help="One checkpoint further for every run; pauses first.",
         )
-        active = job is not None and job.running
-        st.button("Stop", key="stop", icon=":material/stop:", disabled=not active, on_click=_stop, args=(job,))
+        active = job is not None and job.running and own_jobs.may_stop(job)
+        st.button("Stop", key="stop", icon=":material/stop:", disabled=not active, on_click=own_jobs.stop, args=(job,))
         st.segmented_control(
             "Speed (checkpoints a second)",
             list(SPEEDS),
@@ -227,7 +260,8 @@ def queue(shown: str | None) -> None:
             words.markdown(f"**{job.experiment}** · {state}{mark}")
             with log.popover("Log", width="stretch"):
                 st.code(jobs.log_tail(job) or "Nothing printed yet.")
-            cancel.button("Cancel", key=f"cancel-{job.id}", width="stretch", on_click=_stop, args=(job,))
+            if own_jobs.may_stop(job):
+                cancel.button("Cancel", key=f"cancel-{job.id}", width="stretch", on_click=own_jobs.stop, args=(job,))
 
 
 def _many(count: int, word: str) -> str:
@@ -239,21 +273,12 @@ def _press() -> None:
 
 
 def _restart() -> None:
-    st.session_state[AGAIN] = True
-
-
-def _stop(job: jobs.Job | None) -> None:
-    if job is None:
-        return
-    try:
-        jobs.stop(job)
-    except (ValueError, OSError) as error:
-        st.toast(str(error), icon=":material/error:")
+    st.session_state[AGAIN] = time.monotonic()
 
 
 def _go_on(job: jobs.Job) -> None:
     try:
-        go_on(job, speed=chosen_speed())
+        own_jobs.started(go_on(job, speed=chosen_speed()))
     except (ValueError, OSError) as error:
         st.toast(str(error), icon=":material/error:")
     else:

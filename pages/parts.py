@@ -36,6 +36,7 @@ from experiments.report import report_html
 from experiments.ud_step import ArmUd
 from landscape.figures import PathData
 from landscape.style import PLOTLY_CONFIG, format_ud
+from pages import own_jobs
 
 DEMO = "toy-ops"
 POLL = 0.7  # seconds between looks at a running job
@@ -192,7 +193,8 @@ def offer(what: str, experiment: Experiment, arguments: Sequence[str], *, key: s
     if place.button("Compute it now", key=f"offer-{key}", type="primary", icon=":material/play_arrow:"):
         try:
             target = writable(experiment)
-            jobs.start([str(target.path) if a == "EXP" else a for a in arguments], experiment=experiment.name)
+            given = [str(target.path) if a == "EXP" else a for a in arguments]
+            own_jobs.started(jobs.start(given, experiment=experiment.name))
         except (ValueError, OSError) as error:
             st.error(str(error))
         else:
@@ -216,17 +218,11 @@ def job_panel(experiment: str) -> None:
     count = f" {job.done} of {job.total}" if job.total else ""
     bar, button = st.columns([6, 1], vertical_alignment="center")
     bar.progress(job.fraction, text=f"{job.label.capitalize()}:{count}{remaining}")
-    # In a callback: the panel may be drawn anew before it comes to the button, and the press would be lost.
-    button.button(
-        "Stop", key=f"stop-{job.id}", icon=":material/stop:", width="stretch", on_click=_stop_job, args=(job,)
-    )
-
-
-def _stop_job(job: jobs.Job) -> None:
-    try:
-        jobs.stop(job)
-    except (ValueError, OSError) as error:
-        st.toast(str(error), icon=":material/error:")
+    if own_jobs.may_stop(job):
+        # In a callback: the panel may be drawn anew before it comes to the button, and the press would be lost.
+        button.button(
+            "Stop", key=f"stop-{job.id}", icon=":material/stop:", width="stretch", on_click=own_jobs.stop, args=(job,)
+        )
 
 
 def equivalent(experiment: Experiment, arguments: Sequence[str]) -> None:

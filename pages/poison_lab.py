@@ -12,7 +12,7 @@ import streamlit as st
 from analysis import figures_poison
 from experiments import Experiment, ExperimentError, classroom, find_experiment, jobs, lab
 from experiments.lab import Look, Made, Recipe
-from pages import parts
+from pages import own_jobs, parts
 from training import UNLEARNABLE, Dataset, load_dataset
 from training.artefacts import write_artefact
 from training.unlearnable import inspection
@@ -176,7 +176,7 @@ def _made(recipe: Recipe, dataset: Dataset) -> Made | None:
 
 def _start(arguments: list[str], name: str) -> None:
     try:
-        jobs.start(arguments, experiment=name)
+        own_jobs.started(jobs.start(arguments, experiment=name))
     except (ValueError, OSError) as error:
         parts.fail_softly(error)
     else:
@@ -387,7 +387,7 @@ def _train(recipe: Recipe, dataset: Dataset) -> None:
     if st.button("Train", key="train", type="primary", icon=":material/play_arrow:"):
         try:
             experiment = lab.lab_experiment(recipe, dataset, model, epochs)
-            jobs.start(["run", str(experiment.path), "--live"], experiment=experiment.name)
+            own_jobs.started(jobs.start(["run", str(experiment.path), "--live"], experiment=experiment.name))
         except (ValueError, OSError, ExperimentError) as error:
             parts.fail_softly(error)
             return

@@ -52,3 +52,12 @@ def wait_until(condition: object, *, seconds: float, what: str) -> None:
     while not condition():
         assert time.monotonic() < deadline, f"{what} did not happen within {seconds} s"
         time.sleep(0.1)
+
+
+def choose(page: Page, label: str, option: str) -> None:
+    """Pick an option of a select box by typing it, as a long list shows only some."""
+    box = page.locator("[data-testid=stSelectbox]").filter(has_text=label).get_by_role("combobox")
+    box.click()
+    box.press_sequentially(option)
+    page.get_by_role("option", name=option).first.click()
+    settle(page)

@@ -7,17 +7,8 @@ from playwright.sync_api import Page
 from experiments import Where
 from experiments.bench_run import Bench, run_bench
 from tests.browser.conftest import Server
-from tests.browser.steps import address, colours, open_page, settle, wait_until
+from tests.browser.steps import address, choose, colours, open_page, settle, wait_until
 from tests.experiments.test_bench import SPEC
-
-
-def choose(page: Page, label: str, option: str) -> None:
-    """Pick an option of a select box by typing it, as a long list shows only some."""
-    box = page.locator("[data-testid=stSelectbox]").filter(has_text=label).get_by_role("combobox")
-    box.click()
-    box.press_sequentially(option)
-    page.get_by_role("option", name=option).first.click()
-    settle(page)
 
 
 def test_a_poison_is_shown_changed_and_saved(server: Server, page: Page):

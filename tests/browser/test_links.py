@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Server
-from tests.browser.steps import address, open_page, settle, wait_until
+from tests.browser.steps import address, choose, open_page, settle, wait_until
 
 SCRIPT = "%3Cscript%3Ewindow.hit%3D1%3C%2Fscript%3E"
 IMAGE = "%3Cimg%20src%3Dx%20onerror%3Dwindow.hit%3D1%3E"
@@ -61,13 +61,17 @@ def test_a_clean_link_has_no_note_and_defaults_stay_out_of_it(server: Server, pa
 
 
 def test_a_bookmark_brings_a_view_back_and_can_be_renamed_and_deleted(server: Server, page: Page):
-    open_page(page, server.url + "/poison_lab?method=class-random&map=t-SNE&ratio=0.5")
+    open_page(page, server.url + "/poison_lab?method=ops&map=t-SNE&ratio=0.5")
+    choose(page, "Method", "class-random")  # after the page was opened: the kept view has it all the same
+    wait_until(lambda: "method=class-random" in address(page), seconds=30, what="the method in the link")
     sidebar = page.get_by_test_id("stSidebar")
     sidebar.get_by_text("Bookmarks").click()
     sidebar.get_by_label("Name of this view").fill("half <b>poisoned</b>")
     sidebar.get_by_role("button", name="Keep this view").click()
     link = sidebar.get_by_role("link", name="half <b>poisoned</b>")
     link.wait_for(timeout=30_000)
+    (kept,) = (server.home / "bookmarks").glob("*.json")
+    assert "class-random" in kept.read_text()
     sidebar.get_by_role("link", name="Home").click()
     page.locator("h1", has_text="Unlearnscape").wait_for(timeout=60_000)
     settle(page)

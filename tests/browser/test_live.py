@@ -126,10 +126,13 @@ def test_two_sessions_train_at_once_restart_in_place_and_stop(server: Server, pa
     before = address(other)
     share = other.locator("[data-testid=stSlider]").filter(has_text="Poisoned share").locator("input").first
     share.focus()
-    other.keyboard.press("ArrowLeft")
-    other.wait_for_function("url => location.href !== url && location.search.includes('ratio0.95')", arg=before)
+    for _ in range(3):
+        other.keyboard.press("ArrowLeft")
+    other.wait_for_function("url => location.href !== url && location.search.includes('ratio0.85')", arg=before)
+    assert "share=85" in address(other), "the address says what is shown"
+    assert not (server.home / "toy-ops-ratio0.95-epochs150-seeds22").exists(), "places passed are not trained"
     wait_until(lambda: drawn(other) > 1, seconds=120, what="the restart in place")
-    assert len(job_processes(server.home)) == 2, "the restarted training took the place of the one before"
+    wait_until(lambda: len(job_processes(server.home)) == 2, seconds=20, what="the end of the training it replaced")
 
     for one in (other, page):
         press(one, "Stop")

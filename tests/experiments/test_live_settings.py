@@ -22,7 +22,7 @@ def settings(**changes):
 
 
 def test_the_name_and_the_command_tell_the_settings():
-    assert settings().name == "toy-ops"
+    assert settings().name == "toy-ops-live", "what ships is not hidden by it"
     assert settings().spec().arms == load_preset_or_file("toy-ops").arms
     changed = settings(epochs=3, lr=0.05, seed=4, ratio=0.5, strength=0.4)
     assert changed.name == "toy-ops-ratio0.5-strength0.4-epochs3-lr0.05-seeds4"
@@ -49,13 +49,13 @@ def test_up_to_three_poisons_race_and_strength_is_of_each_ones_own():
 def test_earlier_results_are_set_aside_not_lost(started):
     job = begin(settings())
     assert started[-1][:2] == ["run", "toy-ops"]
-    (home() / "toy-ops" / "runs").mkdir()
-    (home() / "toy-ops" / "runs" / "clean-s0.h5").write_bytes(b"kept")
+    (home() / "toy-ops-live" / "runs").mkdir()
+    (home() / "toy-ops-live" / "runs" / "clean-s0.h5").write_bytes(b"kept")
     assert not jobs.read_job(job.folder).running
-    assert begin(settings()).experiment == "toy-ops"
-    assert (home() / "toy-ops.1" / "runs" / "clean-s0.h5").read_bytes() == b"kept"
-    assert Experiment.open(home() / "toy-ops").run_names() == []
-    assert set_aside("toy-ops") is None
+    assert begin(settings()).experiment == "toy-ops-live"
+    assert (home() / "toy-ops-live.1" / "runs" / "clean-s0.h5").read_bytes() == b"kept"
+    assert Experiment.open(home() / "toy-ops-live").run_names() == []
+    assert set_aside("toy-ops-live") is None
 
 
 def test_another_viewer_s_training_goes_on(monkeypatch):
@@ -63,8 +63,8 @@ def test_another_viewer_s_training_goes_on(monkeypatch):
     monkeypatch.setattr("experiments.jobs.alive", lambda pid, born: True)
     first = begin(settings())
     second = begin(settings())
-    assert (first.state, second.state, second.experiment) == ("running", "waiting", "toy-ops-2")
+    assert (first.state, second.state, second.experiment) == ("running", "waiting", "toy-ops-live-2")
     assert second.label == "waiting for its turn"
-    begin(settings(seed=1), mine="toy-ops-2")
+    begin(settings(seed=1), mine="toy-ops-live-2")
     assert jobs.read_job(second.folder).state == "stopped"
     assert jobs.read_job(first.folder).state == "running"

@@ -1,6 +1,7 @@
 """The Live page without a browser: every state of a training has its words, and every control its effect."""
 
 import json
+import time
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -160,23 +161,26 @@ def test_a_training_is_started_paused_stepped_restarted_and_cancelled(home, monk
     app.button(key="start").click().run()
     assert not app.exception
     assert not app.error, [error.value for error in app.error]
-    assert jobs.list_jobs("toy-ops"), [str(x.value) for x in (*app.info, *app.caption)]
-    assert app.query_params["watch"] == "toy-ops"
+    assert jobs.list_jobs("toy-ops-live"), [str(x.value) for x in (*app.info, *app.caption)]
+    assert app.query_params["watch"] == "toy-ops-live"
     app.button(key="pause").click().run()
-    assert read_control(home / "toy-ops").paused
+    assert read_control(home / "toy-ops-live").paused
     assert not [one for one in app.button if one.key == "pause"], "pressed twice by accident, it is pressed once"
     app.button(key="step-0").click().run()
-    assert read_control(home / "toy-ops").steps == 1
+    assert read_control(home / "toy-ops-live").steps == 1
     app.button(key="play").click().run()
-    assert not read_control(home / "toy-ops").paused
+    assert not read_control(home / "toy-ops-live").paused
     app.segmented_control(key="speed").set_value("full").run()
-    assert read_control(home / "toy-ops").speed == 0
+    assert read_control(home / "toy-ops-live").speed == 0
     monkeypatch.setattr("experiments.jobs.alive", lambda pid, born: False)
     next(slider for slider in app.slider if slider.label.startswith("Poisoned share")).set_value(50).run()
     assert not app.exception
+    wait = time.monotonic() + 20
+    while app.query_params["watch"] == "toy-ops-live" and time.monotonic() < wait:
+        app.run()  # a slider that is still being moved is waited for
     assert app.query_params["watch"] == "toy-ops-ratio0.5"
     assert Experiment.open(home / "toy-ops-ratio0.5").spec.arms["ops"].ratio == 0.5
-    assert {job.experiment for job in jobs.list_jobs()} == {"toy-ops", "toy-ops-ratio0.5"}
+    assert {job.experiment for job in jobs.list_jobs()} == {"toy-ops-live", "toy-ops-ratio0.5"}
 
 
 def test_a_waiting_job_says_so_and_leaves_the_queue_when_cancelled(home, monkeypatch):
@@ -188,11 +192,45 @@ def test_a_waiting_job_says_so_and_leaves_the_queue_when_cancelled(home, monkeyp
     app.button(key="start").click().run()
     assert not app.exception
     assert any("1 running, 1 waiting" in expander.label for expander in app.expander)
-    mine = jobs.list_jobs("toy-ops")[0]
+    mine = jobs.list_jobs("toy-ops-live")[0]
     assert mine.waiting
     app.button(key=f"cancel-{mine.id}").click().run()
     assert jobs.read_job(mine.folder).state == "stopped"
     assert jobs.read_job(other.folder).running
+
+
+def test_in_class_only_who_started_a_job_can_stop_it(home, monkeypatch):
+    monkeypatch.setenv("UNLEARNSCAPE_CLASSROOM", "1")
+    monkeypatch.setattr("experiments.jobs.launch", lambda arguments, log, environment: 2**22)
+    monkeypatch.setattr("experiments.jobs.alive", lambda pid, born: True)
+    mine, other = visit(), visit()
+    mine.button(key="start").click().run()
+    (job,) = jobs.list_jobs("toy-ops-live")
+    other.run()
+    keys = {button.key for button in other.button}
+    assert f"cancel-{job.id}" not in keys
+    assert any("1 running" in expander.label for expander in other.expander)
+    other.query_params["watch"] = "toy-ops-live"
+    other.run()
+    assert other.button(key="stop").disabled
+    assert f"cancel-{job.id}" in {button.key for button in mine.button}
+    assert not mine.button(key="stop").disabled
+
+
+def test_controls_that_ask_for_another_training_than_the_one_shown_say_so(home, monkeypatch):
+    monkeypatch.setattr("experiments.jobs.launch", lambda arguments, log, environment: 2**22)
+    monkeypatch.setattr("experiments.jobs.alive", lambda pid, born: True)
+    app = visit()
+    app.button(key="start").click().run()
+    assert not [one for one in app.info if "other settings" in one.value]
+    later = visit(watch="toy-ops-live")  # a reload
+    assert not [one for one in later.info if "other settings" in one.value]
+    next(slider for slider in later.slider if slider.label.startswith("Poisoned share")).set_value(50).run()
+    assert [one for one in later.info if "press *Start*" in one.value]
+    assert later.query_params["watch"] == "toy-ops-live"
+    later.button(key="start").click().run()
+    assert later.query_params["watch"] == "toy-ops-ratio0.5"
+    assert not [one for one in later.info if "other settings" in one.value]
 
 
 def test_an_experiment_deleted_while_open_is_one_sentence(home):
