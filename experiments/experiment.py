@@ -169,7 +169,7 @@ class Experiment:
 
     @property
     def reference_name(self) -> str:
-        """What pictures call the run that others are compared with: ``clean``, or the name of a reference's arm."""
+        """What pictures call the run that others are compared with, ``clean`` or the name of a reference's arm."""
         arm = self.spec.clean_arm
         return "clean" if arm is None or self.role_in_words(arm) == "clean" else arm
 
@@ -179,7 +179,7 @@ class Experiment:
         return self.reference_name != "clean"
 
     def drawn_as(self, run: str) -> str:
-        """How a run is drawn, a role of :mod:`landscape.style`: runs of one's own have colours and marks of their own.
+        """How a run is drawn, a role of ``landscape.style``: runs of one's own have colours and marks of their own.
 
         The first arm beside the reference is ``compared``, the next ``compared 2``, and so on; after the last begins
         the first anew.
