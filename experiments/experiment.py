@@ -161,8 +161,8 @@ class Experiment:
 
         Nothing says of an imported run that it is clean or poisoned, unless its own name does.
         """
-        role, arm = self.role_of(run), self.arm_of(run)
-        imported = any(one.method == IMPORTED_METHOD for one in self.spec.arms.values())
+        role, arm, spec = self.role_of(run), self.arm_of(run), self.spec
+        imported = any(one.method == IMPORTED_METHOD for one in spec.arms.values()) or not spec.poisoned_arms
         if not imported or role not in ("clean", "poisoned") or role in arm.lower():
             return role
         return "reference" if role == "clean" else "compared"
@@ -178,17 +178,31 @@ class Experiment:
         """Whether runs of one's own are compared with one another, of which nothing says clean or poisoned."""
         return self.reference_name != "clean"
 
+    @property
+    def the_reference(self) -> str:
+        """The run that others are compared with, as part of a sentence."""
+        return self.reference_name if self.has_own_reference else "the clean run"
+
     def drawn_as(self, run: str) -> str:
         """How a run is drawn, a role of ``landscape.style``: runs of one's own have colours and marks of their own.
 
-        The first arm beside the reference is ``compared``, the next ``compared 2``, and so on; after the last begins
-        the first anew.
+        The first arm beside the reference is ``compared``, the next ``compared 2``, and so on, and after them runs
+        that the spec does not know; after the last begins the first anew.
         """
         word, arm = self.role_in_words(run), self.arm_of(run)
-        if word != "compared":
+        if word not in ("compared", "other"):
             return word
         own = [one for one in self.spec.arms if self.role_in_words(one) == "compared"]
-        return OWN[own.index(arm) % len(OWN)]
+        if word == "other":
+            own += [one for one in self.run_names() if self.role_of(one) == "other"]
+        return OWN[(own.index(arm) if arm in own else len(own)) % len(OWN)]
+
+    def data_words(self, label: str) -> str:
+        """What measured data are called in pictures: nothing says that training data of runs of one's own are clean.
+
+        Surfaces of before this was asked are labelled ``clean training data`` in their files.
+        """
+        return label.replace("clean training data", "training data") if self.has_own_reference else label
 
     def roles_drawn(self, runs: Iterable[str]) -> dict[str, str]:
         """How runs (or arms) and the reference are drawn, by the names they have in pictures."""

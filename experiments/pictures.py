@@ -58,7 +58,7 @@ def surface_picture(experiment: Experiment, stored: Result) -> SurfacePicture:
         accuracy=arrays.get("accuracy"),
         samples=int(header["samples"]),
         axis_names=tuple(header["axis_names"]),
-        evaluated_on=header["measured_on"],
+        evaluated_on=experiment.data_words(str(header["measured_on"])),
         plane_name=PLANE_NAMES[header["options"]["plane"]] + (f" of {block}" if block else ""),
         explained=None if ratio is None else (float(ratio[0]), float(ratio[1])),
         standard_error=arrays.get("loss_standard_error"),

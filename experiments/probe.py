@@ -97,7 +97,7 @@ def probe_point(experiment: Experiment, stored: Result, alpha: float, beta: floa
     """
     check_point(stored, alpha, beta)
     near = nearest_checkpoints(experiment, stored, alpha, beta)
-    slices = [*_axis_slices(stored, alpha, beta)]
+    slices = [*_axis_slices(experiment, stored, alpha, beta)]
     notes: list[str] = []
     losses: list[PointLoss] = []
     try:
@@ -118,8 +118,8 @@ def probe_point(experiment: Experiment, stored: Result, alpha: float, beta: floa
             slices.append(Slice(f"towards {near[0].run}", label, kind, line[0], found, True, named))
     if slow and line is not None:
         found = interpolate(stored.arrays["alphas"], stored.arrays["betas"], stored.arrays["loss"], line[1])
-        on = stored.header["measured_on"]
-        slices.append(Slice(f"towards {near[0].run}", on, _kind(stored), line[0], found, False, _loss_name(stored)))
+        on, kind = experiment.data_words(stored.header["measured_on"]), _kind(experiment, stored)
+        slices.append(Slice(f"towards {near[0].run}", on, kind, line[0], found, False, _loss_name(stored)))
         notes.append("This network is large: the line to the nearest checkpoint is read off the surface.")
     return PointAnswer(alpha, beta, tuple(losses), near, tuple(slices), tuple(notes))
 
@@ -162,7 +162,7 @@ def nearest_checkpoints(
     return tuple(sorted(found, key=lambda one: one.distance))
 
 
-def _axis_slices(stored: Result, alpha: float, beta: float) -> Iterator[Slice]:
+def _axis_slices(experiment: Experiment, stored: Result, alpha: float, beta: float) -> Iterator[Slice]:
     """The surface along both axes through the point, between its grid points."""
     arrays, header = stored.arrays, stored.header
     for axis, (name, grid, own) in enumerate(
@@ -174,7 +174,8 @@ def _axis_slices(stored: Result, alpha: float, beta: float) -> Iterator[Slice]:
         length = float(np.linalg.norm(arrays["axes"][axis].astype(np.float64))) if "axes" in arrays else 1.0
         loss = interpolate(arrays["alphas"], arrays["betas"], arrays["loss"], points)
         away, named = (places - own) * length, _loss_name(stored)
-        yield Slice(f"along {name}", header["measured_on"], _kind(stored), away, loss, False, named)
+        on, kind = experiment.data_words(header["measured_on"]), _kind(experiment, stored)
+        yield Slice(f"along {name}", on, kind, away, loss, False, named)
 
 
 def _line(
@@ -267,8 +268,12 @@ def _loss_name(stored: Result) -> str:
     return str(stored.header.get("loss_name", ""))
 
 
-def _kind(stored: Result) -> str:
+def _kind(experiment: Experiment, stored: Result) -> str:
+    """How the data of a surface are drawn: as the arm that was trained on them."""
     label = str(stored.header["measured_on"])
-    if label == "training data":  # of one's own runs
+    if label.startswith("test"):
+        return "test"
+    if experiment.has_own_reference:
         return "reference"
-    return "clean" if label.startswith("clean") else "test" if label.startswith("test") else "poisoned"
+    arm = experiment.spec.arms.get(label.removeprefix("training data of "))
+    return "clean" if label.startswith("clean") else "control" if arm is not None and arm.control else "poisoned"

@@ -155,7 +155,7 @@ def _surface_figures(experiment: Experiment) -> Iterator[Shown]:
         seen.add(_on(stored))
         chosen = ("--plane", plane, "--on", _on(stored))
         yield Shown(
-            f"Paths on the loss of {stored.header['measured_on']}",
+            f"Paths on the loss of {experiment.data_words(stored.header['measured_on'])}",
             draw(experiment, "compare", stored=stored),
             ("export", experiment.name, "--figure", "compare", *chosen, "--format", "svg"),
         )
@@ -239,7 +239,10 @@ def _settings(experiment: Experiment, report: UdReport | None) -> str:
     rows.append(["training", _words(asdict(spec.training))])
     clean = "the reference" if experiment.has_own_reference else "clean data"
     rows += [[f"arm {name}", clean if arm.is_clean else _words(asdict(arm))] for name, arm in spec.arms.items()]
-    rows.append(["surface", _words(asdict(spec.surface))])
+    surface = asdict(spec.surface)
+    if experiment.has_own_reference and surface["on"] == "clean":
+        surface["on"] = "training data"
+    rows.append(["surface", _words(surface)])
     rows.append(["SAL", _words(asdict(report.options if report else spec.sal))])
     toml = spec_to_toml(spec)
     return table(["part", "settings"], rows, words=True) + details("The whole spec as TOML", code(toml))
@@ -270,7 +273,8 @@ def _files(experiment: Experiment, summary: Summary) -> str:
             header = read_result(path, kind=SURFACE_KIND).header
         except CheckpointError:
             continue
-        what = f"{header['options']['plane']} plane, {header['measured_on']}, {header['samples']} samples"
+        measured = experiment.data_words(header["measured_on"])
+        what = f"{header['options']['plane']} plane, {measured}, {header['samples']} samples"
         rows.append([f"surfaces/{path.name}", what, str(header.get("data_fingerprint", "–"))[:16]])
         _collect(made_with, header.get("versions", {}))
     for path in sorted(experiment.result_files("sal")):

@@ -47,11 +47,13 @@ def experiment_thumbnail(experiment: Experiment, summary: Summary, *, dark: bool
     roles = [experiment.drawn_as(arm.arm) for arm in arms]
     words = ", ".join(f"{arm.arm} {format_ud(arm.summary.mean)}" for arm in arms)
     png = bars_thumbnail([arm.summary.mean for arm in arms], roles, reference=1.0, dark=dark)
-    return Thumbnail(png, f"Bars of UD: {words}; the line is at 1, as learnable as {_reference(experiment)}.")
+    return Thumbnail(png, f"Bars of UD: {words}; the line is at 1, {_level(experiment)}.")
 
 
-def _reference(experiment: Experiment) -> str:
-    return experiment.reference_name if experiment.has_own_reference else "clean data"
+def _level(experiment: Experiment) -> str:
+    """What a UD of 1 means."""
+    own = experiment.has_own_reference
+    return f"as many learnable blocks as in {experiment.reference_name}" if own else "as learnable as clean data"
 
 
 def bench_thumbnail(bench: Bench, *, dark: bool = False) -> Thumbnail | None:

@@ -141,7 +141,10 @@ def report_ud(
     if clean_arm is None:
         raise ExperimentError(f"{experiment.name} has no clean run; UD compares a poisoned run with a clean one.")
     if not spec.poisoned_arms:
-        raise ExperimentError(f"{experiment.name} has no poisoned run; UD compares one with the clean run.")
+        what = (
+            "one run alone; UD compares another" if experiment.has_own_reference else "no poisoned run; UD compares one"
+        )
+        raise ExperimentError(f"{experiment.name} has {what} with {experiment.the_reference}.")
     arms = []
     for arm in spec.poisoned_arms:
         pairs = []
@@ -156,9 +159,8 @@ def report_ud(
                 words = _of_own_runs(words, experiment.reference_name)
             arms.append(ArmUd(arm, spec.arms[arm].control, tuple(pairs), summary, words))
     if not arms:
-        raise ExperimentError(
-            f"{experiment.name} has no clean and poisoned SAL of one seed yet; measure them: sal {experiment.path}"
-        )
+        what = "SAL of two runs" if experiment.has_own_reference else "clean and poisoned SAL"
+        raise ExperimentError(f"{experiment.name} has no {what} of one seed yet; measure them: sal {experiment.path}")
     first = next(iter(series.values()))
     return UdReport(experiment.name, options, int(first.header["samples"]), tuple(arms), first.loss_name)
 

@@ -127,8 +127,8 @@ def examine(task: Mapping[str, Any]) -> dict[str, Any]:
         ``runs``: a table for each with ``name``, ``checkpoints``, ``steps`` and ``epochs`` (first and last),
         ``metrics``, ``parameters``, ``tensors``, ``bytes`` on disk, ``details`` (lines), ``warnings``;
         ``loads``: empty, or why the network does not load; ``checked``: whether it was tried;
-        ``losses``: rows with ``run``, ``step``, ``metric``, ``stored``, ``recomputed``, ``agrees``; ``losses_left``:
-        a sentence on what was not recomputed; ``no_losses``: why there is none;
+        ``losses``: rows with ``run``, ``step``, ``metric``, ``on``, ``loss_name``, ``stored``, ``recomputed``,
+        ``agrees``; ``losses_left``: a sentence on what was not recomputed; ``no_losses``: why there is none;
         ``surface``: ``points``, ``samples``, ``seconds`` on one core; ``no_surface``: why there is none.
     """
     folder = Path(task["folder"])
@@ -253,7 +253,8 @@ def recompute_losses(
                 model.load_state_dict(run.state_dict(i))
                 recomputed = float(mean_loss(model.eval(), data[on].batches)[0])
                 agrees = abs(stored - recomputed) <= AGREES * max(1.0, abs(stored))
-                row: dict[str, Any] = {"run": name, "step": int(run.steps[i]), "metric": metric, "on": data[on].label}
+                row: dict[str, Any] = {"run": name, "step": int(run.steps[i]), "metric": metric}
+                row |= {"on": data[on].label, "loss_name": data[on].loss_name}
                 rows.append(row | {"stored": stored, "recomputed": recomputed, "agrees": agrees})
     left = [f"the last {len(names) - most_runs} of {len(names)} runs"] if len(names) > most_runs else []
     left += [f"{late} checkpoints for want of time ({seconds:g} s)"] if late else []

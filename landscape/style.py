@@ -11,17 +11,26 @@ import plotly.graph_objects as go
 # Okabe–Ito, told apart by people with any colour vision; dash and marker say the same again.
 CLEAN, POISONED, CONTROL = "#0072B2", "#D55E00", "#7A7A7A"
 FURTHER = ("#009E73", "#CC79A7", "#56B4E9")
-REFERENCE, COMPARED = "#009E73", ("#CC79A7", "#E69F00", "#56B4E9", "#8C564B", "#7F3C8D")  # runs of one's own
+# Runs of one's own; the last is Okabe and Ito's yellow, dark enough on white.
+REFERENCE, COMPARED = "#009E73", ("#CC79A7", "#E69F00", "#56B4E9", "#8C564B", "#7F3C8D", "#8A7F00")
 LIGHTER = {CLEAN: "#56B4E9", POISONED: "#F08A4B", CONTROL: "#A8A8A8"}  # on dark ground
-LIGHTER |= {REFERENCE: "#2FC79A", "#8C564B": "#C58A7D", "#7F3C8D": "#BC84CB"}
+LIGHTER |= {
+    REFERENCE: "#2FC79A",
+    "#56B4E9": "#A5DDF5",
+    "#8C564B": "#A9745C",
+    "#7F3C8D": "#9F8CFF",
+    "#8A7F00": "#F0E442",
+}
 HALO = {False: "#FFFFFF", True: "#0E1117"}  # by darkness: around paths on surfaces
 GHOST = {False: "#4A4F5A", True: "#E8EAED"}  # by darkness: the part of a path that is not walked yet
 REFERENCES = ("clean", "reference")  # roles that others are compared with
-OWN = ("compared", "compared 2", "compared 3", "compared 4", "compared 5")  # roles of the arms beside one's reference
+# Roles of the arms beside one's reference. After the sixth the colours begin anew, with other marks on the same dashes.
+OWN = ("compared", *(f"compared {k}" for k in range(2, 13)))
 DASHES = {"clean": "solid", "poisoned": "dash", "control": "dot", "other": "dashdot", "reference": "solid"}
-DASHES |= dict(zip(OWN, ("dash", "dot", "dashdot", "longdash", "longdashdot"), strict=True))
+DASHES |= dict(zip(OWN, 2 * ("dash", "dot", "dashdot", "longdash", "longdashdot", "dash"), strict=True))
 MARKERS = {"clean": "circle", "poisoned": "diamond", "control": "square", "other": "cross", "reference": "circle"}
-MARKERS |= dict(zip(OWN, ("diamond", "square", "cross", "x", "diamond"), strict=True))
+_MARKS = ("diamond", "square", "cross", "x", "diamond", "x", "square", "cross", "x", "diamond", "square", "cross")
+MARKERS |= dict(zip(OWN, _MARKS, strict=True))
 SURFACE_SCALE = "Cividis"
 DIVERGING_SCALE = "RdBu_r"
 FONT = "Helvetica Neue, Helvetica, Arial, sans-serif"  # measured before web fonts arrive, so none of those
@@ -36,9 +45,9 @@ PLOTLY_CONFIG: dict[str, Any] = {
 def colours(roles: list[str], *, dark: bool = False) -> list[str]:
     """One colour per run, by role; a second poisoned run takes the first of the further colours, and so on."""
     fixed = {"clean": CLEAN, "poisoned": POISONED, "control": CONTROL, "reference": REFERENCE}
-    fixed |= dict(zip(OWN, COMPARED, strict=True))
+    fixed |= dict(zip(OWN, itertools.cycle(COMPARED), strict=False))
     promised = {fixed[role] for role in roles if role in fixed}
-    free = [tint for tint in dict.fromkeys((*FURTHER, *COMPARED)) if tint not in promised] or list(FURTHER)
+    free = [tint for tint in dict.fromkeys((*FURTHER, *COMPARED)) if tint not in promised] or list(COMPARED)
     further = itertools.cycle(free)
     found, taken = [], set()
     for role in roles:

@@ -22,6 +22,7 @@ from experiments.uploads import (
     from_paths,
     make,
 )
+from landscape.loss_words import loss_label
 from pages import add_run_wait, parts
 from training import DATASETS
 from training.data import DOWNLOADED
@@ -268,14 +269,15 @@ def _losses(rows: Sequence[dict[str, Any]]) -> None:
     def shown(value: float | None) -> str:
         return "not finite" if value is None else f"{value:.5f}"
 
+    named = str(rows[0]["loss_name"])
     st.dataframe(
         {
             "Run": [row["run"] for row in rows],
             "Step": [row["step"] for row in rows],
             "Metric": [row["metric"] for row in rows],
             "Measured on": [row["on"] for row in rows],
-            "Stored": [shown(row["stored"]) for row in rows],
-            "Recomputed": [shown(row["recomputed"]) for row in rows],
+            loss_label(named, "Stored loss"): [shown(row["stored"]) for row in rows],
+            loss_label(named, "Recomputed loss"): [shown(row["recomputed"]) for row in rows],
             "Agrees": ["yes" if row["agrees"] else "no" for row in rows],
         },
         hide_index=True,

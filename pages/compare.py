@@ -31,13 +31,7 @@ def main() -> None:
     parts.enter()
     st.title("Compare paths")
     experiment = parts.current()
-    st.markdown(
-        f"Runs start at a ring and end at a star; {experiment.reference_name} is drawn solid. Watch where the others "
-        "leave its path."
-        if experiment.has_own_reference
-        else "Both runs start at the ring and end at a star. Watch where the dashed, poisoned path leaves the valley "
-        "that the clean one follows."
-    )
+    st.markdown(_sentence(experiment))
     files = _surfaces(experiment)
     stored = list(files.values())
     picture_column, control_column = st.columns([3.2, 1], gap="medium")
@@ -73,6 +67,21 @@ def main() -> None:
     compare_point.answer(experiment, found, picture)
     compare_numbers.details(picture, player.step)
     compare_numbers.explain(experiment, found, picture, view, player.step)
+
+
+def _sentence(experiment: Experiment) -> str:
+    """What one sees and what to look for."""
+    if not experiment.has_own_reference:
+        return (
+            "Both runs start at the ring and end at a star. Watch where the dashed, poisoned path leaves the valley "
+            "that the clean one follows."
+        )
+    if not experiment.spec.poisoned_arms:
+        return "A run starts at a ring and ends at a star. Watch where its path bends, and where it leaves the plane."
+    return (
+        f"Runs start at a ring and end at a star; {experiment.reference_name} is drawn solid. Watch where the others "
+        "leave its path."
+    )
 
 
 def _surfaces(experiment: Experiment) -> dict[Path, Result]:

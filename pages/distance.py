@@ -83,7 +83,7 @@ def _how(experiment: Experiment, report: UdReport, arm: ArmUd) -> None:
     st.subheader(f"How the number for {arm.arm} came about")
     pair = arm.pairs[0]
     distance = pair.distance
-    reference = experiment.reference_name if experiment.has_own_reference else "the clean run"
+    reference = experiment.the_reference
     steps, picture = st.columns([1, 1.6], gap="medium")
     with steps:
         st.markdown(

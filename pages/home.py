@@ -22,7 +22,12 @@ def main() -> None:
     parts.enter()
     st.title("Unlearnscape")
     experiment = parts.current()
-    if experiment.has_own_reference:
+    if experiment.has_own_reference and not experiment.spec.poisoned_arms:
+        st.markdown(
+            f"**Where did your run go?** Below, {experiment.reference_name} walks over its loss surface, from the ring "
+            "to the star. Press ▶ and watch where it goes; drag to turn."
+        )
+    elif experiment.has_own_reference:
         st.markdown(
             f"**Where did your runs go?** Below, they walk over one loss surface; {experiment.reference_name} is drawn "
             "solid, the others are compared with it. Press ▶ and watch where the paths part; drag to turn."
@@ -47,7 +52,7 @@ def _showcase(experiment: Experiment) -> None:
             parts.offer("This experiment has no loss surface yet.", experiment, ["surface", "EXP"], key="home-surface")
         elif not summary.sal:
             parts.offer("This experiment is not trained yet.", experiment, ["run", "EXP", "--live"], key="home-run")
-        _ud_metrics(summary)
+        _ud_metrics(summary, parts.ud_help(experiment))
         return
     try:
         picture = surface_picture(experiment, parts.read(chosen, KIND))
@@ -95,7 +100,7 @@ def _default_view(path: Path, experiment: Experiment) -> bool:
     return bool(options["plane"] == "pca" and options["on"] == experiment.spec.surface.on and not options["block"])
 
 
-def _ud_metrics(summary: Summary) -> None:
+def _ud_metrics(summary: Summary, words: str) -> None:
     for report in summary.ud[:1]:
         columns = st.columns(max(4, len(report.arms)))
         for column, arm in zip(columns, report.arms, strict=False):
@@ -105,7 +110,7 @@ def _ud_metrics(summary: Summary) -> None:
                 parts.spread_text(arm),
                 delta_color="off",
                 delta_arrow="off",
-                help=parts.UD_HELP,
+                help=words,
             )
 
 

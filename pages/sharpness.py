@@ -86,7 +86,7 @@ def _histogram(
 
 
 def _reference(experiment: Experiment) -> str:
-    return experiment.reference_name if experiment.has_own_reference else "the clean run"
+    return experiment.the_reference
 
 
 def _nearest(series: SalSeries, step: int) -> int:

@@ -273,7 +273,7 @@ def test_a_quantity_that_a_surface_lacks_is_one_sentence():
     assert call("surface", "mine", "--grid", "3").exit_code == 0
     said = call("export", "mine", "--figure", "compare", "--quantity", "margin")
     assert said.exit_code == 1
-    assert "The surface on clean training data holds loss, accuracy, not 'margin'; a metric of your own" in said.output
+    assert "The surface on training data holds loss, accuracy, not 'margin'; a metric of your own" in said.output
     assert "--quantity" in call("export", "mine", "--figure", "ud", "--quantity", "loss").output
 
 

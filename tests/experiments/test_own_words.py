@@ -1,7 +1,9 @@
 """Runs of one's own in words and pictures: optimisers on one regression, where nothing is clean or poisoned."""
 
+import dataclasses
 import json
 import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -14,10 +16,15 @@ from torch import nn
 
 from checkpoints import Recorder
 from cli import main
-from experiments import Experiment
-from experiments.pictures import draw, render
+from experiments import Experiment, ExperimentError
+from experiments.pictures import choose_surface, draw, render, surface_picture
+from experiments.probe import probe_point
 from experiments.summary import summarise
 from experiments.thumbnails import experiment_thumbnail
+from experiments.ud_step import report_ud
+from landscape.animation_html import DASHED, SHAPES
+from landscape.static_draw import MARKER
+from landscape.static_marks import DASH
 from landscape.style import DASHES, MARKERS, OWN, colours
 
 ROOT = Path(__file__).parents[2]
@@ -78,9 +85,10 @@ def test_every_arm_has_a_colour_a_dash_and_a_mark_of_its_own(optimisers):
     assert roles == ["reference", "compared", "compared 2"]
     own = ["reference", *OWN]
     for dark in (False, True):
-        assert len(set(colours(own, dark=dark))) == len(own)
-        assert not set(colours(own, dark=dark)) & set(colours(["clean", "poisoned", "control"]))
-    assert len({DASHES[role] for role in own}) == len(own)
+        assert len(set(colours(own[:7], dark=dark))) == 7
+        assert not set(colours(own, dark=dark)) & set(colours(["clean", "poisoned", "control"], dark=dark))
+        assert colours(["compared 5"], dark=dark) == colours(own, dark=dark)[5:6], "a run keeps its colour everywhere"
+    assert len({DASHES[role] for role in own[:6]}) == 6
     assert len({(DASHES[role], MARKERS[role]) for role in own}) == len(own)
     figure = draw(optimisers, "curves")
     assert all(trace.showlegend for trace in figure.data), "where there is no accuracy, the losses name the runs"
@@ -100,12 +108,57 @@ def test_figures_and_their_numbers_say_nothing_of_poison_or_nats(optimisers, nam
     assert WRONG.findall(render(figure, "csv").decode()) == []
 
 
+def test_every_way_of_drawing_knows_every_dash_and_mark():
+    assert set(DASHES.values()) <= set(DASH)
+    assert set(DASHES.values()) <= set(DASHED)
+    assert set(MARKERS.values()) <= set(MARKER)
+    assert set(MARKERS.values()) <= set(SHAPES)
+
+
+def test_runs_the_spec_does_not_know_are_told_apart(optimisers, tmp_path):
+    strange = Experiment.open(shutil.copytree(optimisers.path, tmp_path / "strange"))
+    for name in ("lion-s0", "adagrad-s0"):
+        shutil.copy(strange.run_path("adam-s0"), strange.run_path(name))
+    roles = [strange.drawn_as(name) for name in strange.run_names()]
+    assert roles == ["reference", "compared", "compared 2", "compared 3", "compared 4"]
+    assert strange.drawn_as("nowhere-s0") == "compared 5"
+
+
+def test_a_surface_of_before_is_called_by_its_data_alone(optimisers):
+    stored = choose_surface(optimisers)
+    stored.header["measured_on"] = "clean training data"
+    assert surface_picture(optimisers, stored).surface.evaluated_on == "training data"
+    answer = probe_point(optimisers, stored, *(float(stored.arrays[axis][2]) for axis in ("alphas", "betas")))
+    assert {(one.on, one.kind) for one in answer.slices if one.direction.startswith("along")} == {
+        ("training data", "reference")
+    }
+    assert [(one.label, one.kind) for one in answer.losses] == [("training data", "reference"), ("test data", "test")]
+
+
+def test_a_run_alone_is_not_called_clean(optimisers, tmp_path):
+    spec = optimisers.spec
+    lone = Experiment.create(dataclasses.replace(spec, arms={"sgd": spec.arms["sgd"]}), tmp_path / "lone")
+    assert (lone.role_in_words("sgd-s0"), lone.drawn_as("sgd-s0"), lone.reference_name) == ("reference",) * 2 + ("sgd",)
+    with pytest.raises(ExperimentError, match=r"lone has one run alone; UD compares another with sgd\."):
+        report_ud(lone, spec.sal, {})
+    with pytest.raises(ExperimentError, match=r"optimisers has no SAL of two runs of one seed yet"):
+        report_ud(optimisers, spec.sal, {})
+    clean = dataclasses.replace(spec, arms={"clean": spec.arms["sgd"]})
+    assert Experiment.create(clean, tmp_path / "named").drawn_as("clean-s0") == "clean", "its own name says so"
+
+
 def test_a_second_run_of_one_role_takes_no_colour_that_another_needs():
     taken = colours(["reference", "compared", "compared", "compared 2"])
     assert len(set(taken)) == 4
 
 
-def test_report_ud_and_thumbnail_speak_of_the_reference(optimisers):
+def without_surfaces(experiment, place):
+    shutil.copytree(experiment.path, place)
+    shutil.rmtree(place / "surfaces")
+    return Experiment.open(place)
+
+
+def test_report_ud_and_thumbnail_speak_of_the_reference(optimisers, tmp_path):
     told = CliRunner().invoke(main, ["ud", "optimisers", "--method", "gradient", "--blocks", "layer"])
     assert told.exit_code == 0
     assert WRONG.findall(told.output) == []
@@ -120,32 +173,60 @@ def test_report_ud_and_thumbnail_speak_of_the_reference(optimisers):
     drawn = experiment_thumbnail(optimisers, summarise(optimisers))
     assert drawn is not None
     assert WRONG.findall(drawn.alt) == []
+    bars = experiment_thumbnail(without_surfaces(optimisers, tmp_path / "bars"), summarise(optimisers))
+    assert bars is not None
+    assert bars.alt.endswith("the line is at 1, as many learnable blocks as in sgd.")
 
 
-@pytest.mark.parametrize("page", ["home", "compare", "sharpness", "distance"])
-def test_pages_speak_of_the_reference(optimisers, page, monkeypatch):
+def visit(home, name, page, monkeypatch):
     monkeypatch.chdir(ROOT)
-    monkeypatch.setenv("UNLEARNSCAPE_HOME", str(optimisers.path.parent))
+    monkeypatch.setenv("UNLEARNSCAPE_HOME", str(home))
     app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
-    app.query_params["exp"] = "optimisers"
+    app.query_params["exp"] = name
     app.run()
     if page != "home":
         app.switch_page(f"pages/{page}.py")
-        app.query_params["exp"] = "optimisers"
+        app.query_params["exp"] = name
         app.run()
     assert not app.exception
-    gallery = page == "home"  # below the experiment are cards of all
-    said = (
-        app.get("markdown")[:1]
-        if gallery
-        else [one for kind in ("markdown", "caption", "info", "subheader") for one in app.get(kind)]
-    )
-    words = [str(one.value) for one in said] + [f"{one.label} {one.value} {one.proto.help}" for one in app.metric]
+    return app
+
+
+def wrong_words(app, name, gallery=False):
+    """What is said on a page of clean, poisoned or nats; of a page with a gallery, what stands above its cards."""
+    kinds = ("title", "markdown", "caption", "info", "subheader", "warning", "error", "code")
+    said = app.get("markdown")[:1] if gallery else [one for kind in kinds for one in app.get(kind)]
+    words = [str(one.value).replace("--on clean", "") for one in said]  # what a spec calls it
+    words += [f"{one.label} {one.value} {one.proto.help}" for one in app.metric]
+    if not gallery:
+        labelled = [one for kind in ("button", "expander", "select_slider", "text_input") for one in app.get(kind)]
+        words += [f"{one.label} {getattr(one.proto, 'help', '')}" for one in labelled]
+        words += [one.value.to_json() for one in app.dataframe]
     for kind in ("selectbox", "multiselect", "button_group"):
         words += [f"{one.label} {' '.join(map(str, one.options))} {one.proto.help}" for one in app.get(kind)]
     for view in app.get("bidi_component"):
         words += [one["figure"] for one in json.loads(view.proto.json)["figures"]]
     words += [str(one.proto.spec) for one in app.get("plotly_chart")]
-    assert any("sgd" in one for one in words), words
-    found = [one[max(0, hit.start() - 60) : hit.end() + 60] for one in words for hit in WRONG.finditer(one)]
-    assert found == []
+    assert any(name in one for one in words), words
+    return [one[max(0, hit.start() - 60) : hit.end() + 60] for one in words for hit in WRONG.finditer(one)]
+
+
+@pytest.mark.parametrize("page", ["home", "compare", "sharpness", "distance"])
+def test_pages_speak_of_the_reference(optimisers, page, monkeypatch):
+    app = visit(optimisers.path.parent, "optimisers", page, monkeypatch)
+    assert wrong_words(app, "sgd", gallery=page == "home") == []
+
+
+def test_pages_of_one_run_alone(tmp_path, monkeypatch):
+    model = nn.Linear(12, 10)
+    monkeypatch.setenv("UNLEARNSCAPE_HOME", str(tmp_path))
+    with Recorder(tmp_path / "sgd.h5", model) as recorder:
+        for step in range(3):
+            recorder.record(step, train_loss=2.0 - step / 2)
+            with torch.no_grad():
+                model.weight.mul_(0.9)
+    done = CliRunner().invoke(main, ["import", "alone", str(tmp_path / "sgd.h5"), "--model", "linear", "--data", "toy"])
+    assert done.exit_code == 0, done.output
+    for page in ("compare", "distance"):
+        app = visit(tmp_path, "alone", page, monkeypatch)
+        assert wrong_words(app, "alone") == []
