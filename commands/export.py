@@ -13,7 +13,6 @@ FIGURES = ("compare", "compare-3d", "sal", "sal-heatmap", "learnable-blocks", "u
 SURFACES = ("vtp", "stl", "npz", "li")  # as in experiments.taking: the surface itself, whatever the figure
 FORMATS = ("html", "png", "svg", "pdf", "csv", "parquet", "gif", *SURFACES)
 UNITS = {"in": 100.0, "cm": 100 / 2.54, "mm": 100 / 25.4, "pt": 100 / 72, "px": 1.0, "": 1.0}  # pixels at 100 per inch
-TALL, NARROW = 0.64, 500  # height over width; figures narrower than so many pixels are drawn taller
 
 
 class Length(click.ParamType[int]):
@@ -42,7 +41,7 @@ class Length(click.ParamType[int]):
 @click.option("--output", type=click.Path(path_type=Path), help="File [default: EXP-FIGURE.FORMAT here].")
 @click.option("--dark", is_flag=True, help="Draw for a dark background.")
 @click.option("--width", type=Length(), help="As 3.3in, 84mm, or pixels at 100 per inch [default: 1000].")
-@click.option("--height", type=Length(), help="The same [default: fits the width].")
+@click.option("--height", type=Length(), help="The same [default: fits width and rows].")
 @click.option("--font", default="", help='Installed font family, as "DejaVu Serif" [default: matplotlib\'s].')
 @click.option("--font-size", type=float, default=9.5, show_default=True, help="Points.")
 @click.option("--no-title", is_flag=True, help="Leave out title and subtitle, which a caption replaces.")
@@ -126,10 +125,9 @@ def _figure(
     if kind == "gif":
         raise click.BadParameter("only --figure animation is written as gif", param_hint="--format")
     wide = width or 1000
-    tall = height or round(wide * (TALL if wide >= NARROW else 0.85))
     style: dict[str, Any] = {"font": font, "font_size": font_size, "title": not no_title}
     drawn = draw(experiment, figure, plane=plane, on=on, quantity=quantity, dark=dark)
-    return render(drawn, kind, width=wide, height=tall, **style)
+    return render(drawn, kind, width=wide, height=height, **style)
 
 
 def _weights(experiment: Any, at: str, plane: str | None, on: str | None) -> bytes:

@@ -268,10 +268,11 @@ def sal_subtitle(options: SalSpec, samples: int, extra: str = "") -> str:
     return " · ".join([*parts, *([extra] if extra else [])])
 
 
-def render(figure: go.Figure, kind: str, *, width: int = 1000, height: int = 640, **style: Any) -> bytes:
+def render(figure: go.Figure, kind: str, *, width: int = 1000, height: int | None = None, **style: Any) -> bytes:
     """Turn a figure into the bytes of an html, png, svg, pdf, csv or parquet file, without a browser.
 
-    ``style`` goes to ``landscape.static_export.save_static``: font, font_size, title.
+    Without a height the picture is as tall as its rows and words need. ``style`` goes to
+    ``landscape.static_export.save_static``: font, font_size, title.
     """
     if kind == "html":
         return figure_html(figure).encode()

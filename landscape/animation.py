@@ -18,7 +18,8 @@ from landscape.figure_data import BUILT_IN, COMPUTED, PathData, RunCurves, Surfa
 from landscape.figures import subtitle
 from landscape.heights import choose_heights
 from landscape.loss_words import loss_label, loss_word
-from landscape.static_draw import COLOURMAP, wrapped
+from landscape.static_draw import COLOURMAP
+from landscape.static_layout import wrapped
 from landscape.style import colours, format_accuracy, format_loss, ink
 from landscape.time_axis import over_time
 

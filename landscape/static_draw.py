@@ -7,21 +7,34 @@ from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
-from matplotlib import rcParams
-from matplotlib.colors import Normalize
+from matplotlib.colors import Normalize, to_rgb
 from matplotlib.figure import Figure as Canvas
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 from mpl_toolkits.mplot3d import Axes3D
 
+from landscape.static_layout import (
+    NARROW,
+    Panels,
+    axis_name,
+    bottom_margin,
+    draw_titles,
+    gaps,
+    legend_columns,
+    margins,
+    panel_of,
+    panels_of,
+    zoom,
+)
 from landscape.static_marks import DASH, error_bars, plain, point_labels, reference_shapes, ticks
 from landscape.style import DIVERGING_SCALE, ink
 
 COLOURMAP = "cividis"
-BASE = 9.5  # points of the text that all sizes here are meant for; another font size scales them
-LETTER = 0.56  # mean width of a letter, in font sizes
-HANDLE = 3.6  # width of a legend's line and the gaps around it, in font sizes
+HATCH = 3  # strokes of a hatch in a cell of matplotlib's
+PIXEL = 0.75  # points
+SCENE_TALL = 0.84  # of the square that a scene is drawn in, what its box and words take of the height
+SCENE_TICKS = 0.12  # inches beside the square for numbers that stand out of it
 MARKER = {"circle": "o", "diamond": "D", "square": "s", "cross": "P", "star": "*", "x": "X"} | {
     "triangle-up": "^",
     "triangle-down": "v",
@@ -29,146 +42,75 @@ MARKER = {"circle": "o", "diamond": "D", "square": "s", "cross": "P", "star": "*
 }
 
 
-def zoom() -> float:
-    """How much larger than usual text is drawn: sizes in points and inches here are multiplied by it."""
-    return float(rcParams["font.size"]) / BASE
-
-
 def draw_panels(canvas: Canvas, figure: go.Figure, *, dark: bool, title: bool = True) -> None:
     """Draw every panel of a figure, its titles (unless ``title`` is off) and one legend."""
-    keys = list(dict.fromkeys(_panel(trace) for trace in figure.data))
-    titles = [a.text for a in figure.layout.annotations if a.font is None or a.font.size in (None, 16)]
-    rows, columns, cells = _grid(figure, keys)
-    top = _titles(canvas, figure, dark) if title else 1 - _above(figure) * zoom() / canvas.get_figheight()
+    panels = panels_of(figure)
+    top = draw_titles(canvas, figure, dark=dark, title=title)
     handles: dict[str, Any] = {}
-    left, bottom = _margins(canvas, figure)
-    grid = canvas.add_gridspec(
-        rows, columns, left=left, right=_right(canvas, figure), bottom=bottom, top=top, wspace=0.22, hspace=0.3
-    )
-    for number, key in enumerate(keys):
-        three = key.startswith("scene")
-        row, column = cells[number]
-        axes = canvas.add_subplot(grid[row, column], projection="3d" if three else None)
-        _ground(axes, dark, three)
-        traces = [trace for trace in figure.data if _panel(trace) == key]
+    left, right = margins(figure, canvas.get_figwidth())
+    bottom = bottom_margin(canvas, figure)
+    between = gaps(canvas, figure, panels, (left, right, bottom, top))
+    grid = canvas.add_gridspec(panels.rows, panels.columns, left=left, right=right, bottom=bottom, top=top, **between)
+    shared = _shared_title(figure, panels)
+    drawn = []
+    for number, (key, (row, column)) in enumerate(zip(panels.keys, panels.cells, strict=True)):
+        axes = canvas.add_subplot(grid[row, column], projection="3d" if panels.three else None)
+        drawn.append(axes)
+        _ground(axes, dark, panels.three)
+        traces = [trace for trace in figure.data if panel_of(trace) == key]
         for trace in traces:
             handle = _draw(canvas, axes, trace, dark)
             if handle is not None and trace.showlegend is not False and trace.name:
                 handles.setdefault(plain(trace.name), handle)
-        if three:
-            _scene(axes, figure.layout[key], dark)
+        if panels.three:
+            barred = any(trace.type == "surface" and trace.showscale is not False for trace in traces)
+            _scene(axes, figure.layout[key], barred=barred)
         else:
-            _axes(axes, figure, traces[0], last_row=(row + 1, column) not in cells)
+            _axes(axes, figure, traces[0], last_row=(row + 1, column) not in panels.cells, titled=not shared)
             reference_shapes(axes, figure, traces[0])
             point_labels(axes, figure, traces[0])
-        if len(titles) == len(keys) > 1:
-            axes.set_title(plain(titles[number]), fontsize=10 * zoom(), color=ink(dark=dark))
+        if panels.titles:
+            axes.set_title(plain(panels.titles[number]), fontsize=10 * zoom(), color=ink(dark=dark))
+    if shared:
+        _title_of_all(canvas, drawn, shared, dark)
     if handles:
-        canvas.legend(
-            handles.values(),
-            handles.keys(),
-            loc="lower left",
-            bbox_to_anchor=(0.02, 0.0),
-            ncols=_columns(canvas, list(handles)),
-            handlelength=2.2,
-            columnspacing=1.2,
-            frameon=False,
-            labelcolor=ink(dark=dark),
-        )
+        _legend(canvas, handles, dark)
     for note in figure.layout.annotations:
         if note.yref == "paper" and note.text and note.text.startswith("β"):
-            canvas.text(0.95, top + 0.005, note.text, ha="right", va="bottom", color=ink(dark=dark))
+            place = drawn[0].get_xaxis_transform()
+            at = 10.0 ** float(note.x)  # such axes are logarithmic
+            drawn[0].text(at, 1.03, note.text, ha=note.xanchor, va="bottom", color=ink(dark=dark), transform=place)
 
 
-def _above(figure: go.Figure) -> float:
-    """Inches above the panels where no title is drawn: room for panel titles and the name of a threshold."""
-    named = any(note.text and note.showarrow is False for note in figure.layout.annotations)
-    return 0.3 if named else 0.14
+def _legend(canvas: Canvas, handles: dict[str, Any], dark: bool) -> None:
+    canvas.legend(
+        handles.values(),
+        handles.keys(),
+        loc="lower left",
+        bbox_to_anchor=(0.02, 0.0),
+        ncols=legend_columns(canvas.get_figwidth(), list(handles)),
+        handlelength=2.2,
+        columnspacing=1.2,
+        frameon=False,
+        labelcolor=ink(dark=dark),
+    )
 
 
-def _columns(canvas: Canvas, names: list[str]) -> int:
-    """Columns of a legend that fit the canvas."""
-    size = float(rcParams["legend.fontsize"] if isinstance(rcParams["legend.fontsize"], float) else BASE * zoom()) / 72
-    widest = (max(map(len, names)) * LETTER + HANDLE) * size
-    return max(1, min(len(names), int(0.96 * canvas.get_figwidth() / widest)))
+def _shared_title(figure: go.Figure, panels: Panels) -> str:
+    """The title of the vertical axes where panels stand in one stack and all have the same; else empty."""
+    if panels.three or panels.rows < 2 or panels.columns > 1:
+        return ""
+    titles = {figure.layout[axis_name(key.split()[1], "y")].title.text for key in panels.keys}
+    return plain(titles.pop() or "") if len(titles) == 1 else ""
 
 
-def _margins(canvas: Canvas, figure: go.Figure) -> tuple[float, float]:
-    """Room at the left for named ticks and at the bottom for the legend's lines, as shares of the canvas."""
-    names = [plain(text) for axis in figure.select_yaxes() for text in axis.ticktext or ()]
-    names += [str(name) for trace in figure.data if _named(trace) for name in trace.y]
-    longest = max(map(len, names), default=0)
-    entries = [plain(trace.name) for trace in figure.data if trace.name and trace.showlegend is not False]
-    unique = list(dict.fromkeys(entries))
-    lines = -(-len(unique) // _columns(canvas, unique)) if unique else 0
-    left = (0.35 + 0.066 * longest) * zoom() / canvas.get_figwidth()
-    least = 0.62 * zoom() / canvas.get_figwidth()  # numbers and the axis title
-    bottom = (0.55 + 0.2 * lines) * zoom() / canvas.get_figheight()
-    return max(0.09, least, min(left, 0.4)), max(0.1, min(bottom, 0.5))
-
-
-def _right(canvas: Canvas, figure: go.Figure) -> float:
-    """Where panels end: a colour bar's numbers and title stand right of it."""
-    bar = any(trace.type in ("contour", "heatmap") and trace.showscale is not False for trace in figure.data)
-    return min(0.95, 1 - 0.72 * zoom() / canvas.get_figwidth()) if bar else 0.95
-
-
-def _named(trace: Any) -> bool:
-    """Whether the vertical axis of a trace holds names."""
-    return bool(trace.type == "heatmap" or (trace.type == "bar" and trace.orientation == "h"))
-
-
-def _panel(trace: Any) -> str:
-    if trace.type in ("surface", "scatter3d"):
-        return str(trace.scene or "scene")
-    return f"{trace.xaxis or 'x'} {trace.yaxis or 'y'}"
-
-
-def _grid(figure: go.Figure, keys: list[str]) -> tuple[int, int, list[tuple[int, int]]]:
-    """Rows, columns, and the cell of every panel, from where the panels lie in the figure."""
-    if keys[0].startswith("scene"):
-        return 1, len(keys), [(0, number) for number in range(len(keys))]
-    corners = []
-    for key in keys:
-        x, y = key.split()
-        left = (figure.layout[_axis_name(x, "x")].domain or (0, 1))[0]
-        top = (figure.layout[_axis_name(y, "y")].domain or (0, 1))[1]
-        corners.append((-round(top, 6), round(left, 6)))
-    tops, lefts = sorted({top for top, _ in corners}), sorted({left for _, left in corners})
-    return len(tops), len(lefts), [(tops.index(top), lefts.index(left)) for top, left in corners]
-
-
-def _axis_name(reference: str, letter: str) -> str:
-    return f"{letter}axis{reference[1:]}"
-
-
-def _titles(canvas: Canvas, figure: go.Figure, dark: bool) -> float:
-    """Title and subtitle at the top left, wrapped to the canvas; returns the height left for the panels."""
-    title, colour, scale = figure.layout.title, ink(dark=dark), zoom()
-    room = 0.95 * canvas.get_figwidth() * 72  # points
-    subtitle = plain((title.subtitle.text or "").replace("<br>", " · "))
-    heads = wrapped(plain(title.text or ""), room / (12 * scale), " ")
-    lines = wrapped(subtitle, room / (8.5 * scale), " · ")
-    inch = canvas.get_figheight() / scale
-    style: Any = {"va": "top", "color": colour}
-    for i, line in enumerate(heads):
-        canvas.text(0.02, 1 - (0.1 + 0.21 * i) / inch, line, weight="bold", size=12 * scale, **style)
-    under = 0.13 + 0.21 * len(heads)
-    for i, line in enumerate(lines):
-        canvas.text(0.02, 1 - (under + 0.16 * i) / inch, line, size=8.5 * scale, **style)
-    return 1 - (under + 0.16 * len(lines) + _above(figure)) / inch
-
-
-def wrapped(text: str, width: float, separator: str) -> list[str]:
-    """Break text at separators into lines of at most ``width`` font sizes, as far as its parts allow."""
-    lines: list[str] = []
-    for part in text.split(separator) if text else []:
-        joined = f"{lines[-1]}{separator}{part}" if lines else part
-        if lines and len(joined) * LETTER <= width:
-            lines[-1] = joined
-        else:
-            lines.append(part)
-    return lines
+def _title_of_all(canvas: Canvas, stack: list[Any], text: str, dark: bool) -> None:
+    """Write one title beside a stack of panels, left of the widest of their numbers."""
+    canvas.draw_without_rendering()
+    boxes = [axes.get_tightbbox().transformed(canvas.transFigure.inverted()) for axes in stack]
+    middle = (stack[0].get_position().y1 + stack[-1].get_position().y0) / 2
+    left = min(box.x0 for box in boxes) - 0.04 * zoom() / canvas.get_figwidth()
+    canvas.text(left, middle, text, rotation=90, ha="right", va="center", color=ink(dark=dark))
 
 
 def _ground(axes: Any, dark: bool, three: bool) -> None:
@@ -218,7 +160,7 @@ def _surface(canvas: Canvas, axes: Axes3D, trace: Any, dark: bool) -> None:
         alpha=0.93,
         zorder=1,
     )
-    _colour_bar(canvas, axes, drawn, trace, dark, shrink=0.6, pad=0.08)
+    _colour_bar(canvas, drawn, trace, dark, shrink=0.6, pad=0.08)
 
 
 def _scatter3d(canvas: Canvas, axes: Axes3D, trace: Any, dark: bool) -> Any:
@@ -239,7 +181,7 @@ def _scatter3d(canvas: Canvas, axes: Axes3D, trace: Any, dark: bool) -> Any:
         axes.scatter(
             x, y, z, c=trace.marker.color, s=(sizes * 1.2) ** 2 / 2, marker=marker, zorder=11, depthshade=False
         )
-        return _line_handle(trace)
+        return _line_handle(trace, width)
     open_ = str(trace.marker.symbol).endswith("-open")
     axes.plot(
         x,
@@ -261,7 +203,7 @@ def _contour(canvas: Canvas, axes: Any, trace: Any, dark: bool) -> None:
     masked = np.ma.masked_invalid(z)
     drawn = axes.contourf(x, y, masked, levels=levels, cmap=COLOURMAP, extend="both")
     axes.contour(x, y, masked, levels=levels[::2], colors="black", linewidths=0.35, alpha=0.5)
-    _colour_bar(canvas, axes, drawn, trace, dark, pad=0.03, fraction=0.06)
+    _colour_bar(canvas, drawn, trace, dark, pad=0.03, fraction=0.06)
 
 
 def _heatmap(canvas: Canvas, axes: Any, trace: Any, dark: bool) -> None:
@@ -281,7 +223,7 @@ def _heatmap(canvas: Canvas, axes: Any, trace: Any, dark: bool) -> None:
     tall = axes.get_position().height * canvas.get_figheight() * 72  # points
     every = max(1, math.ceil(len(z) * 11 * zoom() / tall))  # names that would overlap are left out
     axes.set_yticks(range(0, len(z), every), [str(name) for name in list(trace.y)[::every]])
-    _colour_bar(canvas, axes, drawn, trace, dark, pad=0.03, fraction=0.06)
+    _colour_bar(canvas, drawn, trace, dark, pad=0.03, fraction=0.06)
 
 
 def _colourmap(trace: Any) -> str:
@@ -290,11 +232,10 @@ def _colourmap(trace: Any) -> str:
     return DIVERGING_SCALE if diverging else COLOURMAP
 
 
-def _colour_bar(canvas: Canvas, axes: Any, drawn: Any, trace: Any, dark: bool, **place: Any) -> None:
+def _colour_bar(canvas: Canvas, drawn: Any, trace: Any, dark: bool, **place: Any) -> None:
     if trace.showscale is False:
         return
-    flat = not isinstance(axes, Axes3D)  # one bar beside all flat panels, so that they stay of one size
-    bar = canvas.colorbar(drawn, ax=list(canvas.axes) if flat else axes, **place)
+    bar = canvas.colorbar(drawn, ax=list(canvas.axes), **place)  # beside all panels, so that they stay of one size
     bar.outline.set_visible(False)
     ticks = trace.colorbar.tickvals
     if ticks is not None:
@@ -315,11 +256,11 @@ def _scatter(canvas: Canvas, axes: Any, trace: Any, dark: bool) -> Any:
             y,
             color=trace.line.color,
             linestyle=DASH[trace.line.dash],
-            linewidth=0.75 * (trace.line.width or 2),
+            linewidth=PIXEL * (trace.line.width or 2),
             alpha=trace.opacity or 1.0,
             zorder=3,
         )
-        handle = _line_handle(trace)
+        handle = _line_handle(trace, PIXEL * (trace.line.width or 2))
     if "markers" in trace.mode:
         symbol = str(trace.marker.symbol or "circle")
         open_ = symbol.endswith("-open")
@@ -329,7 +270,7 @@ def _scatter(canvas: Canvas, axes: Any, trace: Any, dark: bool) -> Any:
         axes.scatter(
             x,
             y,
-            s=(0.75 * sizes) ** 2,
+            s=(PIXEL * sizes) ** 2,
             marker=MARKER[symbol.removesuffix("-open")],
             facecolors="none" if open_ else colour,
             edgecolors=colour if open_ else edge,
@@ -344,22 +285,43 @@ def _scatter(canvas: Canvas, axes: Any, trace: Any, dark: bool) -> Any:
 
 def _bar(canvas: Canvas, axes: Any, trace: Any, dark: bool) -> Any:
     colour = trace.marker.color
+    style = {"linewidth": 0, "color": colour} | _hatching(trace)
     if trace.orientation == "h":
-        drawn = axes.barh([str(v) for v in trace.y], np.asarray(trace.x, float), color=colour)
+        drawn = axes.barh([str(v) for v in trace.y], np.asarray(trace.x, float), **style)
         if trace.text is not None:
             axes.bar_label(drawn, labels=list(trace.text), padding=3, color=ink(dark=dark))
         axes.grid(False, axis="y")
         return None
-    axes.bar(np.asarray(trace.x, float), np.asarray(trace.y, float), np.asarray(trace.width, float), color=colour)
-    return Patch(color=colour)
+    axes.bar(np.asarray(trace.x, float), np.asarray(trace.y, float), np.asarray(trace.width, float), **style)
+    return Patch(**style)
 
 
-def _line_handle(trace: Any) -> Line2D:
+def _hatching(trace: Any) -> dict[str, Any]:
+    """matplotlib's words for the pattern of bars: their fill, and lighter strokes over it."""
+    shapes = trace.marker.pattern.shape
+    shapes = [shapes] if shapes is None or isinstance(shapes, str) else list(shapes)
+    if not any(shapes):
+        return {}
+    single = isinstance(trace.marker.color, str)
+    fills = [trace.marker.color] if single else list(trace.marker.color)
+    share = trace.marker.pattern.fgopacity or 0.5
+    strokes = [tuple((1 - share) * v + share for v in to_rgb(fill)) for fill in fills]
+    hatches = [(shape or "") * HATCH for shape in shapes]
+    one = single and len(hatches) == 1
+    return {
+        "color": None,
+        "facecolor": fills[0] if one else fills,
+        "edgecolor": strokes[0] if one else strokes,
+        "hatch": hatches[0] if one else hatches,
+    }
+
+
+def _line_handle(trace: Any, width: float) -> Line2D:
     marker = None
     if "markers" in trace.mode:
         marker = MARKER[str(trace.marker.symbol or "circle").removesuffix("-open")]
     return Line2D(
-        [], [], color=trace.line.color, linestyle=DASH[trace.line.dash], linewidth=2, marker=marker, markersize=5
+        [], [], color=trace.line.color, linestyle=DASH[trace.line.dash], linewidth=width, marker=marker, markersize=5
     )
 
 
@@ -371,10 +333,14 @@ def _point_handle(trace: Any) -> Line2D:
     return Line2D([], [], linestyle="", marker=marker, markersize=6, markerfacecolor=face, markeredgecolor=colour)
 
 
-def _scene(axes: Axes3D, scene: Any, dark: bool) -> None:
+def _scene(axes: Axes3D, scene: Any, *, barred: bool) -> None:
+    narrow = _spread(axes) < NARROW * zoom()
     for letter in "xyz":
         axis = scene[f"{letter}axis"]
-        getattr(axes, f"set_{letter}label")(plain(axis.title.text or ""), fontsize=8.5 * zoom())
+        if not (narrow and barred and letter == "z"):  # beside a colour bar that has the same title
+            getattr(axes, f"set_{letter}label")(plain(axis.title.text or ""), fontsize=8.5 * zoom())
+        if narrow and letter != "z":
+            getattr(axes, f"{letter}axis").set_major_locator(MaxNLocator(4))
         if axis.range is not None:
             getattr(axes, f"set_{letter}lim")(*axis.range)
     axes.set_zticks([float(t) for t in scene.zaxis.tickvals], list(scene.zaxis.ticktext))
@@ -382,15 +348,26 @@ def _scene(axes: Axes3D, scene: Any, dark: bool) -> None:
     axes.set_box_aspect((1.15, 1.15, 0.72), zoom=1.05)
 
 
-def _axes(axes: Any, figure: go.Figure, trace: Any, *, last_row: bool) -> None:
+def _spread(axes: Axes3D) -> float:
+    """Let a scene fill its cell, which it would leave empty above and below; returns its square's side in inches."""
+    cell, canvas = axes.get_position(), axes.figure
+    wide, tall = cell.width * canvas.get_figwidth(), cell.height * canvas.get_figheight()
+    side = min(wide - 2 * SCENE_TICKS * zoom(), tall / SCENE_TALL)
+    x, y = (cell.x0 + cell.x1) / 2, (cell.y0 + cell.y1) / 2
+    across, along = side / canvas.get_figwidth(), side / canvas.get_figheight()
+    axes.set_position((x - across / 2, y - along / 2, across, along))
+    return float(side)
+
+
+def _axes(axes: Any, figure: go.Figure, trace: Any, *, last_row: bool, titled: bool) -> None:
     for letter in "xy":
-        axis = figure.layout[_axis_name(getattr(trace, f"{letter}axis") or letter, letter)]
+        axis = figure.layout[axis_name(getattr(trace, f"{letter}axis") or letter, letter)]
         if axis.type == "log":
             getattr(axes, f"set_{letter}scale")("log")
         if axis.range is not None:
             limits = [10.0**v for v in axis.range] if axis.type == "log" else list(axis.range)
             getattr(axes, f"set_{letter}lim")(*limits)
-        if axis.title.text and (letter == "y" or last_row):
+        if axis.title.text and (titled if letter == "y" else last_row):
             getattr(axes, f"set_{letter}label")(plain(axis.title.text))
         if axis.rangemode == "tozero":
             getattr(axes, f"set_{letter}lim")(**{"bottom" if letter == "y" else "left": 0})

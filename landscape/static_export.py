@@ -16,7 +16,8 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.font_manager import findfont, get_font_names
 from numpy.typing import NDArray
 
-from landscape.static_draw import BASE, draw_panels
+from landscape.static_draw import draw_panels
+from landscape.static_layout import BASE, fitting_height
 from landscape.style import PLOTLY_CONFIG
 
 FORMATS = ("png", "svg", "pdf")
@@ -29,7 +30,7 @@ def save_static(
     kind: str,
     *,
     width: int = 1000,
-    height: int = 640,
+    height: int | None = None,
     font: str = "",
     font_size: float = BASE,
     title: bool = True,
@@ -39,7 +40,8 @@ def save_static(
     Args:
         figure: One of our own figures (surface, contour, scatter, bar, heat map).
         kind: ``"png"``, ``"svg"`` or ``"pdf"``.
-        width, height: Pixels at 100 per inch; PNGs are drawn at 200 per inch.
+        width, height: Pixels at 100 per inch; PNGs are drawn at 200 per inch. Without a height, what the words and
+            the rows of panels need at that width.
         font: A family installed here; empty takes matplotlib's own. font_size: Of plain text, in points.
         title: Whether title and subtitle are drawn; papers have captions instead.
 
@@ -49,8 +51,9 @@ def save_static(
     """
     if kind not in FORMATS:
         raise ValueError(f"The format must be one of {', '.join(FORMATS)}, not {kind!r}.")
-    if not (200 <= width <= 8000 and 150 <= height <= 8000):
-        raise ValueError(f"A figure of {width}×{height} pixels cannot be drawn; choose 200 to 8000 a side.")
+    if not (200 <= width <= 8000 and (height is None or 150 <= height <= 8000)):
+        size = f"{width} pixels in width" if height is None else f"{width}×{height} pixels"
+        raise ValueError(f"A figure of {size} cannot be drawn; choose 200 to 8000 a side.")
     if not 4 <= font_size <= 40:
         raise ValueError(f"A font size of {font_size:g} points cannot be read; choose 4 to 40.")
     dark = bool((figure.layout.meta or {}).get("dark"))
@@ -64,7 +67,8 @@ def save_static(
         "axes.spines.right": False,
     }
     with mpl.rc_context(settings):
-        canvas = Canvas(figsize=(width / DPI, height / DPI), dpi=DPI)
+        tall = min(fitting_height(figure, width / DPI, title=title), 80.0) if height is None else height / DPI
+        canvas = Canvas(figsize=(width / DPI, tall), dpi=DPI)
         FigureCanvasAgg(canvas)
         draw_panels(canvas, figure, dark=dark, title=title)
         buffer = io.BytesIO()

@@ -1,10 +1,12 @@
 """Figures: orientation, scales, honesty about clipping, words for those who cannot see, small payloads."""
 
 import json
+import re
 
 import numpy as np
 import pytest
 
+from analysis.figures import sal_histogram
 from landscape.figures import PathData, StandingSurface, SurfaceData, contour_2d, interpolate, surface_3d
 from landscape.figures_lines import divergence_bar, loss_along_path, residual_along_path
 from landscape.heights import choose_heights, nice_ticks
@@ -152,6 +154,39 @@ def test_static_files_are_the_same_twice(kind, dark):
         save_static(figures[0], "gif")
     with pytest.raises(ValueError, match="200 to 8000"):
         save_static(figures[0], kind, width=3)
+
+
+def test_a_narrow_figure_is_as_tall_as_its_words_and_rows_need():
+    def height(figure, **style):
+        return float(re.search(r'height="([\d.]+)pt"', save_static(figure, "svg", width=331, **style).decode())[1])
+
+    runs = {f"poison-{k}": np.geomspace(1e-6, 1e-2, 60) for k in range(3)}
+    stacks = [
+        sal_histogram(np.geomspace(1e-6, 1e-2, 60), dict(list(runs.items())[:k]), 1e-3, roles={}) for k in (1, 2, 3)
+    ]
+    two, three, four = (height(stack, title=False) for stack in stacks)
+    assert four - three == pytest.approx(three - two, abs=15)
+    assert three - two > 0.62 * 72, "a row more is a panel more, and its line in the legend"
+    assert height(stacks[1]) > three + 20, "title and subtitle come on top"
+    assert height(surface_3d([surface(9, 9)], [[path()]])) > 238, "no thumbnail"
+    assert float(height(stacks[2], height=300)) == pytest.approx(216), "a height that was asked for is kept"
+
+
+def test_stacked_panels_share_one_title_and_bars_are_hatched_on_paper():
+    values = np.geomspace(1e-6, 1e-2, 60)
+    figure = sal_histogram(values, {"ops-s0": values}, 1e-3, roles={"ops-s0": "poisoned"})
+    drawn = save_static(figure, "svg", width=331).decode()
+    assert drawn.count(">blocks<") == 1
+    assert drawn.count("<pattern ") == 1, "the poisoned run's bars"
+
+
+def test_a_legend_keeps_the_widths_of_lines():
+    figure = loss_along_path([path(t=5)])
+    for trace in figure.data:
+        trace.mode = "lines"
+    drawn = save_static(figure, "svg").decode()
+    legend = drawn[drawn.index('id="legend_1"') :]
+    assert set(re.findall(r"stroke-width: ([\d.]+)", legend)) >= {"2.25", "1.125"}
 
 
 def test_html_needs_no_network_and_cannot_upload():
