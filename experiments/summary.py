@@ -210,7 +210,10 @@ def _missing(experiment: Experiment, runs: list[RunSummary], surfaces: bool, sal
     unfinished = [run.name for run in runs if run.state in ("planned", "training")] or (
         [] if runs else experiment.planned_runs()
     )
-    if unfinished:
+    known = experiment.spec.model.name and experiment.spec.data.name
+    if unfinished and not known:  # an import brought their surface or their SAL, not them
+        missing.append((f"runs {', '.join(unfinished)}", f"import {experiment.name}-whole RUNS"))
+    elif unfinished:
         missing.append((f"runs {', '.join(unfinished)}", f"train {experiment.path}"))
     if not surfaces:
         missing.append(("a loss surface", f"surface {experiment.path}"))

@@ -215,10 +215,16 @@ def surface_header(prepared: Prepared, surface: Surface) -> dict[str, Any]:
     }
 
 
+def pca_names(ratio: NDArray[Any] | None) -> list[str]:
+    """What the axes of a PCA plane are called, by the shares of variance that they hold."""
+    shares = ["" if ratio is None else f" ({100 * float(r):.0f} %)" for r in (ratio if ratio is not None else (0, 0))]
+    return [f"PC {k + 1}{share}" for k, share in enumerate(shares)]
+
+
 def _axis_names(prepared: Prepared, ratio: NDArray[Any] | None) -> list[str]:
     plane = prepared.request.options.plane
     if plane.startswith("pca") and ratio is not None:
-        return [f"PC {k + 1} ({100 * float(r):.0f} %)" for k, r in enumerate(ratio)]
+        return pca_names(ratio)
     if plane == "parameters":
         layout = ParameterLayout.from_model(prepared.model)
         return [f"θ {layout.scalar_name(i)}" for i in prepared.request.options.parameters]
@@ -249,7 +255,7 @@ def surface_of(result: Result) -> Surface:
 def _build_plane(prepared: Prepared) -> Plane:
     request, runs, model, measured_on = prepared.request, prepared.runs, prepared.model, prepared.measured_on
     options, ordered = request.options, [runs[name] for name in request.runs]
-    block = _selection(options.block, ordered)
+    block = block_selection(options.block, ordered)
     first = ordered[0]
     if options.plane == "pca":
         return pca_plane(ordered, block=block)
@@ -285,7 +291,7 @@ def _only(vector: NDArray[Any], start: NDArray[Any], keep: NDArray[np.int64]) ->
     return point
 
 
-def _selection(block: str, runs: Sequence[Run]) -> BlockSelection:
+def block_selection(block: str, runs: Sequence[Run]) -> BlockSelection:
     """What a plane may move: all, layers by name (``fc3,conv1``), or ``topN``, the N most divergent parameters."""
     if not block:
         return None

@@ -11,6 +11,8 @@ import streamlit as st
 from checkpoints import CheckpointError, Result
 from experiments import Experiment, SurfaceSpec, find_experiment
 from experiments.own_metric import metric_label
+from experiments.own_notes import hindrance
+from experiments.paths_alone import draw_paths_alone
 from experiments.pictures import PLANE_NAMES, SurfacePicture, surface_picture
 from experiments.preview import partial_surfaces, preview_surface
 from experiments.surface_plan import KIND
@@ -52,6 +54,8 @@ def main() -> None:
                 with canvas:
                     st.fragment(_look, run_every=1.0 if working else None)(experiment.name, wanted, runs, view)
                 parts.equivalent(experiment, _arguments(wanted, runs))
+            elif hindrance(experiment):
+                _paths_alone(experiment, wanted, runs)
             return
         picture = surface_picture(experiment, found)
         with notice:
@@ -82,6 +86,17 @@ def _sentence(experiment: Experiment) -> str:
         f"Runs start at a ring and end at a star; {experiment.reference_name} is drawn solid. Watch where the others "
         "leave its path."
     )
+
+
+def _paths_alone(experiment: Experiment, wanted: SurfaceSpec, runs: tuple[str, ...]) -> None:
+    """Where a surface cannot be computed: the paths."""
+    try:
+        figure = draw_paths_alone(experiment, wanted, runs, dark=parts.is_dark())
+    except ValueError as error:
+        parts.fail_softly(error)
+        return
+    if figure is not None:
+        parts.plot(figure, key="paths-alone")
 
 
 def _surfaces(experiment: Experiment) -> dict[Path, Result]:

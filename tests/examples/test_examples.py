@@ -104,7 +104,7 @@ def becomes_an_experiment(name, examples, *, checkpoints):
         network, data = run.metadata["model_factory"], run.metadata["data_factory"]
     assert (network, data) == (f"{module}:{'GPT' if name == 'gpt' else 'make_model'}", f"{module}:make_data")
     assert f"finished, {checkpoints} checkpoints" in shown
-    assert "2×2 on clean training data (20 samples)" in shown
+    assert "2×2 on training data (20 samples)" in shown
     assert "by gradient, one block per layer" in shown
     (surface,) = (place / "surfaces").glob("*.h5")
     loss = read_result(surface, kind="surface").arrays["loss"]
@@ -231,7 +231,8 @@ SHOWN = {
 }
 OTHERWISE = {
     "two": {"distance": "<b>UD = "},
-    "unknown": dict.fromkeys(("home", "compare", "sharpness", "distance"), "the code that its runs name: trust "),
+    "unknown": dict.fromkeys(("home", "sharpness", "distance"), "the code that its runs name: trust ")
+    | {"compare": "<b>Paths without a surface"},
 }
 REQUIRED = {"with_lightning": "lightning", "with_huggingface": "transformers"}
 

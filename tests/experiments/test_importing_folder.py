@@ -118,6 +118,7 @@ def test_typed_by_hand(toy, tmp_path, monkeypatch):
             assert "toy-li: an exported surface 7×7 with the runs clean-s0, ops-s0" in result.output
             assert not (tmp_path / "again").exists()
     assert "pca plane of clean-s0, ops-s0, 7×7 on clean training data" in result.output
+    assert "runs ops-s0: import again-whole RUNS" in result.output, "nobody here can train it"
 
 
 def _without_about(folder):
