@@ -18,9 +18,21 @@ def metric_label(name: object) -> str:
     return str(name).rpartition(":")[2] if is_own(str(name)) else ""
 
 
+def own_label(name: object) -> str:
+    """The same, but empty where it is called as what every run may record, so that nothing tells the two apart."""
+    label = metric_label(name)
+    return "" if label in BUILT_IN else label
+
+
 def stored_names(label: str, held: Container[str]) -> list[str]:
     """The names under which a run stores a metric, among those that it holds, that of the test data first."""
     return [f"{part}{label}" for part in PARTS if label and f"{part}{label}" in held]
+
+
+def spoken(stored: str, label: str) -> str:
+    """A stored name in words: ``test margin``, ``training margin``, ``margin``."""
+    part = {"test_": "test ", "train_": "training "}.get(stored.removesuffix(label), "")
+    return f"{part}{label}"
 
 
 def under_its_name(arrays: Mapping[str, NDArray[Any]], name: object) -> dict[str, NDArray[Any]]:
@@ -47,4 +59,4 @@ def _renamed(key: str, old: str, new: str) -> str:
     return key.removesuffix(old) + new if key == old or last in (f"true_{old}", f"in_plane_{old}") else key
 
 
-__all__ = ["BUILT_IN", "PARTS", "back_again", "metric_label", "stored_names", "under_its_name"]
+__all__ = ["BUILT_IN", "PARTS", "back_again", "metric_label", "own_label", "spoken", "stored_names", "under_its_name"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from analysis import unlearnable_distance
 from checkpoints import CheckpointError, Result, read_result
 from experiments.experiment import Experiment, versions
+from experiments.own_metric import own_label
 from experiments.pictures import choose_surface, draw, find_surfaces, newest_report
 from experiments.report_html import code, details, figure_block, hint, number, page, paragraph, section, table
 from experiments.sal_step import read_sal
@@ -58,7 +59,7 @@ def report_html(experiment: Experiment) -> str:
         section("What it says", _verdicts(report, experiment)),
         section("Figures", _figures(experiment, report)),
         section("Unlearnable Distance, seed by seed", _distances(experiment, report)),
-        section("Runs", _runs(summary)),
+        section("Runs", _runs(summary, experiment)),
         section("Settings", _settings(experiment, report)),
         section("Where the numbers come from", _files(experiment, summary)),
         section("Make it again", _again(experiment)),
@@ -83,10 +84,15 @@ def _report(experiment: Experiment) -> UdReport | None:
 def _verdicts(report: UdReport | None, experiment: Experiment) -> str:
     if report is None:
         return hint("UD is not known yet; this measures what is missing:", command("ud", experiment.name))
-    return "".join(paragraph(_verdict(arm, experiment), strong=f"{arm.arm}: {arm.verdict}.") for arm in report.arms)
+    label = own_label(experiment.spec.metric)
+    alone = f"UD and SAL are of the loss alone; the metric {label} plays no part in them."
+    return "".join(
+        paragraph(_verdict(arm, experiment, report.metric_name, label), strong=f"{arm.arm}: {arm.verdict}.")
+        for arm in report.arms
+    ) + (paragraph(alone) if label else "")
 
 
-def _verdict(arm: ArmUd, experiment: Experiment) -> str:
+def _verdict(arm: ArmUd, experiment: Experiment, metric: str, label: str) -> str:
     """One arm in words, with its spread."""
     summary = arm.summary
     ud = format_ud(summary.mean)
@@ -97,14 +103,23 @@ def _verdict(arm: ArmUd, experiment: Experiment) -> str:
             f"UD is {ud} ± {summary.std:.2f} over {summary.n} seeds "
             f"(95 % interval of the mean {format_ud(summary.low)} to {format_ud(summary.high)})."
         )
-    clean, poisoned = arm.mean("test_accuracy_clean"), arm.mean("test_accuracy_poisoned")
     reference = f"in {experiment.reference_name}" if experiment.has_own_reference else "on clean data"
     return (
         f"{spread} On average over checkpoints {arm.mean('learnable_poisoned'):.1f} blocks stay learnable, against "
         f"{arm.mean('learnable_clean'):.1f} {reference}. "
-        + _accuracies(clean, poisoned)
+        + _reached(arm, metric, label)
         + (" This arm is a control." if arm.control else "")
     )
+
+
+def _reached(arm: ArmUd, metric: str, label: str) -> str:
+    """What the runs end with: the user's own metric, or that it was not recorded, and the test accuracy."""
+    clean, poisoned = arm.mean("test_accuracy_clean"), arm.mean("test_accuracy_poisoned")
+    own, before = arm.mean("metric_poisoned"), arm.mean("metric_clean")
+    if not label:
+        return _accuracies(clean, poisoned)
+    said = f"Its {metric} ends at {own:.3g}, against {before:.3g}." if metric else f"No {label} was recorded."
+    return f"{said} {_accuracies(clean, poisoned)}" if math.isfinite(clean + poisoned) else said
 
 
 def _accuracies(clean: float, poisoned: float) -> str:
@@ -128,6 +143,10 @@ def _figures(experiment: Experiment, report: UdReport | None) -> str:
     lacking = []
     if not any(one.arguments[3] == "compare" for one in shown):
         lacking.append(hint("No loss surface yet, so no paths to draw:", command("surface", experiment.name)))
+    label = own_label(experiment.spec.metric)
+    if label and not any("--quantity" in one.arguments for one in shown):
+        words = f"No surface here holds the metric {label}; one that is computed now does:"
+        lacking.append(hint(words, command("surface", experiment.name)))
     if report is None:
         lacking.append(hint("No SAL yet, so nothing of sharpness to draw:", command("sal", experiment.name)))
     return f'<div class="figures">{"".join(blocks)}</div>' + "".join(lacking)
@@ -159,6 +178,23 @@ def _surface_figures(experiment: Experiment) -> Iterator[Shown]:
             draw(experiment, "compare", stored=stored),
             ("export", experiment.name, "--figure", "compare", *chosen, "--format", "svg"),
         )
+        name = own_label(stored.header.get("metric_name"))
+        if name and "metric" in stored.arrays:
+            yield Shown(
+                f"Paths on {name} of {stored.header['measured_on']}",
+                draw(experiment, "compare", stored=stored, quantity=name),
+                (
+                    "export",
+                    experiment.name,
+                    "--figure",
+                    "compare",
+                    *chosen,
+                    "--quantity",
+                    name,
+                    "--format",
+                    "svg",
+                ),
+            )
     yield Shown(
         "Training curves",
         draw(experiment, "curves", stored=own),
@@ -183,7 +219,9 @@ def _distances(experiment: Experiment, report: UdReport | None) -> str:
     heads = ["arm", "seed", "UD", "UD by parameters", "UD, exact split"]
     heads += [f"β{in_brackets(report.loss_name)}", "learnable blocks"]
     reference = experiment.reference_name
-    heads += [f"{reference} learnable blocks", "test accuracy", f"{reference} test accuracy", "verdict over seeds"]
+    kinds = _kinds(report)
+    heads += [f"{reference} learnable blocks"]
+    heads += [head for what, _, _ in kinds for head in (what, f"{reference} {what}")] + ["verdict over seeds"]
     rows = []
     for arm in report.arms:
         for pair in arm.pairs:
@@ -200,12 +238,20 @@ def _distances(experiment: Experiment, report: UdReport | None) -> str:
                     f"{d.threshold:.3g}",
                     f"{d.learnable_poisoned:.2f}",
                     f"{d.learnable_clean:.2f}",
-                    format_accuracy(pair.test_accuracy_poisoned),
-                    format_accuracy(pair.test_accuracy_clean),
+                    *(show(getattr(pair, f"{key}_{side}")) for _, key, show in kinds for side in ("poisoned", "clean")),
                     arm.verdict,
                 ]
             )
     return table(heads, rows) + hint("The same numbers as JSON:", command(*_ud_arguments(experiment, report.options)))
+
+
+def _kinds(report: UdReport) -> list[tuple[str, str, Callable[[float], str]]]:
+    """What runs end with: its name, its key in a pair, and how it is written; accuracy where there is nothing else."""
+    pairs = [pair for arm in report.arms for pair in arm.pairs]
+    own = report.metric_name
+    accuracy = not own or any(math.isfinite(p.test_accuracy_poisoned + p.test_accuracy_clean) for p in pairs)
+    found: list[tuple[str, str, Callable[[float], str]]] = [(own, "metric", "{:.4g}".format)] if own else []
+    return [*found, *([("test accuracy", "test_accuracy", format_accuracy)] if accuracy else [])]
 
 
 def _exact(clean: NDArray[np.float64], poisoned: NDArray[np.float64]) -> float | None:
@@ -221,15 +267,25 @@ def _ud_arguments(experiment: Experiment, options: SalSpec) -> tuple[str, ...]:
     return ("ud", experiment.name, *given, "--json")
 
 
-def _runs(summary: Summary) -> str:
+def _runs(summary: Summary, experiment: Experiment) -> str:
     if not summary.runs:
         return hint("No run yet:", command("train", summary.name))
-    rows = [
-        [run.name, run.role, run.state, str(run.checkpoints)]
-        + ["–" if v is None else format_accuracy(v) for v in (run.train_accuracy, run.test_accuracy)]
-        for run in summary.runs
-    ]
-    return table(["run", "role", "state", "checkpoints", "training accuracy", "test accuracy"], rows)
+    columns = {"run": [run.name for run in summary.runs], "role": [run.role for run in summary.runs]}
+    columns["state"] = [run.state for run in summary.runs]
+    columns["checkpoints"] = [str(run.checkpoints) for run in summary.runs]
+    label = own_label(experiment.spec.metric)
+    if own := next((run.metric_name for run in summary.runs if run.metric_name), ""):
+        columns[own] = [_or_dash(run.metric, "{:.4g}".format) for run in summary.runs]
+    if not label or any(run.train_accuracy is not None or run.test_accuracy is not None for run in summary.runs):
+        columns["training accuracy"] = [_or_dash(run.train_accuracy, format_accuracy) for run in summary.runs]
+        columns["test accuracy"] = [_or_dash(run.test_accuracy, format_accuracy) for run in summary.runs]
+    rows = [list(row) for row in zip(*columns.values(), strict=True)]
+    lacking = f"No run recorded {label}; where a surface holds it, it was computed anew from the checkpoints."
+    return table(list(columns), rows) + (paragraph(lacking) if label and not own else "")
+
+
+def _or_dash(value: float | None, show: Callable[[float], str]) -> str:
+    return "–" if value is None else show(value)
 
 
 def _settings(experiment: Experiment, report: UdReport | None) -> str:
@@ -239,6 +295,8 @@ def _settings(experiment: Experiment, report: UdReport | None) -> str:
     rows.append(["training", _words(asdict(spec.training))])
     clean = "the reference" if experiment.has_own_reference else "clean data"
     rows += [[f"arm {name}", clean if arm.is_clean else _words(asdict(arm))] for name, arm in spec.arms.items()]
+    rows += [["loss", spec.loss]] if spec.loss else []
+    rows += [["metric", spec.metric]] if spec.metric else []
     surface = asdict(spec.surface)
     if experiment.has_own_reference and surface["on"] == "clean":
         surface["on"] = "training data"

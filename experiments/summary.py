@@ -7,6 +7,7 @@ from typing import Any
 
 from checkpoints import CheckpointError, read_result
 from experiments.experiment import Experiment, ExperimentError
+from experiments.own_metric import own_label, spoken, stored_names
 from experiments.own_notes import own_notes
 from experiments.sal_step import read_sal
 from experiments.surface_names import facts_of, tell_apart, when_made
@@ -26,6 +27,8 @@ class RunSummary:
     test_accuracy: float | None  # fraction
     train_accuracy: float | None
     note: str = ""
+    metric: float | None = None  # of the user's own, where the run recorded it
+    metric_name: str = ""  # as "test margin"
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,9 @@ class Summary:
         lines = [f"{self.name}: {self.title}" if self.title else self.name, f"  folder {self.path}", "  runs"]
         for run in self.runs:
             accuracy = "" if run.test_accuracy is None else f", test accuracy {100 * run.test_accuracy:.1f} %"
-            lines.append(f"    {run.name} ({run.role}): {run.state}, {run.checkpoints} checkpoints{accuracy}{run.note}")
+            own = "" if run.metric is None else f", {run.metric_name} {run.metric:.4g}"
+            state = f"{run.state}, {run.checkpoints} checkpoints"
+            lines.append(f"    {run.name} ({run.role}): {state}{own}{accuracy}{run.note}")
         lines.append("  surfaces" if self.surfaces else "  no surface")
         lines += [
             f"    {s['file']}: {_surface_words(s)}" + (f"; {s['apart']}" if "apart" in s else "") for s in self.surfaces
@@ -124,7 +129,8 @@ def _runs(experiment: Experiment, notes: list[str]) -> list[RunSummary]:
             with experiment.open_run(name) as run:
                 state = "training" if run.is_live else "finished"
                 test, train = _last(run.metrics, "test_accuracy"), _last(run.metrics, "train_accuracy")
-                runs.append(RunSummary(name, experiment.role_in_words(name), state, len(run), test, train))
+                own = _own(experiment, run.metrics)
+                runs.append(RunSummary(name, experiment.role_in_words(name), state, len(run), test, train, "", *own))
         except CheckpointError as error:
             notes.append(str(error))
             runs.append(RunSummary(name, experiment.role_in_words(name), "damaged", 0, None, None))
@@ -143,9 +149,18 @@ def _runs_from_results(experiment: Experiment, stored: dict[Any, dict[str, Any]]
             _last(one.metrics, "test_accuracy"),
             _last(one.metrics, "train_accuracy"),
             " (weights are not included)",
+            *_own(experiment, one.metrics),
         )
         for name, one in sorted(series.items(), key=lambda item: planned.index(item[0]) if item[0] in planned else 0)
     ]
+
+
+def _own(experiment: Experiment, metrics: Any) -> tuple[float | None, str]:
+    """The recorded metric of the user's own at the end, and what it is called."""
+    label = own_label(experiment.spec.metric)
+    for name in stored_names(label, metrics):
+        return _last(metrics, name), spoken(name, label)
+    return None, ""
 
 
 def _last(metrics: Any, name: str) -> float | None:

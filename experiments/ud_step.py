@@ -14,6 +14,7 @@ from analysis import SeedSummary, UnlearnableDistance, summarise_seeds, unlearna
 from checkpoints import CheckpointError
 from experiments.engine import Where
 from experiments.experiment import Experiment, ExperimentError
+from experiments.own_metric import own_label, spoken, stored_names
 from experiments.progress import Progress
 from experiments.sal_step import SalSeries, compute_sal, read_sal
 from experiments.spec import IMPORTED_METHOD, SalSpec, run_name
@@ -27,6 +28,8 @@ class PairUd:
     distance: UnlearnableDistance
     test_accuracy_clean: float  # fraction, at the last checkpoint
     test_accuracy_poisoned: float
+    metric_clean: float = math.nan  # of the user's own, recorded; see UdReport.metric_name
+    metric_poisoned: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -57,18 +60,19 @@ class UdReport:
     samples: int
     arms: tuple[ArmUd, ...]
     loss_name: str = ""  # that SAL is a change of; empty for cross-entropy
+    metric_name: str = ""  # of the user's own that runs recorded, as "test margin"; empty where there is none
 
     def as_json(self) -> dict[str, Any]:
         """The report as plain values; the first poisoned arm that is no control stands at the top level."""
         main = next((a for a in self.arms if not a.control), self.arms[0])
         return {
             "experiment": self.experiment,
-            **_arm_json(main),
+            **_arm_json(main, self.metric_name),
             "method": self.options.method,
             "blocks": self.options.blocks,
             "settings": asdict(self.options),
             "samples": self.samples,
-            "arms": {arm.arm: _arm_json(arm) for arm in self.arms},
+            "arms": {arm.arm: _arm_json(arm, self.metric_name) for arm in self.arms},
         }
 
     def as_text(self) -> str:
@@ -80,12 +84,22 @@ class UdReport:
         for arm in self.arms:
             spread = "" if arm.summary.std is None else f" ± {arm.summary.std:.2f}"
             seeds = "1 seed" if len(arm.pairs) == 1 else f"{len(arm.pairs)} seeds"
+            reached = _reached(arm, self.metric_name)
             lines.append(
                 f"  {arm.arm}: UD {arm.summary.mean:.2f}{spread} ({seeds}); learnable blocks "
-                f"{arm.mean('learnable_poisoned'):.1f} against {arm.mean('learnable_clean'):.1f}; {_accuracies(arm)}: "
+                f"{arm.mean('learnable_poisoned'):.1f} against {arm.mean('learnable_clean'):.1f}; {reached}: "
                 f"{arm.verdict}"
             )
         return "\n".join(lines)
+
+
+def _reached(arm: ArmUd, metric: str) -> str:
+    """What the runs reach at their end: a metric of the user's own where it was recorded, and test accuracy."""
+    own = f"{metric} {arm.mean('metric_poisoned'):.3g} against {arm.mean('metric_clean'):.3g}"
+    known = [own] if metric and math.isfinite(arm.mean("metric_poisoned") + arm.mean("metric_clean")) else []
+    if not known or math.isfinite(arm.mean("test_accuracy_poisoned") + arm.mean("test_accuracy_clean")):
+        known.append(_accuracies(arm))
+    return ", ".join(known)
 
 
 def _accuracies(arm: ArmUd) -> str:
@@ -145,13 +159,16 @@ def report_ud(
             "one run alone; UD compares another" if experiment.has_own_reference else "no poisoned run; UD compares one"
         )
         raise ExperimentError(f"{experiment.name} has {what} with {experiment.the_reference}.")
+    label = own_label(spec.metric)
+    held = set.intersection(*(set(one.metrics) for one in series.values())) if series else set()
+    own = next(iter(stored_names(label, held)), "")
     arms = []
     for arm in spec.poisoned_arms:
         pairs = []
         for seed in spec.seeds:
             clean, poisoned = series.get(run_name(clean_arm, seed)), series.get(run_name(arm, seed))
             if clean is not None and poisoned is not None:
-                pairs.append(_pair(seed, clean, poisoned, rule))
+                pairs.append(_pair(seed, clean, poisoned, rule, own))
         if pairs:
             summary = summarise_seeds([pair.distance.value for pair in pairs])
             words = verdict(summary)
@@ -162,7 +179,8 @@ def report_ud(
         what = "SAL of two runs" if experiment.has_own_reference else "clean and poisoned SAL"
         raise ExperimentError(f"{experiment.name} has no {what} of one seed yet; measure them: sal {experiment.path}")
     first = next(iter(series.values()))
-    return UdReport(experiment.name, options, int(first.header["samples"]), tuple(arms), first.loss_name)
+    samples, metric = int(first.header["samples"]), spoken(own, label) if own else ""
+    return UdReport(experiment.name, options, samples, tuple(arms), first.loss_name, metric)
 
 
 def _of_own_runs(words: str, reference: str) -> str:
@@ -175,22 +193,24 @@ def _of_own_runs(words: str, reference: str) -> str:
     return words.replace("told apart from clean", f"told apart from {reference}")
 
 
-def _pair(seed: int, clean: SalSeries, poisoned: SalSeries, rule: str) -> PairUd:
+def _pair(seed: int, clean: SalSeries, poisoned: SalSeries, rule: str, own: str) -> PairUd:
     if clean.blocks != poisoned.blocks:
         raise ExperimentError(f"{clean.run} and {poisoned.run} have different blocks; UD needs one architecture.")
     distance = unlearnable_distance(clean.sal, poisoned.sal, sizes=clean.sizes, rule=rule)
-    return PairUd(seed, distance, _last(clean), _last(poisoned))
+    reached = [_last(one, name) for name in ("test_accuracy", own) for one in (clean, poisoned)]
+    return PairUd(seed, distance, *reached)
 
 
-def _last(series: SalSeries) -> float:
-    values = series.metrics.get("test_accuracy")
+def _last(series: SalSeries, name: str) -> float:
+    values = series.metrics.get(name)
     return float(values[-1]) if values is not None and len(values) else float("nan")
 
 
-def _arm_json(arm: ArmUd) -> dict[str, Any]:
+def _arm_json(arm: ArmUd, metric: str) -> dict[str, Any]:
     def finite(value: float | None) -> float | None:
         return None if value is None or not np.isfinite(value) else float(value)
 
+    own = {"metric_clean": finite(arm.mean("metric_clean")), "metric_poisoned": finite(arm.mean("metric_poisoned"))}
     return {
         "arm": arm.arm,
         "control": arm.control,
@@ -204,5 +224,6 @@ def _arm_json(arm: ArmUd) -> dict[str, Any]:
         "threshold": finite(arm.mean("threshold")),
         "test_accuracy_clean": finite(arm.mean("test_accuracy_clean")),
         "test_accuracy_poisoned": finite(arm.mean("test_accuracy_poisoned")),
+        **({"metric": metric, **own} if metric else {}),
         "seeds": [pair.seed for pair in arm.pairs],
     }

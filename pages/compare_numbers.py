@@ -14,8 +14,8 @@ from experiments.taking import holds_weights, take_surface, weights_at
 from landscape import figures, figures_lines
 from landscape.figures import PathData
 from landscape.loss_words import loss_label
-from landscape.style import REFERENCES, format_loss
-from pages import compare_point, parts
+from landscape.style import format_loss
+from pages import compare_point, parts, standing
 
 
 def _at(path: PathData, step: int) -> int:
@@ -24,15 +24,9 @@ def _at(path: PathData, step: int) -> int:
 
 
 def metrics(experiment: Experiment, picture: SurfacePicture, step: int) -> None:
-    """Accuracy of each run against clean, UD, and what the plane leaves out."""
-    runs = parts.test_accuracies(picture, step)
-    clean = next((value for path, value in runs if path.role in REFERENCES), None)
-    columns = st.columns(len(runs) + 3)
-    for column, (path, accuracy) in zip(columns, runs, strict=False):
-        delta = None
-        if path.role not in REFERENCES and clean is not None and accuracy is not None:
-            delta = f"{100 * (accuracy - clean):+.1f} points"
-        column.metric(f"{path.name} test accuracy", parts.percent(accuracy), delta, help=f"At step {step}.")
+    """Accuracy, or the user's own metric, of each run against clean, UD, and what the plane leaves out."""
+    columns = st.columns(len(picture.paths) + 3)
+    standing.show(columns, picture, step, f"At step {step}")
     ud, spread = parts.main_ud(experiment)
     columns[-3].metric("UD", ud, spread, delta_color="off", delta_arrow="off", help=parts.ud_help(experiment))
     explained = picture.surface.explained

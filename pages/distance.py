@@ -9,10 +9,10 @@ import streamlit as st
 from analysis import figures, unlearnable_distance
 from experiments import Experiment, SalSeries, UdReport, draw
 from experiments.pictures import sal_subtitle
-from experiments.ud_step import ArmUd
+from experiments.ud_step import ArmUd, PairUd
 from landscape.loss_words import in_brackets, in_unit
 from landscape.style import format_points, format_ud
-from pages import lone_run, parts
+from pages import lone_run, parts, standing
 
 
 def main() -> None:
@@ -28,7 +28,7 @@ def main() -> None:
             else "One number per poisoned data set: how many blocks of the network stay learnable, compared with clean "
             "data. "
         )
-        + "Read it beside the test accuracy, and beside its spread."
+        + f"Read it beside {standing.judged_by(experiment)}, and beside its spread."
     )
     if lone_run.is_alone(experiment):
         lone_run.distance(experiment)
@@ -40,6 +40,7 @@ def main() -> None:
     _, report, series = chosen
     with picture_column:
         _numbers(report, experiment)
+        standing.of_the_loss(experiment, "UD counts blocks by their SAL, which is")
     with control_column:
         arm = _choose_arm(report)
     _how(experiment, report, arm)
@@ -69,12 +70,16 @@ def _numbers(report: UdReport, experiment: Experiment) -> None:
                 delta_arrow="off",
                 help=parts.ud_help(experiment),
             )
-            clean.metric(f"{experiment.reference_name} test accuracy", parts.percent(arm.mean("test_accuracy_clean")))
-            gap = arm.mean("test_accuracy_poisoned") - arm.mean("test_accuracy_clean")
+            own = report.metric_name  # what the user judges by, where runs recorded it
+            what, key = (own, "metric") if own else ("test accuracy", "test_accuracy")
+            before, after = arm.mean(f"{key}_clean"), arm.mean(f"{key}_poisoned")
+            gap = f"{after - before:+.3g}" if own else format_points(after - before)
+            clean.metric(f"{experiment.reference_name} {what}", f"{before:.3g}" if own else parts.percent(before))
             poisoned.metric(
-                f"{arm.arm} test accuracy",
-                parts.percent(arm.mean("test_accuracy_poisoned")),
-                format_points(gap) if math.isfinite(gap) else None,
+                f"{arm.arm} {what}",
+                f"{after:.3g}" if own else parts.percent(after),
+                gap if math.isfinite(after - before) else None,
+                delta_color="off" if own else "normal",  # whether more is better, only the user knows
             )
             words.markdown(f"**{arm.verdict[0].upper() + arm.verdict[1:]}**")
 
@@ -126,10 +131,7 @@ def _table(report: UdReport, series: dict[str, SalSeries], experiment: Experimen
                     "UD (weighted by parameters)": _rounded(pair.distance.value_by_parameters),
                     "UD (exact two-means threshold)": _exact(clean, poisoned),
                     f"β{in_brackets(report.loss_name)}": f"{pair.distance.threshold:.3g}",
-                    f"{experiment.reference_name} test (%)": round(100 * pair.test_accuracy_clean, 1),
-                    "compared test (%)" if experiment.has_own_reference else "poisoned test (%)": round(
-                        100 * pair.test_accuracy_poisoned, 1
-                    ),
+                    **_reached(pair, report, experiment),
                 }
             )
     numbers = {name: st.column_config.NumberColumn(format="%.3f") for name in rows[0] if name.startswith("UD")}
@@ -146,6 +148,16 @@ def _table(report: UdReport, series: dict[str, SalSeries], experiment: Experimen
             "The k-means of the paper starts from one seeded guess and can miss the best split; here the exact split "
             f"gives another UD in {len(apart)} of {len(rows)} rows."
         )
+
+
+def _reached(pair: PairUd, report: UdReport, experiment: Experiment) -> dict[str, float]:
+    """What both runs of a pair end with: the user's own metric where runs recorded it, else the test accuracy."""
+    own = report.metric_name
+    names = (experiment.reference_name, "compared" if experiment.has_own_reference else "poisoned")
+    if own:
+        return {f"{names[0]} {own}": pair.metric_clean, f"{names[1]} {own}": pair.metric_poisoned}
+    values = (pair.test_accuracy_clean, pair.test_accuracy_poisoned)
+    return {f"{name} test (%)": round(100 * value, 1) for name, value in zip(names, values, strict=True)}
 
 
 def _rounded(value: float | None) -> float | None:
@@ -170,8 +182,8 @@ of Ye, Su and Qian 2025, Definitions 2 and 3).
 - **Below 1**: fewer blocks stay learnable; **above 1**: more do.
 
 Of two optimisers, batch sizes or seeds this says how differently the landscape around them is shaped. It says nothing
-of whether the data can be learned from, nor how well the network does; that is the test accuracy beside it. Two seeds
-of the *same* training can differ in UD by a third or more.
+of whether the data can be learned from, nor how well the network does; that is {standing.judged_by(experiment)} beside
+it. Two seeds of the *same* training can differ in UD by a third or more.
 """
         if experiment.has_own_reference
         else """

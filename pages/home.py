@@ -12,8 +12,8 @@ from experiments import Experiment, Summary
 from experiments.pictures import surface_picture
 from experiments.surface_plan import KIND
 from landscape import figures
-from landscape.style import REFERENCES, format_ud
-from pages import home_gallery, parts
+from landscape.style import format_ud
+from pages import home_gallery, parts, standing
 from pages.view3d import Drawn, Player, stage
 
 
@@ -67,13 +67,8 @@ def _showcase(experiment: Experiment) -> None:
         tuple(float(epoch) if np.isfinite(epoch) else None for epoch in longest.epochs),
     )
     stage([Drawn.of(figure)], key="home3d", height=520, player=Player(steps, epochs, last))
-    runs = parts.test_accuracies(picture, last)
-    clean = next((value for path, value in runs if path.role in REFERENCES), None)
-    columns = st.columns(len(runs) + 3)
-    for column, (path, accuracy) in zip(columns, runs, strict=False):
-        apart = path.role not in REFERENCES and clean is not None and accuracy is not None
-        delta = f"{100 * (accuracy - clean):+.1f} points" if apart else None
-        column.metric(f"{path.name} test accuracy", parts.percent(accuracy), delta, help="At the last checkpoint.")
+    columns = st.columns(len(picture.paths) + 3)
+    standing.show(columns, picture, last, "At the last checkpoint")
     ud, spread = parts.main_ud(experiment)
     columns[-3].metric("UD", ud, spread, delta_color="off", delta_arrow="off", help=parts.ud_help(experiment))
     explained = picture.surface.explained

@@ -11,7 +11,7 @@ from experiments import Experiment, SalSeries, SalSpec, classroom
 from experiments.pictures import sal_subtitle
 from landscape.loss_words import in_unit
 from landscape.time_axis import moment_words, over_time
-from pages import links, parts
+from pages import links, parts, standing
 
 
 def is_alone(experiment: Experiment) -> bool:
@@ -46,6 +46,7 @@ def sharpness(experiment: Experiment, picture: DeltaGenerator, control: DeltaGen
             return
         histogram = _histogram(experiment, options, one, counted)
         parts.plot(histogram, key="sal-histogram")
+        standing.of_the_loss(experiment, "SAL is")
     beta, count, _ = st.columns([1, 1, 2])
     beta.metric("β, learnable threshold", in_unit(f"{counted.threshold:.3g}", one.loss_name), help="From this run.")
     count.metric(

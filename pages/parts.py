@@ -6,7 +6,6 @@ import shlex
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
 import plotly.graph_objects as go
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -31,10 +30,9 @@ from experiments import (
 )
 from experiments import stored_sal as read_stored_sal
 from experiments.own_notes import hindrance
-from experiments.pictures import SurfacePicture, newest_report
+from experiments.pictures import newest_report
 from experiments.report import report_html
 from experiments.ud_step import ArmUd
-from landscape.figures import PathData
 from landscape.style import PLOTLY_CONFIG, format_ud
 from pages import own_jobs
 
@@ -343,16 +341,6 @@ def spread_text(arm: ArmUd) -> str:
     if arm.summary.std is None:
         return "one run, no spread known"
     return f"± {arm.summary.std:.2f} ({len(arm.pairs)} seeds)"
-
-
-def test_accuracies(picture: SurfacePicture, step: int) -> list[tuple[PathData, float | None]]:
-    """Test accuracy of every run of a picture at the checkpoint nearest to a step."""
-    found = []
-    for path in picture.paths:
-        values = picture.metrics[path.name].get("test_accuracy")
-        i = int(np.argmin(np.abs(path.steps - step)))
-        found.append((path, None if values is None else float(values[i])))
-    return found
 
 
 def percent(value: float | None) -> str:

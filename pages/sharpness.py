@@ -11,7 +11,7 @@ from experiments.pictures import sal_subtitle
 from experiments.ud_step import PairUd
 from landscape.loss_words import in_unit
 from landscape.time_axis import moment_words, over_time
-from pages import lone_run, parts
+from pages import lone_run, parts, standing
 
 
 def main() -> None:
@@ -45,6 +45,7 @@ def main() -> None:
     pairs = {f"{arm.arm}-s{pair.seed}": pair for arm in report.arms for pair in arm.pairs}
     with picture_column:
         _histogram(experiment, options, report, clean, poisoned, pairs[names[0]])
+        standing.of_the_loss(experiment, "SAL is")
     _numbers(clean, poisoned, pairs)
     _over_time(experiment, clean, poisoned, pairs)
     _explain(experiment, options, clean)

@@ -24,7 +24,9 @@ from experiments.materials import dataset_of, network_for_run, sample
 from experiments.pictures import draw, find_surfaces, surface_picture
 from experiments.preview import preview_surface
 from experiments.probe import probe_point
+from experiments.report import report_html
 from experiments.spec import ArmSpec, ExperimentSpec, SpecError, SurfaceSpec
+from experiments.standing import standings
 from experiments.surface_plan import prepare_surface
 from experiments.surface_work import Points, _worker, describe_work, measure_elsewhere
 from experiments.trust import trust_file
@@ -347,3 +349,82 @@ def test_workers_find_the_same_numbers_and_run_it_only_where_it_is_granted(monke
     _worker.cache_clear()
     with pytest.raises(ExperimentError, match="not run before you grant it"):
         measure_elsewhere(points)
+
+
+@pytest.fixture
+def pair() -> Experiment:
+    """Two runs of one network, which record the metric, and no accuracy."""
+    code: dict = {}
+    exec(CODE, code)
+    x, y = code["data"]()[1]
+    for seed, name in enumerate(("slow", "fast")):
+        torch.manual_seed(0)
+        model = code["net"]()
+        with Recorder(f"{name}.h5", model) as recorder:
+            for step in range(3):
+                with torch.no_grad():
+                    recorder.record(step, test_margin=code["margin"](model(x), y) + seed)
+                    model[0].weight.add_(0.1 * (1 + seed) * torch.randn(6, 4))
+    done = call("import", "two", "slow.h5", "fast.h5", *NAMED, "--metric", "metrics_of_mine:margin")
+    assert done.exit_code == 0, done.output
+    return Experiment.open("two")
+
+
+def test_ud_report_and_show_say_the_metric_and_no_accuracy(pair):
+    assert call("surface", "two", "--grid", "3").exit_code == 0
+    last = {name: pair.open_run(f"{name}-s0").metrics["test_margin"][-1] for name in ("slow", "fast")}
+    said = call("ud", "two").output
+    assert f"test margin {last['fast']:.3g} against {last['slow']:.3g}: " in said
+    assert "accuracy" not in said
+    told = json.loads(call("ud", "two", "--json").stdout)
+    assert (told["metric"], told["metric_clean"]) == ("test margin", pytest.approx(last["slow"]))
+    assert f"3 checkpoints, test margin {last['fast']:.4g}" in call("show", "two").output
+    page = report_html(pair)
+    assert f"Its test margin ends at {last['fast']:.3g}, against {last['slow']:.3g}." in page
+    assert "export two --figure compare --plane pca --on clean --quantity margin --format svg" in page
+    assert "the metric margin plays no part in them" in page
+    tables = page.split("</style>")[1].split("<h2>Figures")[0] + page.split("seed by seed")[1].split("<h2>Settings")[0]
+    assert "accuracy" not in tables
+    assert '<th scope="col" class="n">test margin</th>' in tables
+    assert f"{last['fast']:.4g}</td>" in tables
+
+
+def test_a_report_says_that_the_metric_is_absent():
+    mine = imported()
+    page = report_html(mine)
+    assert "No surface here holds the metric margin; one that is computed now does:" in page
+    assert "No run recorded margin; where a surface holds it, it was computed anew from the checkpoints." in page
+    assert "test accuracy</th>" not in page
+
+
+def test_pages_show_it_where_accuracy_stands_else(pair, monkeypatch):
+    assert call("surface", "two", "--grid", "3").exit_code == 0
+    assert call("ud", "two").exit_code == 0
+    last = {name: pair.open_run(f"{name}-s0").metrics["test_margin"][-1] for name in ("slow", "fast")}
+    monkeypatch.chdir(ROOT)
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    app.query_params["exp"] = "two"
+    app.run()
+    shown = {one.label: one for one in app.metric}
+    assert shown["fast-s0 test margin"].value == f"{last['fast']:.3g}"
+    assert shown["fast-s0 test margin"].delta == f"{last['fast'] - last['slow']:+.3g}"
+    for name, fast in (("compare", "fast-s0"), ("distance", "fast"), ("sharpness", "")):
+        app.switch_page(f"pages/{name}.py")
+        app.query_params["exp"] = "two"
+        app.run()
+        assert not app.exception
+        labels = [one.label for one in app.metric]
+        assert not [label for label in labels if "accuracy" in label]
+        assert not fast or f"{fast} test margin" in labels
+        alone = [one.value for one in app.caption if "of the loss alone; the metric margin plays no part" in one.value]
+        assert len(alone) == (name != "compare")
+
+
+def test_what_was_not_recorded_is_computed_anew_and_says_on_what():
+    mine = imported()
+    assert call("surface", "mine", "--grid", "2").exit_code == 0
+    (stored,) = find_surfaces(mine)
+    picture = surface_picture(mine, stored)
+    (one,) = standings(picture, 2)
+    assert (one.what, one.value) == ("margin", stored.arrays["path/rec-s0/true_metric"][2])
+    assert one.told("At step 2") == "At step 2, on training data, computed anew."
