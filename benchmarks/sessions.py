@@ -1,13 +1,15 @@
 """Many viewers on one server: every one trains something of their own and walks through the pages meanwhile.
 
 ``python -m benchmarks.sessions --sessions 20 --minutes 5`` prints errors, response times, the server's memory after
-warm-up, and whether all jobs were served in turn. The browsers draw no 3-D: in a class each viewer's machine does.
+warm-up, who took the processors, and whether all jobs were served in turn. The browsers draw no 3-D: in a class each
+viewer's machine does. Here they share the server's processors, and take most of them.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import os
 import random
 import statistics
@@ -33,6 +35,9 @@ class Findings:
     responses: list[float] = field(default_factory=list)  # seconds
     errors: list[str] = field(default_factory=list)
     memory: list[tuple[float, int]] = field(default_factory=list)  # seconds since the start, bytes
+    busy: dict[tuple[str, int], float] = field(default_factory=dict)  # {(who, process): seconds of processor time}
+    idle: tuple[float, float] = (0.0, 0.0)  # seconds of processor time that nobody took: at the start, at the end
+    lasted: float = 0.0  # seconds until the last viewer was done
 
 
 def main() -> None:
@@ -58,9 +63,13 @@ async def _watch(served: Served, sessions: int, seconds: float, epochs: int) -> 
     found, begun = Findings(), time.monotonic()
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=NOT_DRAWING)
+        found.idle = (_idle(), 0.0)
         memory = asyncio.create_task(_memory(served, found, begun))
+        watching = asyncio.create_task(_busy(served, found))
         viewers = [_viewer(browser, served, number, begun + seconds, epochs, found) for number in range(sessions)]
         await asyncio.gather(*viewers)
+        watching.cancel()
+        found.idle, found.lasted = (found.idle[0], _idle()), time.monotonic() - begun
         await _until_served(begun + 3 * seconds + 60)
         memory.cancel()
         await browser.close()
@@ -107,6 +116,25 @@ async def _memory(served: Served, found: Findings, begun: float) -> None:
         await asyncio.sleep(2.0)
 
 
+async def _busy(served: Served, found: Findings) -> None:
+    """Keep the processor time of the server, its jobs and the browsers, which outlives their processes."""
+    me, server = psutil.Process(), psutil.Process(served.process.pid)
+    while True:
+        jobs = server.children(recursive=True)
+        browsers = set(me.children(recursive=True)) - {server, *jobs}
+        for who, processes in (("server", [server]), ("trainings", jobs), ("browsers", [me, *browsers])):
+            for process in processes:
+                with contextlib.suppress(psutil.Error):
+                    times = process.cpu_times()
+                    found.busy[who, process.pid] = times.user + times.system
+        await asyncio.sleep(1.0)
+
+
+def _idle() -> float:
+    times = psutil.cpu_times()
+    return float(times.idle + getattr(times, "iowait", 0.0))
+
+
 async def _until_served(deadline: float) -> None:
     from experiments import jobs
 
@@ -134,6 +162,10 @@ def _report(found: Findings, served: Served, sessions: int, seconds: float) -> N
         print(
             f"server memory after warm-up: {warm[0] / 2**20:.0f} MiB, at most {100 * (max(warm) / warm[0] - 1):+.1f} %"
         )
+    whole, spare = found.lasted * (psutil.cpu_count() or 1), found.idle[1] - found.idle[0]
+    shares = {who: sum(took for (name, _), took in found.busy.items() if name == who) for who, _ in found.busy}
+    shares |= {"nobody": spare, "others": max(0.0, whole - spare - sum(shares.values()))}
+    print("processors: " + ", ".join(f"{who} {100 * took / whole:.0f} %" for who, took in shares.items()))
     print(f"jobs: {len(started)} started, {done} done, at most {jobs.cap()} at a time")
 
 
