@@ -69,7 +69,7 @@ def main() -> None:
             st.fragment(_draw)(picture, second, view, player)
     compare_numbers.metrics(experiment, picture, player.step)
     compare_point.answer(experiment, found, picture)
-    compare_numbers.details(picture, player.step)
+    st.fragment(compare_numbers.details)(picture, player.step)
     compare_numbers.explain(experiment, found, picture, view, player.step)
 
 

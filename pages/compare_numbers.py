@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import streamlit as st
+from streamlit.elements.lib.mutable_expander_container import ExpanderContainer
 
 from checkpoints import Result
 from experiments import Experiment
@@ -46,21 +47,27 @@ def metrics(experiment: Experiment, picture: SurfacePicture, step: int) -> None:
 
 
 def details(picture: SurfacePicture, step: int) -> None:
-    """Losses along the paths, diverging parameters, and the numbers of this checkpoint, each closed at first."""
+    """Losses along the paths, diverging parameters, and the numbers of this checkpoint, each closed at first.
+
+    What is closed is not drawn: most visits would draw it for nobody.
+    """
     dark = parts.is_dark()
-    with st.expander("True loss against in-plane loss along the path"):
-        st.markdown(
+    losses = _closed("True loss against in-plane loss along the path", key="losses")
+    if losses.open:
+        losses.markdown(
             "Where the lines part, the picture shows weights that the run never had: its checkpoint lies off the plane."
         )
-        parts.plot(figures_lines.loss_along_path(picture.paths, dark=dark), key="true-loss")
-        parts.plot(figures_lines.residual_along_path(picture.paths, dark=dark), key="residual")
-    with st.expander("Parameters whose paths differ most"):
-        if picture.divergent is None:
-            st.markdown("A ranking needs two runs on the surface.")
-        else:
-            names, distance = picture.divergent
-            a, b = picture.header["divergence"]["between"]
-            st.markdown(f"Root mean square distance between {a} and {b} over their checkpoints, in weight units.")
+        with losses:
+            parts.plot(figures_lines.loss_along_path(picture.paths, dark=dark), key="true-loss")
+            parts.plot(figures_lines.residual_along_path(picture.paths, dark=dark), key="residual")
+    differ = _closed("Parameters whose paths differ most", key="differ")
+    if differ.open and picture.divergent is None:
+        differ.markdown("A ranking needs two runs on the surface.")
+    elif differ.open and picture.divergent is not None:
+        names, distance = picture.divergent
+        a, b = picture.header["divergence"]["between"]
+        differ.markdown(f"Root mean square distance between {a} and {b} over their checkpoints, in weight units.")
+        with differ:
             parts.plot(figures_lines.divergence_bar(names[:20], distance[:20], dark=dark), key="divergence")
     with st.expander("Numbers at this checkpoint"):
         rows = []
@@ -82,6 +89,11 @@ def details(picture: SurfacePicture, step: int) -> None:
                 }
             )
         st.dataframe(rows, hide_index=True)
+
+
+def _closed(label: str, *, key: str) -> ExpanderContainer:
+    """An expander that knows whether it is open, also by the address."""
+    return st.expander(label, key=key, on_change="rerun", bind="query-params")
 
 
 def explain(experiment: Experiment, stored: Result, picture: SurfacePicture, view: dict[str, str], step: int) -> None:

@@ -96,6 +96,12 @@ def test_compare_follows_its_controls():
     assert "training data of ops" in str(contours(app)["layout"]["title"])
 
 
+def test_what_is_closed_on_compare_is_not_drawn_and_the_address_opens_it():
+    assert not visit("compare").get("plotly_chart")
+    assert len(visit("compare", losses="true").get("plotly_chart")) == 2
+    assert len(visit("compare", losses="true", differ="true").get("plotly_chart")) == 3
+
+
 @pytest.mark.parametrize("step", ["-9", "nan", "1e400", "x", "7.4"])
 def test_a_step_that_is_none_falls_back_to_the_nearest(step):
     app = visit("compare", step=step)
