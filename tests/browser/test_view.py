@@ -157,8 +157,9 @@ def test_a_moving_picture_is_not_redrawn_under_the_hand_nor_read_for_a_pointer_e
 
 def test_either_panel_leads_also_when_an_update_comes_under_the_hand(server: Server, page: Page):
     page.emulate_media(color_scheme="light")
-    open_page(page, server.url + "/compare?arrange=Side+by+side")
+    open_page(page, server.url + "/compare?arrange=Side+by+side&losses=true")
     ready(page, ".view3d")
+    page.locator("[data-testid=stPlotlyChart] .js-plotly-plot").first.wait_for()  # with a bundle of its own
     view = page.locator(".view3d")
     view.scroll_into_view_if_needed()
     page.wait_for_timeout(1000)
