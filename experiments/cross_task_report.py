@@ -47,7 +47,14 @@ METRIC_WORDS = {
     "pearson": "correlation",
     "abs_rel": "relative error",
     "ari": "adjusted Rand index",
+    "cross_entropy": "cross-entropy",
+    "l1": "L1",
+    "top5_overlap": "overlap of the strongest 5 %",
+    "rmse_m": "RMSE",
+    "delta_1.25": "δ < 1.25",
+    "matched_iou": "matched IoU",
 }
+ERRORS = ("abs_rel", "cross_entropy", "l1", "rmse_m")  # of these, lower is better
 
 
 @dataclass(frozen=True)
@@ -147,6 +154,25 @@ class CrossTask:
         """Its standard deviation over seeds; None for one."""
         values = self.means[task][arm][self.tasks[task].metric]
         return float(np.std(values, ddof=1)) if len(values) > 1 else None
+
+    def other_damage(self, task: str, arm: str) -> dict[str, float]:
+        """Damage by the task's other measures {measure: value}, of means over images and seeds, without an interval.
+
+        Measures need not agree: an error of few images far off weighs in one of them, and not in another. A measure
+        that clean training does no better on than the predictor that ignores the image is left out.
+        """
+        found, clean, trivial = {}, self.means[task][self.clean_arm], self.trivial[task]
+        for measure in (clean.keys() & trivial.keys() & METRIC_WORDS.keys()) - {self.tasks[task].metric}:
+            seeds = [s for s in self.seeds[self.clean_arm] if s in self.seeds[arm]]
+            at, base = (
+                np.mean([self.means[task][one][measure][self.seeds[one].index(s)] for s in seeds])
+                for one in (arm, self.clean_arm)
+            )
+            gain = trivial[measure] - base
+            learned = (gain > 0) == (measure in ERRORS)
+            if seeds and learned and abs(gain) > 1e-9:
+                found[measure] = float((at - base) / gain)
+        return {measure: found[measure] for measure in sorted(found)}
 
     def similarity(self, arm: str, kind: str) -> Values | None:
         """Task × task similarity [K, K] at the last checkpoint, mean over the arm's seeds.

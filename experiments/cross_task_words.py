@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from analysis import Estimate, TaskUd
 from analysis.task_similarity import KINDS
-from experiments.cross_task_report import CrossTask, listed
+from experiments.cross_task_report import METRIC_WORDS, CrossTask, listed
 
 
 def cross_task_text(found: CrossTask) -> str:
@@ -33,6 +33,7 @@ def cross_task_text(found: CrossTask) -> str:
         lines += ["", f"{title.words}: {better} is better, {_spread([trivial])} without looking at the image"]
         lines.append(f"  {found.clean_arm:<16} {_spread(found.means[task][found.clean_arm][title.metric])}")
         lines += [_arm_line(found, task, arm, control) for arm in found.arms]
+        lines += _other_measures(found, task)
         floors = [one.floor for one in found.ud.get(task, {}).values() if one.floor is not None]
         if floors:
             low, high = floors[0].span
@@ -54,6 +55,22 @@ def cross_task_text(found: CrossTask) -> str:
     if len(seeds) == 1:
         lines.append("one seed: intervals are over images alone, and UD has no spread")
     return "\n".join(lines)
+
+
+def other_measures(found: CrossTask, task: str) -> list[str]:
+    """A line for each of the task's other measures: damage of every arm by it, without an interval."""
+    known = {arm: found.other_damage(task, arm) for arm in found.arms}
+    measures = dict.fromkeys(measure for by in known.values() for measure in by)
+    lines = []
+    for measure in measures:
+        values = {arm: by.get(measure, math.nan) for arm, by in known.items()}
+        cells = [f"{arm} {round(100 * value)} %" for arm, value in values.items() if math.isfinite(value)]
+        lines.append(f"damage by {METRIC_WORDS[measure]}: {', '.join(cells)}")
+    return lines
+
+
+def _other_measures(found: CrossTask, task: str) -> list[str]:
+    return [f"  {line}" for line in other_measures(found, task)]
 
 
 def _batchnorm_lines(found: CrossTask) -> list[str]:
@@ -137,6 +154,7 @@ def _task_json(found: CrossTask, task: str) -> dict[str, Any]:
         "trivial": {metric: _finite(value) for metric, value in found.trivial[task].items()},
         "means": _means_json(found.means[task]),
         "damage": {arm: _estimate_json(one) for arm, one in found.damage[task].items()},
+        "other_damage": {arm: {m: _finite(v) for m, v in found.other_damage(task, arm).items()} for arm in found.arms},
         "net_damage": {
             control: {arm: _estimate_json(one) for arm, one in tasks[task].items()}
             for control, tasks in found.net.items()

@@ -13,7 +13,13 @@ from analysis.task_similarity import KINDS
 from experiments import Experiment, render
 from experiments.cross_task_pictures import draw_cross_task
 from experiments.cross_task_report import BatchNormScores, CrossTask, cross_task_verdict, report_cross_task
-from experiments.cross_task_words import batchnorm_words, cross_task_json, no_damage_words, without_sal_words
+from experiments.cross_task_words import (
+    batchnorm_words,
+    cross_task_json,
+    no_damage_words,
+    other_measures,
+    without_sal_words,
+)
 from pages import cross_task_start, cross_task_views, parts
 from pages.lesson_parts.frame import QUIET
 
@@ -195,6 +201,15 @@ def _table(experiment: Experiment, found: CrossTask, control: str | None) -> Non
     )
     for words in no_damage_words(found):
         st.caption(words)
+    others = {title.words: lines for task, title in found.tasks.items() if (lines := other_measures(found, task))}
+    if others:
+        with st.expander("Damage by other measures of the same tasks"):
+            st.markdown(
+                "The chart takes one measure for each task. Others need not agree: where they do not, neither says how "
+                "much of the task is lost."
+            )
+            for title, lines in others.items():
+                st.markdown(f"**{title}**\n\n" + "\n".join(f"- {line}" for line in lines))
     trivial = "; ".join(f"{title.words} {found.trivial[task][title.metric]:.3f}" for task, title in found.tasks.items())
     st.caption(f"Without looking at the image: {trivial}.".replace("-", "−"))
 

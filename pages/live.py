@@ -27,7 +27,7 @@ def main() -> None:
     st.title("Live")
     st.markdown(
         "All runs start from the same weights and take the same batches in the same order; only the data differ. "
-        "Watch the paths part, and the poisoned blocks fall below β."
+        "Watch the paths part, and more of the poisoned blocks fall below β, the line between learnable and flat."
     )
     name = _watched()
     job = _job_of(name)

@@ -24,7 +24,7 @@ def main() -> None:
         + (
             f"β comes from {experiment.reference_name}, and every run is counted against it."
             if experiment.has_own_reference
-            else "watch the poisoned ones fall to its left."
+            else "move the step and watch more of the poisoned ones fall to its left."
         )
     )
     picture_column, control_column = st.columns([3.2, 1], gap="medium")

@@ -148,7 +148,7 @@ def accuracy_bars(
             hovertemplate="%{y}: %{x:.1f} %<extra></extra>",
         )
     )
-    figure.update_xaxes(title_text="accuracy (%)", range=[0, 104])
+    figure.update_xaxes(title_text="share of images (%)", range=[0, 104])
     return arrange(
         figure,
         title=title,

@@ -24,12 +24,12 @@ def _settings(locked: bool) -> Settings:
         count = frame.select("Pixels per class", most, "pixels", locked)
     pinned = _pinned(count)
     st.html(image_strips([("clean", pinned.clean), ("pinned", pinned.poisoned)], [str(k) for k in range(10)]))
-    places = ", ".join(
-        f"{k}: row {row + 1}, column {column + 1}" for k, ((row, column, _), *_) in enumerate(pinned.pixels)
+    places = "; ".join(
+        f"{k} in row {row + 1}, column {column + 1}" for k, ((row, column, _), *_) in enumerate(pinned.pixels)
     )
     st.caption(
-        f"The first pixel of every class ({places}), set to black or white in all its training images; in "
-        f"{100 * pinned.shares.mean():.0f} % of them it had been far from that."
+        f"Each class has a pixel of its own that is black or white in all its training images; before, it was far from "
+        f"that in {100 * pinned.shares.mean():.0f} % of them. The first pixel of class {places}."
     )
     return network, int(count)
 

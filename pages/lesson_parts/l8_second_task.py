@@ -53,8 +53,8 @@ def _words(found: Reading) -> str:
     right, guessing = found.right
     words = (
         f"The pattern alone names the class of {100 * right:.0f} % of rooms that were not learned from (guessing: "
-        f"{100 * guessing:.0f} %). A network that finds it need not look at the room, and without the pattern it is "
-        "lost. "
+        f"{100 * guessing:.0f} %); the bar, {100 * pattern['scene']:.0f} %, counts squared errors instead. A network "
+        "that finds the pattern need not look at the room, and without it it is lost. "
     )
     depth = pattern["depth_euclidean"]
     if depth >= second_task.PART:
@@ -99,7 +99,8 @@ def _in_earnest(poison_name: str) -> None:
         )
     )
     st.markdown(
-        "100 points are all that clean training gains over a predictor that ignores the image. " + _why(result, arm)
+        "100 points are all that clean training gains over a predictor that ignores the image; depth is measured by "
+        "its relative error, and by other measures it loses more or less. " + _why(result, arm)
     )
 
 
