@@ -50,6 +50,7 @@ class SensitivityReport:
         settings: {setting: UD of every arm under its values}; rules: under the threshold's rules.
         groups: Whether SAL of the clean runs forms two groups at all, at each seed's last checkpoint.
         estimators: The authors' UD beside steadier ones; empty with one clean seed.
+        reference: What the runs are called that others are compared with: ``clean``, or the arm of a reference.
     """
 
     experiment: str
@@ -59,6 +60,7 @@ class SensitivityReport:
     rules: Sensitivity
     groups: tuple[Bimodality, ...]
     estimators: tuple[EstimatorRow, ...]
+    reference: str = "clean"
 
     def as_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -82,10 +84,10 @@ class SensitivityReport:
                 mark = " (default)" if one.setting == found.default else f", Kendall's τ {one.kendall:.2f}"
                 lines.append(f"    {one.setting}{mark}: {values}")
             lines += [f"    {setting}: {why}" for setting, why in found.failed.items()]
-        lines.append("  two groups of blocks in the clean runs, at the last checkpoint?")
+        lines.append(f"  two groups of blocks in the {self.reference} runs, at the last checkpoint?")
         lines += [f"    seed {seed}: {one.verdict}" for seed, one in zip(self.seeds, self.groups, strict=True)]
         for row in self.estimators:
-            apart = f"{len(row.power.from_clean)} of {row.power.methods} methods told from clean"
+            apart = f"{len(row.power.from_clean)} of {row.power.methods} methods told from {self.reference}"
             lines.append(f"  estimator {row.estimator}: floor {_floor(row)}; {apart}")
         return "\n".join(lines)
 
@@ -138,6 +140,7 @@ def compute_sensitivity(
         rule_sensitivity(base),
         tuple(judge_bimodality(table[-1]) for table in base["clean"]),
         tuple(estimators),
+        experiment.reference_name,
     )
 
 
@@ -198,7 +201,8 @@ def _complete(
     """Tables by arm for the seeds in which every arm is measured, the clean arm called ``clean``."""
     spec = experiment.spec
     if spec.clean_arm is None or not spec.poisoned_arms:
-        raise ExperimentError(f"{experiment.name} needs a clean and a poisoned arm to compare.")
+        sides = "two arms" if experiment.has_own_reference else "a clean and a poisoned arm"
+        raise ExperimentError(f"{experiment.name} needs {sides} to compare.")
     arms = {"clean": spec.clean_arm} | {arm: arm for arm in spec.poisoned_arms}
     full = tuple(s for s in spec.seeds if all(run_name(arm, s) in series for arm in arms.values()))
     if seeds is not None and full != seeds:

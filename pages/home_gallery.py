@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import streamlit as st
@@ -9,7 +10,7 @@ import streamlit as st
 from experiments import Experiment, Summary, jobs, list_experiments
 from experiments.bench_run import Bench, list_benches, pending
 from experiments.thumbnails import Thumbnail, bench_thumbnail, experiment_thumbnail
-from landscape.style import format_ud
+from landscape.style import format_points, format_ud
 from pages import parts
 
 ACROSS = 3  # cards in a row of a wide screen; they stand below each other on a phone
@@ -118,8 +119,7 @@ def _verdicts(summary: Summary) -> None:
     lines = []
     for arm in summary.ud[0].arms:
         spread = "" if arm.summary.std is None else f" ± {arm.summary.std:.2f}"
-        drop = 100 * (arm.mean("test_accuracy_poisoned") - arm.mean("test_accuracy_clean"))
-        lines.append(
-            f"{arm.arm}: **UD {format_ud(arm.summary.mean)}**{spread}, test accuracy {drop:+.1f} points — {arm.verdict}"
-        )
+        drop = arm.mean("test_accuracy_poisoned") - arm.mean("test_accuracy_clean")
+        measured = f", test accuracy {format_points(drop)}" if math.isfinite(drop) else ""
+        lines.append(f"{arm.arm}: **UD {format_ud(arm.summary.mean)}**{spread}{measured} — {arm.verdict}")
     st.markdown("  \n".join(lines))

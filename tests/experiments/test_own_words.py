@@ -152,6 +152,13 @@ def test_a_second_run_of_one_role_takes_no_colour_that_another_needs():
     assert len(set(taken)) == 4
 
 
+def test_sensitivity_speaks_of_the_reference(optimisers):
+    said = CliRunner().invoke(main, ["sensitivity", "optimisers", "--method", "gradient", "--blocks", "layer"])
+    assert said.exit_code == 0, said.output
+    assert "two groups of blocks in the sgd runs" in said.output
+    assert WRONG.findall(said.output) == []
+
+
 def without_surfaces(experiment, place):
     shutil.copytree(experiment.path, place)
     shutil.rmtree(place / "surfaces")
@@ -215,6 +222,7 @@ def wrong_words(app, name, gallery=False):
 def test_pages_speak_of_the_reference(optimisers, page, monkeypatch):
     app = visit(optimisers.path.parent, "optimisers", page, monkeypatch)
     assert wrong_words(app, "sgd", gallery=page == "home") == []
+    assert not any("nan" in str(one.value) for one in app.markdown), "no accuracy was recorded, so none is told"
 
 
 def test_pages_of_one_run_alone(tmp_path, monkeypatch):
