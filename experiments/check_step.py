@@ -23,6 +23,8 @@ from training.own_losses import mean_over
 STORED = ("train_loss", "test_loss", "loss")  # names of metrics; a loss without more is taken for that of training
 TOLERANCE = 1e-4  # relative; of a metric, which may be near 0 by nature, to the largest one along the run
 DRAWS = 8  # of dropout
+FEWEST, FEWEST_STEPS = 8, 5  # checkpoints, and steps between them, to tell an average from a single batch
+BATCH_BACK, AVERAGE_BACK = 0.3, 1.15  # how far back the loss of a single batch lies at most, and an average
 DROPOUT = nn.modules.dropout._DropoutNd
 BATCH_NORM = nn.modules.batchnorm._BatchNorm
 
@@ -192,6 +194,7 @@ class _Why:
         self.word, self.key = (label, "metric") if label else ("loss", "loss")
         self.least = float(np.abs(values[np.isfinite(values)]).max(initial=0.0)) if label else 0.0
         self.factor = _common_factor(run.metrics[metric], values)
+        self.back = share_back(run.metrics[metric], values, run.steps) if self.key == "loss" else None
 
     def reason(self, checkpoint: int, stored: float) -> str:
         """What explains it, in words, the surest first."""
@@ -260,6 +263,13 @@ class _Why:
         low, high = sorted(self.values[checkpoint - 1 : checkpoint + 1])
         if not low <= stored <= high:
             return ""
+        if self.back is not None and self.back[0] - self.back[1] > BATCH_BACK and sum(self.back) < AVERAGE_BACK:
+            share, error = self.back
+            return (
+                "it lies between the losses of this checkpoint and the one before, as a running average over the steps "
+                f"in between does; it is not that of a single batch, for over all checkpoints the stored losses lie "
+                f"{share:.2f} ± {error:.2f} of the way back"
+            )
         return (
             f"it lies between the {'values' if self.key == 'metric' else 'losses'} of this checkpoint and the one "
             f"before, as a running average over the steps in between does; the {self.word} of a single batch may lie "
@@ -278,6 +288,36 @@ class _Why:
             "augmentation, a single batch, other samples, label smoothing or a penalty in the loss would explain it; "
             "record the mean loss in evaluation mode to be sure"
         )
+
+
+def share_back(
+    stored: NDArray[np.float64], losses: NDArray[np.float64], steps: NDArray[np.int64]
+) -> tuple[float, float] | None:
+    """How far back stored losses lie between a checkpoint (0) and the one before it (1): the share, and its error.
+
+    The loss of the last single batch lies near 0, with noise; a running average over many steps in between near a half.
+    The share is that of least squares, where a loss weighs the less the larger it is, as its noise grows with it; the
+    error is three standard errors, or how far any one checkpoint moves it, if that is more.
+
+    Args:
+        stored, losses: [T], at the checkpoints; steps: [T], of the optimiser.
+
+    Returns:
+        None where there are too few checkpoints, or too few steps between them for the two to be told apart.
+    """
+    known = np.isfinite(stored[1:]) & np.isfinite(losses[1:]) & np.isfinite(losses[:-1])
+    weight = 1 / np.maximum(np.abs(losses[1:][known]), 1e-12)
+    fall = (losses[:-1] - losses[1:])[known] * weight
+    rest = (stored - losses)[1:][known] * weight
+    n, square = len(fall), float(fall @ fall)
+    if n < FEWEST or square == 0 or np.diff(steps).min() < FEWEST_STEPS:
+        return None
+    share = float(fall @ rest) / square
+    noise = float(np.linalg.norm(rest - share * fall)) / np.sqrt((n - 1) * square)
+    others = square - fall**2
+    without = (fall @ rest - fall * rest) / np.where(others > 0, others, np.nan)
+    moved = float(np.max(np.abs(without - share)))
+    return (share, max(3 * float(noise), moved)) if np.isfinite(moved) else None
 
 
 def _common_factor(stored: NDArray[np.float64], values: NDArray[np.float64]) -> float | None:

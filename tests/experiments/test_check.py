@@ -1,8 +1,10 @@
 """Stored losses agree with recomputed ones, or the reason is found."""
 
 import json
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
@@ -12,7 +14,7 @@ from torch.nn import functional
 from checkpoints import Recorder
 from cli import main
 from experiments import Experiment
-from experiments.check_step import check_runs, relative
+from experiments.check_step import check_runs, relative, share_back
 from training.own_losses import mean_over
 
 CODE = """
@@ -56,8 +58,11 @@ def here(tmp_path, monkeypatch):
     Path("checked.py").write_text(CODE)
 
 
-def recorded(network, stored, epochs=4, data="data", metric=""):
-    """An experiment with the one run of a loop that records ``stored(model, train, test, losses)``."""
+def recorded(network, stored, epochs=4, data="data", metric="", batch=20, steps=1):
+    """An experiment with the one run of a loop that records ``stored(model, train, test, losses)``.
+
+    ``steps``: how many are counted in an epoch.
+    """
     code = {}
     exec(CODE, code)
     torch.manual_seed(1)
@@ -66,9 +71,9 @@ def recorded(network, stored, epochs=4, data="data", metric=""):
     with Recorder("rec.h5", model) as recorder:
         losses = [functional.cross_entropy(model(train[0]), train[1]).item()]
         for step in range(epochs):
-            recorder.record(step, **stored(model, train, test, losses))
+            recorder.record(steps * step, **stored(model, train, test, losses))
             losses = []
-            for chosen in torch.arange(80).split(20):
+            for chosen in torch.arange(80).split(batch):
                 optimiser.zero_grad()
                 loss = functional.cross_entropy(model.train()(train[0][chosen]), train[1][chosen])
                 loss.backward()
@@ -118,6 +123,42 @@ def test_the_reason_is_found(case):
     assert all(reason in row.reason for row in wrong), [row.reason for row in wrong]
 
 
+def test_a_single_batch_is_ruled_out_where_the_run_shows_it():
+    each = {"epochs": 12, "batch": 10, "steps": 8}
+    average, single = "it is not that of a single batch", "the loss of a single batch may lie there by chance"
+    (found,) = check_runs(recorded("plain", REASONS["running average"][1], **each))
+    between = [row.reason for row in found.rows if "a running average" in row.reason]
+    assert len(between) >= 4
+    assert all(average in reason and "of the way back" in reason for reason in between)
+    Path("rec.h5").unlink()
+    shutil.rmtree("mine")
+    (found,) = check_runs(recorded("plain", lambda m, a, b, losses: {"train_loss": losses[-1]}, **each))
+    between = [row.reason for row in found.rows if "a running average" in row.reason]
+    assert between
+    assert all(single in reason for reason in between)
+
+
+def test_how_far_back_stored_losses_lie():
+    noise, steps = np.random.default_rng(0), np.arange(20) * 10
+    losses = 2 * 0.8 ** np.arange(20)
+    before = np.r_[losses[0], losses[:-1]]
+
+    def stored(share, spread):
+        return losses + share * (before - losses) + spread * losses * noise.standard_normal(20)
+
+    share, error = share_back(stored(0.55, 0.01), losses, steps)
+    assert abs(share - 0.55) < error < 0.2
+    share, error = share_back(stored(0.05, 0.1), losses, steps)
+    assert abs(share - 0.05) < error
+    exact = losses + 0.5 * (before - losses)
+    assert share_back(exact, losses, steps) == pytest.approx((0.5, 0), abs=1e-9)
+    assert share_back(exact, losses, np.arange(20)) is None, "so few steps that a single batch may lie anywhere"
+    assert share_back(exact[:7], losses[:7], steps[:7]) is None
+    assert share_back(losses, np.ones(20), steps) is None
+    exact[5], losses[9] = np.nan, np.inf
+    assert share_back(exact, losses, steps)[0] == pytest.approx(0.5)
+
+
 def test_a_loss_measured_ahead_of_the_step_is_that_of_the_checkpoint_before():
     last = []
 
@@ -136,7 +177,7 @@ def test_losses_in_evaluation_mode_agree_and_one_wrong_digit_is_seen():
 
     both = check_runs(recorded("norm", stored))
     assert [(one.metric, one.on, one.agrees, len(one.rows)) for one in both] == [
-        ("train_loss", "clean training data", True, 4),
+        ("train_loss", "training data", True, 4),
         ("test_loss", "test data", True, 4),
     ]
     assert max(row.difference for one in both for row in one.rows) < 1e-5
@@ -191,7 +232,7 @@ def test_a_metric_of_ones_own_is_compared_and_named():
     assert (loss.metric, loss.function, loss.agrees) == ("test_loss", "", True), "not of spoilt outputs"
     assert (test.metric, test.on, test.function, test.agrees) == ("test_margin", "test data", "checked:margin", True)
     assert max(row.difference for row in test.rows) < 1e-5
-    assert (sums.metric, sums.on) == ("margin", "clean training data")
+    assert (sums.metric, sums.on) == ("margin", "training data")
     assert all("it is 100 times as large" in row.reason for row in sums.rows)
     said = CliRunner().invoke(main, ["check", "mine"])
     assert said.exit_code == 1
