@@ -228,12 +228,16 @@ def describe_surface(path: Path) -> dict[str, Any]:
     stored = read_result(path, kind=KIND)
     loss = stored.arrays["loss"]
     finite = loss[np.isfinite(loss)]
+    own = stored.arrays.get("metric", np.zeros(0))
+    known = own[np.isfinite(own)]
+    spread = {"min_metric": float(known.min()), "max_metric": float(known.max())} if known.size else {}
     return {
         "file": str(path),
         "grid": list(loss.shape),
         "min_loss": float(finite.min()) if finite.size else None,
         "max_loss": float(finite.max()) if finite.size else None,
         "non_finite": int(loss.size - finite.size),
+        **({"metric": stored.header.get("metric_name"), **spread} if own.size else {}),
         **{key: stored.header.get(key) for key in ("strategy", "points_evaluated", "interpolation_error")},
         **{key: stored.header[key] for key in ("measured_on", "samples", "explained_variance_ratio", "runs")},
     }

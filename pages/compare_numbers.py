@@ -84,6 +84,7 @@ def details(picture: SurfacePicture, step: int) -> None:
                     loss_label(path.loss_name, "in-plane loss"): (
                         "–" if path.loss_in_plane is None else format_loss(path.loss_in_plane[i])
                     ),
+                    **_own(picture, path, i),
                     "off the plane (weight units)": f"{path.residual[i]:.3g}",
                     "coordinates": f"({path.coordinates[i, 0]:.3g}, {path.coordinates[i, 1]:.3g})",
                 }
@@ -94,6 +95,13 @@ def details(picture: SurfacePicture, step: int) -> None:
 def _closed(label: str, *, key: str) -> ExpanderContainer:
     """An expander that knows whether it is open, also by the address."""
     return st.expander(label, key=key, on_change="rerun", bind="query-params")
+
+
+def _own(picture: SurfacePicture, path: PathData, at: int) -> dict[str, str]:
+    """The user's own metric at a checkpoint and at its shadow on the plane, where the surface holds it."""
+    name = picture.surface.metric_name or "metric"
+    known = ((f"true {name}", path.metric_true), (f"in-plane {name}", path.metric_in_plane))
+    return {what: f"{values[at]:.4g}" for what, values in known if values is not None}
 
 
 def explain(experiment: Experiment, stored: Result, picture: SurfacePicture, view: dict[str, str], step: int) -> None:

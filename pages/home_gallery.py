@@ -10,6 +10,7 @@ import streamlit as st
 from experiments import Experiment, Summary, jobs, list_experiments
 from experiments.bench_run import Bench, list_benches, pending
 from experiments.thumbnails import Thumbnail, bench_thumbnail, experiment_thumbnail
+from experiments.ud_step import ArmUd
 from landscape.style import format_points, format_ud
 from pages import parts
 
@@ -112,6 +113,14 @@ def _state(summary: Summary, running: list[jobs.Job]) -> str:
     return " · ".join([summary.name, *parts_of])
 
 
+def _change(arm: ArmUd, metric: str) -> str:
+    """How an arm's runs differ from the reference at their end: by the user's own metric, or test accuracy."""
+    if metric:
+        return f", {metric} {arm.mean('metric_poisoned') - arm.mean('metric_clean'):+.3g}"
+    drop = arm.mean("test_accuracy_poisoned") - arm.mean("test_accuracy_clean")
+    return f", test accuracy {format_points(drop)}" if math.isfinite(drop) else ""
+
+
 def _verdicts(summary: Summary) -> None:
     if not summary.ud:
         st.markdown(":gray[No UD yet.]")
@@ -119,7 +128,6 @@ def _verdicts(summary: Summary) -> None:
     lines = []
     for arm in summary.ud[0].arms:
         spread = "" if arm.summary.std is None else f" ± {arm.summary.std:.2f}"
-        drop = arm.mean("test_accuracy_poisoned") - arm.mean("test_accuracy_clean")
-        measured = f", test accuracy {format_points(drop)}" if math.isfinite(drop) else ""
-        lines.append(f"{arm.arm}: **UD {format_ud(arm.summary.mean)}**{spread}{measured} — {arm.verdict}")
+        change = _change(arm, summary.ud[0].metric_name)
+        lines.append(f"{arm.arm}: **UD {format_ud(arm.summary.mean)}**{spread}{change} — {arm.verdict}")
     st.markdown("  \n".join(lines))
