@@ -6,12 +6,14 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from checkpoints import CheckpointError, read_result
+from experiments.cross_task_step import SCORES
 from experiments.experiment import Experiment, ExperimentError
 from experiments.own_metric import own_label, spoken, stored_names
 from experiments.own_notes import own_notes
 from experiments.sal_step import read_sal
 from experiments.surface_names import facts_of, tell_apart, when_made
 from experiments.surface_plan import KIND as SURFACE_KIND
+from experiments.surface_plan import TASK_SURFACES
 from experiments.ud_step import UdReport, report_ud, stored_sal
 from landscape.loss_words import loss_word
 
@@ -44,6 +46,8 @@ class Summary:
     ud: tuple[UdReport, ...]
     missing: tuple[tuple[str, str], ...]  # (what, command)
     notes: tuple[str, ...]
+    tasks: tuple[str, ...] = ()  # of a network of several
+    scored: int = 0  # runs whose tasks are measured
 
     def as_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -57,6 +61,7 @@ class Summary:
             "ud": [report.as_json() for report in self.ud],
             "missing": [{"what": what, "command": command} for what, command in self.missing],
             "notes": list(self.notes),
+            **({"tasks": list(self.tasks), "runs_with_scores": self.scored} if self.tasks else {}),
         }
 
     def as_text(self) -> str:
@@ -67,11 +72,16 @@ class Summary:
             own = "" if run.metric is None else f", {run.metric_name} {run.metric:.4g}"
             state = f"{run.state}, {run.checkpoints} checkpoints"
             lines.append(f"    {run.name} ({run.role}): {state}{own}{accuracy}{run.note}")
-        lines.append("  surfaces" if self.surfaces else "  no surface")
+        if self.tasks:
+            finished = sum(run.state == "finished" for run in self.runs)
+            lines.append(f"  tasks {', '.join(self.tasks)}: measured in {self.scored} of {finished} runs")
+        if self.surfaces or not self.tasks:
+            lines.append("  surfaces" if self.surfaces else "  no surface")
         lines += [
             f"    {s['file']}: {_surface_words(s)}" + (f"; {s['apart']}" if "apart" in s else "") for s in self.surfaces
         ]
-        lines.append("  SAL" if self.sal else "  no SAL")
+        if self.sal or not self.tasks:
+            lines.append("  SAL" if self.sal else "  no SAL")
         lines += [
             f"    {s['file']}: {s['run']} by {s['method']}, one block per {s['blocks']}, ε = {s['epsilon']:g}, "
             f"{s['samples']} samples"
@@ -105,6 +115,8 @@ def summarise(experiment: Experiment) -> Summary:
     ]
     if not runs and stored:
         runs = _runs_from_results(experiment, stored)
+    tasks = experiment.spec.tasks.names if experiment.spec.tasks is not None else ()
+    scored = len({path.stem.rpartition("-")[0] for path in experiment.result_files(SCORES)}) if tasks else 0
     return Summary(
         name=experiment.name,
         title=experiment.spec.title,
@@ -113,8 +125,10 @@ def summarise(experiment: Experiment) -> Summary:
         surfaces=tuple(surfaces),
         sal=tuple(sal),
         ud=tuple(reports),
-        missing=tuple(_missing(experiment, runs, bool(surfaces), bool(stored))),
+        missing=tuple(_missing(experiment, runs, bool(surfaces), bool(stored), scored)),
         notes=tuple(notes),
+        tasks=tasks,
+        scored=scored,
     )
 
 
@@ -218,7 +232,9 @@ def _sal_files(experiment: Experiment, notes: list[str]) -> list[tuple[Any, Any]
     return found
 
 
-def _missing(experiment: Experiment, runs: list[RunSummary], surfaces: bool, sal: bool) -> list[tuple[str, str]]:
+def _missing(
+    experiment: Experiment, runs: list[RunSummary], surfaces: bool, sal: bool, scored: int
+) -> list[tuple[str, str]]:
     if runs and all(run.state == "results only" for run in runs):
         return [("the runs themselves", f"train {experiment.name}  (in a folder of your own)")]
     missing = []
@@ -230,6 +246,13 @@ def _missing(experiment: Experiment, runs: list[RunSummary], surfaces: bool, sal
         missing.append((f"runs {', '.join(unfinished)}", f"import {experiment.name}-whole RUNS"))
     elif unfinished:
         missing.append((f"runs {', '.join(unfinished)}", f"train {experiment.path}"))
+    if experiment.spec.tasks is not None:  # every task has its own SAL, UD and surface
+        finished = sum(run.state == "finished" for run in runs)
+        if scored < max(finished, 1):
+            missing.append(("damage, SAL and UD of every task", f"cross-task {experiment.path}"))
+        if not experiment.result_files(TASK_SURFACES):
+            missing.append(("loss surfaces of every task", f"cross-task {experiment.path} --surfaces"))
+        return missing
     if not surfaces:
         missing.append(("a loss surface", f"surface {experiment.path}"))
     if not sal and experiment.spec.clean_arm is not None and experiment.spec.poisoned_arms:

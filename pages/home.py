@@ -8,7 +8,7 @@ import numpy as np
 import streamlit as st
 
 from checkpoints import CheckpointError
-from experiments import Experiment, Summary
+from experiments import Experiment, Summary, preset_names
 from experiments.pictures import surface_picture
 from experiments.surface_plan import KIND
 from landscape import figures
@@ -79,10 +79,11 @@ def _showcase(experiment: Experiment) -> None:
         help="Distance of each run's last checkpoint from the plane, in weight units.",
     )
     links = st.columns([1, 1, 1, 1, 2], vertical_alignment="center")
-    query = {"exp": experiment.name}
+    query, live = {"exp": experiment.name}, {"preset": experiment.name}
     links[0].page_link("pages/compare.py", label="Compare the paths", icon=":material/landscape:", query_params=query)
     links[1].page_link("pages/sharpness.py", label="See sharpness", icon=":material/show_chart:", query_params=query)
-    links[2].page_link("pages/live.py", label="Train it live", icon=":material/play_circle:")
+    if experiment.name in preset_names():
+        links[2].page_link("pages/live.py", label="Train it live", icon=":material/play_circle:", query_params=live)
     with links[3]:
         parts.report_button(experiment, key="home")
 

@@ -9,6 +9,7 @@ import streamlit as st
 
 from experiments import Experiment, Summary, jobs, list_experiments
 from experiments.bench_run import Bench, list_benches, pending
+from experiments.spec import IMPORTED_METHOD
 from experiments.thumbnails import Thumbnail, bench_thumbnail, experiment_thumbnail
 from experiments.ud_step import ArmUd
 from landscape.style import format_points, format_ud
@@ -48,16 +49,26 @@ def _experiment_card(experiment: Experiment) -> None:
         parts.fail_softly(error)
         return
     running = [job for job in jobs.list_jobs(summary.name) if job.running]
-    words = "Its first results are being computed." if running else "No results yet: open it and train it."
+    words = "Its first results are being computed." if running else _nothing(experiment, summary)
     _picture(picture, words)
     st.markdown(f"**{summary.title or summary.name}**  \n:gray[{_state(summary, running)}]")
     _verdicts(summary)
+    page = "compare" if summary.surfaces or not summary.ud else "distance"
     st.page_link(
-        "pages/compare.py" if summary.surfaces or not summary.ud else "pages/distance.py",
+        f"pages/{'cross_task' if summary.tasks else page}.py",
         label=f"Open {summary.name}",
         icon=":material/arrow_forward:",
         query_params={"exp": experiment.name},
     )
+
+
+def _nothing(experiment: Experiment, summary: Summary) -> str:
+    """What a card says in the place of its picture."""
+    if any(run.state == "finished" for run in summary.runs):
+        return "No loss surface yet: open it and compute one."
+    if any(arm.method == IMPORTED_METHOD for arm in experiment.spec.arms.values()):
+        return "No results yet: open it and see what can be computed."
+    return "No results yet: open it and train it."
 
 
 def _bench_card(bench: Bench) -> None:
@@ -122,6 +133,10 @@ def _change(arm: ArmUd, metric: str) -> str:
 
 
 def _verdicts(summary: Summary) -> None:
+    if summary.tasks:
+        measured = f"measured in {summary.scored} of {len(summary.runs)} runs" if summary.scored else "not measured yet"
+        st.markdown(f"{len(summary.tasks)} tasks; damage and UD of each: {measured}.")
+        return
     if not summary.ud:
         st.markdown(":gray[No UD yet.]")
         return

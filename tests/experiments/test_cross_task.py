@@ -26,6 +26,7 @@ from experiments.progress import Silent
 from experiments.sal_step import compute_sal, read_sal
 from experiments.spec import SurfaceSpec
 from experiments.spec_toml import spec_from_table
+from experiments.summary import summarise
 from experiments.task_materials import task_network, task_sample
 from experiments.tasks import image_size
 from tests.experiments.test_tasks import TABLE, rectangles
@@ -190,6 +191,17 @@ def test_words_and_json_say_everything(measured):
     assert set(table["tasks"]) == set(TASKS)
     assert len(table["tasks"]["scene"]["ud"]["lsp"]["per_seed"]) == 2
     assert len(table["similarity"]["clean"]["spearman"]) == 4
+
+
+def test_show_counts_what_is_measured_and_names_the_command(measured, tmp_path):
+    told = summarise(measured)
+    runs = len(measured.finished_runs())
+    assert (told.scored, told.as_json()["runs_with_scores"]) == (runs, runs)
+    assert f"measured in {runs} of {runs} runs" in told.as_text()
+    assert [what for what, _ in told.missing] == ["loss surfaces of every task"]
+    before = copied(measured, tmp_path)
+    shutil.rmtree(before.path / "cross-task")
+    assert summarise(before).missing[0] == ("damage, SAL and UD of every task", f"cross-task {before.path}")
 
 
 def test_what_exists_is_not_measured_again(measured):
