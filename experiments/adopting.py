@@ -8,7 +8,7 @@ from checkpoints import write_bytes
 from experiments.experiment import SPEC_FILE, Experiment, ExperimentError, versions
 from experiments.materials import dataset_of, network, network_for_run
 from experiments.own import check_fit, refusal
-from experiments.own_notes import adopted
+from experiments.own_notes import adopted, hindrance
 from experiments.spec import ExperimentSpec, own_names
 from experiments.spec_toml import spec_to_toml
 from experiments.trust import at_terminal, for_now, grant
@@ -32,7 +32,8 @@ def adopt_metric(experiment: Experiment, metric: str, *, download: bool = False)
         The experiment, which has the metric.
 
     Raises:
-        ExperimentError: It has another one, names code that was not granted, or the metric fails; nothing is noted.
+        ExperimentError: It has another one, lacks network, data or runs, names code that was not granted, or the metric
+            fails; nothing is noted.
     """
     spec = experiment.spec
     if spec.metric == metric:
@@ -44,6 +45,10 @@ def adopt_metric(experiment: Experiment, metric: str, *, download: bool = False)
         )
     if own_names(spec) and spec.grant.root is None:
         raise ExperimentError(refusal(spec))
+    if words := hindrance(experiment):
+        raise ExperimentError(f"The metric {metric} is not taken yet. {words}")
+    if not experiment.run_names():
+        raise ExperimentError(f"{spec.name} has no run that {metric} could be tried on; train it first.")
     if not at_terminal():
         raise ExperimentError("Code of your own is granted at the terminal alone.")
     _take(experiment, replace(spec, metric=metric), download=download)

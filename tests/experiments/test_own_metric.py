@@ -216,3 +216,16 @@ def test_workers_find_the_same_numbers_and_run_it_only_where_it_is_granted(monke
     _worker.cache_clear()
     with pytest.raises(ExperimentError, match="not run before you grant it"):
         measure_elsewhere(points)
+
+
+def test_a_metric_is_not_taken_where_it_cannot_be_tried():
+    assert call("import", "mine", "rec.h5").exit_code == 0
+    given = ("--metric", "metrics_of_mine:margin")
+    refused = call("surface", "mine", *given)
+    assert (
+        "The metric metrics_of_mine:margin is not taken yet. The network and the data set are not known"
+        in refused.output
+    )
+    assert Experiment.open("mine").spec.metric is None
+    assert "has no run that metrics_of_mine:margin could be tried on" in call("surface", "digits-random", *given).output
+    assert not trust_file().exists()
