@@ -21,6 +21,7 @@ RUN = [
     ROOT / "docs" / "reference" / "index.md",
     HOW_TO / "compare-optimisers.md",
     HOW_TO / "read-the-numbers.md",
+    HOW_TO / "taskonomy.md",
 ]
 AROUND = {"README.md": ROOT / "tests" / "docs" / "around_readme.py"}  # what the reader's own program has defined
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)

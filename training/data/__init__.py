@@ -14,7 +14,7 @@ from training.data.image_folder import load_image_folder
 from training.data.npz import load_npz
 from training.data.rooms import load_rooms
 from training.data.taskonomy import load_taskonomy
-from training.data.taskonomy_files import is_taskonomy
+from training.data.taskonomy_files import DOMAINS, is_taskonomy
 from training.data.torchvision_sets import find_file, load_cifar10, load_cifar100, load_fashion_mnist, load_mnist
 from training.data.toy import load_toy
 
@@ -62,6 +62,11 @@ def load_dataset(
             given = {"folder": folder} | options | ({} if n_train is None else {"n_train": n_train})
             _check_options(f"The folder {name}", load_taskonomy, options, ("folder", "root"))
             return load_taskonomy(**given, seed=seed or 0)
+        if not any((folder / part).is_dir() for part in ("train", "test")):
+            raise DatasetError(
+                f"{folder} holds neither train and test, as folders of images do, nor a domain of Taskonomy "
+                f"({', '.join(DOMAINS)})."
+            )
         _check_options(f"The folder {name}", load_image_folder, options, ("folder",))
         return load_image_folder(folder, n_train=n_train, seed=seed or 0, **options)
     loader = DATASETS.get(name)

@@ -168,7 +168,10 @@ def _chosen(views: Views, count: int | None, seed: int, what: str) -> Views:
     if count is None:
         return views
     if count > len(views):
-        raise DatasetError(f"There are {len(views)} {what}; {count} were asked for.")
+        option = "n_train" if what.startswith("training") else "n_test"
+        raise DatasetError(
+            f"There are {len(views)} {what}; {count} were asked for. Set data.{option} to {len(views)} or fewer."
+        )
     return [views[i] for i in stratified(np.array([place for _, _, place in views]), count, seed)]
 
 

@@ -250,3 +250,9 @@ def test_wrong_folders_are_refused_with_one_sentence(tmp_path, spoil, options, m
 def test_the_folder_must_be_named():
     with pytest.raises(DatasetError, match="needs the option folder"):
         load_dataset("taskonomy")
+
+
+def test_a_folder_that_is_neither_kind_is_told_what_it_lacks(tmp_path):
+    (tmp_path / "holiday").mkdir()
+    with pytest.raises(DatasetError, match="holds neither train and test"):
+        load_dataset(str(tmp_path), n_test=10)
