@@ -32,6 +32,7 @@ class Numbered:
     label: str  # what to call it: its name within the folder
     step: int | None = None
     epoch: float | None = None
+    guessed: bool = False  # the step is a number in the name that is not called so
 
 
 @dataclass(frozen=True)
@@ -172,10 +173,12 @@ def _by_any_number(found: Sequence[Numbered], stems: dict[Numbered, str], where:
     if len(varying) > 1:
         said += f" (number {chosen + 1} of {len(columns)} in each)"
     numbered = [
-        Numbered(one.path, one.label, numbers[one][chosen], float(numbers[one][chosen]) if torch7 else None)
+        Numbered(one.path, one.label, None, float(numbers[one][chosen]))
+        if torch7
+        else Numbered(one.path, one.label, numbers[one][chosen], guessed=True)
         for one in having
     ]
-    return _sorted(numbered, "step", said, where, left_out)
+    return _sorted(numbered, kind, said, where, left_out)
 
 
 def _named(stem: str) -> tuple[int | None, float | None]:

@@ -1,8 +1,9 @@
-"""Metrics of a run from a CSV file, matched by step or epoch."""
+"""Metrics of a run from a CSV file, matched by step or by epoch, and by one of them for a whole run."""
 
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,16 +17,112 @@ STEP, EPOCH = ("step", "global_step", "iteration"), ("epoch",)
 
 @dataclass(frozen=True)
 class MetricTable:
-    """Rows of named numbers by step, by epoch, or both; ``{key: {metric: value}}``."""
+    """Rows of named numbers by step, by epoch, or both; ``{key: {metric: value}}``.
+
+    ``repeated``: where some epoch has several rows with different values of one metric, of which the last counts.
+    """
 
     path: Path
     names: tuple[str, ...]
     by_step: dict[float, dict[str, float]]
     by_epoch: dict[float, dict[str, float]]
+    repeated: bool = False
 
-    def at(self, step: int, epoch: float) -> dict[str, float]:
-        """The metrics of a checkpoint: those of its step, else those of its epoch; empty when there is no row."""
-        return self.by_step.get(float(step)) or self.by_epoch.get(round(epoch, 6), {})
+
+@dataclass(frozen=True)
+class Place:
+    """Where a checkpoint stands in training, and how that is known.
+
+    ``step`` and ``epoch`` are None where nothing tells them; a step that stands in for an epoch is none. ``guessed``:
+    the step is a number in the name that is not called so. ``named``: the epoch is in the name or in a list.
+    """
+
+    name: str
+    step: int | None
+    epoch: float | None
+    guessed: bool = False
+    named: bool = False
+
+
+@dataclass(frozen=True)
+class Match:
+    """Which rows belong to the checkpoints of a run.
+
+    Attributes:
+        by: ``"step"`` or ``"epoch"``, the one key for all of them; empty where there is none.
+        rows: The metrics of each checkpoint, empty without a row.
+        said: What was matched, for people.
+        doubt: Why it may be wrong; empty where nothing speaks against it.
+    """
+
+    by: str
+    rows: tuple[dict[str, float], ...]
+    said: str
+    doubt: str = ""
+
+
+def match_metrics(table: MetricTable, places: Sequence[Place]) -> Match:
+    """Find the row of each checkpoint by one key: equal numbers belong together, and nothing is shifted or rounded.
+
+    Epochs that the names give come first; then steps that are known; epochs from inside of the files; numbers in the
+    names that are called neither. A step made up from an epoch is never looked for.
+    """
+    by = _key(table, places)
+    if not by:
+        has = " and ".join(key for key, kept in (("step", table.by_step), ("epoch", table.by_epoch)) if kept)
+        why = f"the table goes by {has}, which not all checkpoints say" if has else "the table has no row"
+        return Match("", tuple({} for _ in places), f"not matched: {why}")
+    kept = table.by_step if by == "step" else table.by_epoch
+    numbers = [_number(one, by) for one in places]
+    rows = tuple(kept.get(number, {}) for number in numbers)
+    said = f"matched by {by}, rows for {sum(map(bool, rows))} of {len(rows)} checkpoints"
+    said += f" ({by}s {_span(numbers)} of the checkpoints, {_span(list(kept))} in the table)" if kept and rows else ""
+    if by == "epoch" and table.repeated:
+        said += ", of each epoch the last"
+    return Match(by, rows, said, _doubt(by, list(kept), numbers, places) if table.by_epoch else "")
+
+
+def _key(table: MetricTable, places: Sequence[Place]) -> str:
+    epochs = [one.epoch for one in places]
+    by_epoch = bool(table.by_epoch) and None not in epochs
+    by_step = bool(table.by_step) and all(one.step is not None for one in places)
+    if by_epoch and all(one.named for one in places) and len(set(epochs)) == len(epochs):
+        return "epoch"
+    if by_step and not any(one.guessed for one in places):
+        return "step"
+    return "epoch" if by_epoch else "step" if by_step else ""
+
+
+def _number(one: Place, by: str) -> float:
+    value = one.step if by == "step" else one.epoch
+    assert value is not None
+    return round(float(value), 6)
+
+
+def _doubt(by: str, kept: Sequence[float], numbers: Sequence[float], places: Sequence[Place]) -> str:
+    """Signs that equal numbers do not mean the same."""
+    if not kept or not numbers:
+        return ""
+    first, last, begin, end = min(kept), max(kept), min(numbers), max(numbers)
+    later, earlier = end == last + 1 and begin > first, begin == first - 1 and end < last
+    if by == "epoch" and (later or earlier):
+        one = places[0]
+        return (
+            f"the checkpoints seem to count epochs from {1 if later else 0} and the table from {0 if later else 1}; "
+            f"equal numbers were matched, so {one.name} has the row of epoch {one.epoch:g}: if that is wrong, change "
+            "the numbers in the table"
+        )
+    if by == "step" and any(one.guessed for one in places):
+        return (
+            "the numbers in the names were taken as steps to match the table; if they are epochs, call the files "
+            "epoch_N, or give the list --order FILE with lines name,step,epoch"
+        )
+    return ""
+
+
+def _span(numbers: Sequence[float]) -> str:
+    first, last = min(numbers), max(numbers)
+    return f"{first:.15g}" if first == last else f"{first:.15g} to {last:.15g}"
 
 
 def read_metrics(path: Path) -> MetricTable:
@@ -48,14 +145,19 @@ def read_metrics(path: Path) -> MetricTable:
     epoch = next((names.index(n) for n in EPOCH if n in names), None)
     if step is None and epoch is None:
         raise CheckpointError(f"{path} has no column called step or epoch in its first line; name one so.")
-    table = MetricTable(path, tuple(n for i, n in enumerate(names) if n and i not in (step, epoch)), {}, {})
+    metrics = tuple(n for i, n in enumerate(names) if n and i not in (step, epoch))
+    by_step: dict[float, dict[str, float]] = {}
+    by_epoch: dict[float, dict[str, float]] = {}
+    repeated = False
     for number, row in enumerate(rows[1:], start=2):
         values = _numbers(row, names, f"line {number} of {path}")
-        found = {name: values[name] for name in table.names if name in values}
-        for place, kept in ((step, table.by_step), (epoch, table.by_epoch)):
+        found = {name: values[name] for name in metrics if name in values}
+        for place, kept in ((step, by_step), (epoch, by_epoch)):
             if place is not None and names[place] in values:
-                kept.setdefault(round(values[names[place]], 6), {}).update(found)
-    return table
+                together = kept.setdefault(round(values[names[place]], 6), {})
+                repeated |= kept is by_epoch and any(together.get(name, found[name]) != found[name] for name in found)
+                together.update(found)
+    return MetricTable(path, metrics, by_step, by_epoch, repeated)
 
 
 def _numbers(row: list[str], names: list[str], where: str) -> dict[str, float]:

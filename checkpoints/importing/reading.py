@@ -16,7 +16,7 @@ from checkpoints.durable import replacing
 from checkpoints.errors import CheckpointError
 from checkpoints.importing.finding import Numbered, Plan, find_checkpoints
 from checkpoints.importing.fitting import Fit, capture, compare, layout_of, not_finite, untied, wide
-from checkpoints.importing.metrics import MetricTable, read_metrics
+from checkpoints.importing.metrics import MetricTable, Place, match_metrics, read_metrics
 from checkpoints.importing.report import FileReport, ImportReport
 from checkpoints.importing.states import State, read_state
 from checkpoints.layout import StateLayout
@@ -84,13 +84,13 @@ def import_checkpoints(
     checksums: list[int] = []
 
     def body() -> Iterator[NDArray[Any]]:
-        for i, (vector, rest, step, epoch, values) in enumerate(_chain(first, rows)):
+        for i, (vector, rest, step, epoch) in enumerate(_chain(first, rows)):
             tables["digests"][i] = np.frombuffer(hashlib.sha256(vector.data).digest(), np.uint8)
             tables["others"][i], tables["steps"][i], tables["epochs"][i] = rest, step, epoch
-            for k, name in enumerate(reading.metric_names):
-                tables[f"metrics/{k}"][i] = values.get(name, np.nan)
             checksums.append(checksum(vector))
             yield vector
+        for k, name in enumerate(reading.metric_names):
+            tables[f"metrics/{k}"][:] = [values.get(name, np.nan) for values in reading.report.match.rows]
 
     shape = (len(plan.files), found.parameters.size, found.vector_dtype, body())
     with replacing(target) as temporary:
@@ -99,7 +99,7 @@ def import_checkpoints(
     return reading.report
 
 
-Row = tuple[NDArray[Any], NDArray[np.uint8], int, float, dict[str, float]]
+Row = tuple[NDArray[Any], NDArray[np.uint8], int, float]  # vector, everything else, step, epoch
 
 
 def _chain(first: Row, rest: Iterator[Row]) -> Iterator[Row]:
@@ -116,6 +116,7 @@ class _Reading:
         self._plan, self._layout = plan, layout
         self._wanted = {*layout.parameters.names, *layout.others.names, *layout.aliases} if layout else set()
         self._metrics: MetricTable | None = read_metrics(metrics) if metrics else None
+        self._places: list[Place] = []
         self._first = ""  # the file that others are compared with
         self._last: tuple[int, str] | None = None
         source = places if isinstance(places, Path) else places[0] if len(places) == 1 else places[0].parent
@@ -170,6 +171,8 @@ class _Reading:
                     raise
             if on_file is not None:
                 on_file(i + 1, len(self._plan.files))
+        if self._metrics:
+            self.report.match = match_metrics(self._metrics, self._places)
 
     def _read(self, one: Numbered, entry: FileReport) -> Row:
         state = read_state(one.path, wanted=self._wanted)
@@ -186,10 +189,8 @@ class _Reading:
         self._check(one, fit, state, entry)
         vector, rest = capture(self._layout, state)
         entry.not_finite = not_finite(state)
-        values = self._metrics.at(step, epoch) if self._metrics else {}
-        self.report.matched += bool(values)
         self._last = (step, one.label)
-        return vector, rest, step, epoch, values
+        return vector, rest, step, epoch
 
     def _describe(self, entry: FileReport, state: State) -> None:
         own = {id(t): t for t in state.tensors.values()}.values()
@@ -207,6 +208,7 @@ class _Reading:
         """Step and epoch: from the name or the list, else from inside the file."""
         epoch = one.epoch if one.epoch is not None else state.epoch
         step = one.step if one.step is not None else state.step
+        self._places.append(Place(one.label, step, epoch, one.guessed, one.epoch is not None))
         if step is None:
             step = int(epoch) if epoch is not None else 0
         if self._last is not None and step <= self._last[0]:

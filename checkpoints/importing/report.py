@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from checkpoints.importing.metrics import Match
 from checkpoints.layout import StateLayout
 
 SHOWN = 12  # files that are listed one by one
@@ -56,7 +57,7 @@ class ImportReport:
         files: In order. left_out: Other files, each with the reason.
         layout: Parameters, buffers and ties; None when no file could be read.
         of_model: Whether names, order and what is trainable come from a model, or from the first file.
-        metrics: Metric names from the table. matched: Checkpoints that have a row there.
+        metrics: Metric names from the table. match: Which rows of it belong to the checkpoints.
     """
 
     source: Path
@@ -66,7 +67,12 @@ class ImportReport:
     layout: StateLayout | None = None
     of_model: bool = False
     metrics: tuple[str, ...] = ()
-    matched: int = 0
+    match: Match = field(default_factory=lambda: Match("", (), ""))
+
+    @property
+    def matched(self) -> int:
+        """Checkpoints that have a row in the table of metrics."""
+        return sum(map(bool, self.match.rows))
 
     @property
     def problems(self) -> list[str]:
@@ -76,9 +82,10 @@ class ImportReport:
     @property
     def warnings(self) -> list[str]:
         """What is imported and may surprise."""
-        return [
+        found = [
             f"{one.name} holds NaN or infinite weights ({one.not_finite[0]})" for one in self.files if one.not_finite
         ]
+        return found + ([f"metrics: {self.match.doubt}"] if self.match.doubt else [])
 
     def as_text(self) -> str:
         """Lines for a terminal."""
@@ -92,7 +99,7 @@ class ImportReport:
         found += [f"prefix {first.prefix} taken off"] if first.prefix else []
         yield f"{name}: " + "; ".join([*found, *first.notes])
         if self.metrics and self.matched < len(self.files):
-            yield f"{name}: the table of metrics has rows for {self.matched} of {len(self.files)} checkpoints"
+            yield f"{name}: metrics {self.match.said}"
         for word, lines in (("left out", list(self.left_out)), ("WARNING:", self.warnings)):
             for line in lines[:3]:
                 yield f"{name}: {word} {line}"
@@ -114,6 +121,7 @@ class ImportReport:
             "of_model": self.of_model,
             "metrics": list(self.metrics),
             "matched": self.matched,
+            "matched_by": self.match.by,
             "problems": self.problems,
             "warnings": self.warnings,
         }
@@ -135,7 +143,9 @@ class ImportReport:
         if self.layout is not None:
             yield from self._layout_lines(self.layout)
         if self.metrics:
-            yield f"  metrics {', '.join(self.metrics)}: rows for {self.matched} of {len(self.files)} checkpoints"
+            yield f"  metrics {', '.join(self.metrics)}: {self.match.said}"
+            if self.match.doubt:
+                yield f"    WARNING: {self.match.doubt}"
         for line in self.left_out[:SHOWN]:
             yield f"  left out: {line}"
         if len(self.left_out) > SHOWN:
