@@ -101,7 +101,7 @@ def sal(
     Each run is measured on its own training data, as in the paper.
     Example: unlearnscape sal digits-ops --method search --blocks layer
     """
-    from experiments import Where, compute_sal
+    from experiments import Where, compute_sal, read_sal
 
     experiment = open_for_writing(exp)
     names = _names(runs)
@@ -117,6 +117,9 @@ def sal(
         )
     for path in paths:
         click.echo(str(path))
+    for words in dict.fromkeys(read_sal(path).uncounted_words for path in paths):
+        if words:
+            click.echo(words, err=True)
 
 
 @click.command()

@@ -22,7 +22,7 @@ from experiments.progress import Progress, Silent, Stopwatch
 from experiments.spec import ExperimentSpec, SalSpec, content_key
 from experiments.task_materials import BATCH as TASK_BATCH
 from experiments.task_materials import task_network, task_sample
-from landscape import Block, model_blocks
+from landscape import Block, model_blocks, uncounted_weights
 
 KIND = "sal"
 PARTIAL_KIND = "sal-partial"
@@ -43,6 +43,19 @@ class SalSeries:
     sal: NDArray[np.float64]  # [T, L], in nats for cross-entropy
     loss: NDArray[np.float64]  # [T] at the checkpoint, in nats for cross-entropy
     metrics: dict[str, NDArray[np.float64]]  # {name: [T]}
+
+    @property
+    def uncounted_words(self) -> str:
+        """Which weights of the network are no block, in a sentence; empty where all are, or where it is not known."""
+        names = [str(name) for name in self.header.get("uncounted", ())]
+        if not names:
+            return ""
+        more = f" and {len(names) - 4} more" if len(names) > 4 else ""
+        return (
+            f"Blocks are the weights of Conv2d and Linear layers; {', '.join(names[:4])}{more} "
+            f"{'is' if len(names) == 1 else 'are'} not among them, so SAL and UD say nothing of "
+            f"{'it' if len(names) == 1 else 'them'}."
+        )
 
     @property
     def loss_name(self) -> str:
@@ -142,6 +155,7 @@ def _sal_of_run(
         "available": measured_on.available,
         "data_fingerprint": measured_on.fingerprint,
         "versions": versions(),
+        **({"uncounted": left_out} if (left_out := uncounted_weights(model)) else {}),
         **({"loss_name": measured_on.loss_name} if measured_on.loss_name else {}),
         **({"task": task, "dataset": dataset_of(experiment.spec).fingerprint} if task else {}),
     }

@@ -5,7 +5,7 @@ from landscape.directions import filter_normalize
 from landscape.divergence import Divergence, rank_divergence
 from landscape.evaluation import Losses, evaluate_points, evaluate_states
 from landscape.kernel import Strategy
-from landscape.parameters import Block, BlockSelection, ParameterLayout, model_blocks
+from landscape.parameters import Block, BlockSelection, ParameterLayout, model_blocks, uncounted_weights
 from landscape.planes import Plane, parameter_plane, pca_plane, random_plane, three_point_plane
 from landscape.refinement import coarse_surface
 from landscape.strategy import PlaneEvaluator
@@ -50,4 +50,5 @@ __all__ = [
     "random_plane",
     "rank_divergence",
     "three_point_plane",
+    "uncounted_weights",
 ]

@@ -150,3 +150,13 @@ def model_blocks(model: nn.Module, granularity: str = "layer") -> list[Block]:
                 position = ", ".join(str(int(k)) for k in np.unravel_index(i, shape))
                 blocks.append(Block(f"{layer}[{position}]", name, i, i + 1))
     return blocks
+
+
+def uncounted_weights(model: nn.Module) -> list[str]:
+    """Weights that are no block, by name: trainable tensors of two or more dimensions that no Conv2d or Linear holds.
+
+    Such as the packed projections of an attention layer, an embedding, or a convolution over time. SAL says nothing of
+    them, and #LP and UD do not count them.
+    """
+    counted = {id(m.weight) for m in model.modules() if isinstance(m, (nn.Conv2d, nn.Linear))}
+    return [n for n, p in model.named_parameters() if p.requires_grad and p.ndim >= 2 and id(p) not in counted]

@@ -60,6 +60,8 @@ def sharpness(experiment: Experiment, picture: DeltaGenerator, control: DeltaGen
     parts.plot(figures.learnable_blocks_over_time(counts, roles, time=time, dark=dark), key="lp-time")
     heat = figures.sal_heatmap({one.run: (one.sal, x)}, one.blocks, time=time, dark=dark, loss_name=one.loss_name)
     parts.plot(heat, key="sal-heat")
+    if one.uncounted_words:
+        st.caption(one.uncounted_words)
     _second(experiment, "To see whether another run's blocks fall below β, compare the two")
     parts.take_with_you(
         lambda: histogram,

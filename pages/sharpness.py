@@ -131,6 +131,8 @@ def _over_time(
 
 
 def _explain(experiment: Experiment, options: SalSpec, clean: SalSeries) -> None:
+    if clean.uncounted_words:
+        st.caption(clean.uncounted_words)
     _agreement(options, parts.stored_sal(experiment), clean)
     parts.how_to_read(
         f"""
