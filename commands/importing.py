@@ -95,7 +95,7 @@ def import_(
 
 def _tell(found: list[Any], surfaces: dict[Path, str], as_json: bool) -> None:
     """Print a dry run; it fails when something could not be imported."""
-    from experiments.importing import different_networks
+    from experiments.importing_networks import different_networks
 
     apart = different_networks(found)
     if as_json:

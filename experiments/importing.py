@@ -10,10 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from checkpoints import copy_run, open_run, write_bytes
-from checkpoints.importing import ImportReport, examine_checkpoints, import_checkpoints
-from checkpoints.importing.fitting import Fit
+from checkpoints.importing import ImportReport, Like, examine_checkpoints, import_checkpoints
 from checkpoints.layout import StateLayout
 from experiments.experiment import SPEC_FILE, Experiment, ExperimentError, versions
+from experiments.importing_networks import shared_order
 from experiments.importing_sources import Source, find_sources
 from experiments.importing_surfaces import (
     SurfaceFiles,
@@ -78,17 +78,18 @@ def import_runs(
     sources, surfaces = _given(recordings, metrics)
     spec = _allowed(_spec(path, sources, clean, (model, data, loss, metric), surfaces), own_code)
     layout = _layout(spec, sources, surfaces)
+    written = {s.run: _run_path(path, s) for s in sources if _run_path(path, s).is_file()}
+    likes = shared_order(sources, order=order, layout=layout, written=written)
     notes: list[str] = []
     with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=_parent(path)) as folder:
         staged = Experiment.create(spec, Path(folder) / path.name)
         staged.run_path("x").parent.mkdir()
         for source in sources:
-            target, existing = _run_path(staged.path, source), _run_path(path, source)
-            if existing.is_file():
-                target.symlink_to(existing.resolve())
+            target = _run_path(staged.path, source)
+            if source.run in written:
+                target.symlink_to(written[source.run].resolve())
             else:
-                notes += _import(source, target, order, layout, progress or Silent())
-        _check_same_network([_run_path(staged.path, s) for s in sources], [s.run for s in sources])
+                notes += _import(source, target, order, layout, likes.get(source.run), progress or Silent())
         if layout is not None and own_names(spec):
             for source in sources:
                 network_for_run(spec, dataset_of(spec), staged.open_run(source.run), source.run)
@@ -158,6 +159,7 @@ def examine_runs(
     sources, surfaces = _given(recordings, metrics)
     spec = _allowed(_spec(Path("examined"), sources, None, (model, data, loss, metric), surfaces), own_code)
     layout = _layout(spec, sources, surfaces)
+    likes = shared_order(sources, order=order, layout=layout, strict=False)
     progress = progress or Silent()
     found: list[tuple[Source, ImportReport | None]] = []
     for source in sources:
@@ -166,7 +168,14 @@ def examine_runs(
             found.append((source, None))
             continue
         count = _counter(progress, f"reading {source.run}")
-        report = examine_checkpoints(source.given, order=order, metrics=source.metrics, layout=layout, on_file=count)
+        report = examine_checkpoints(
+            source.given,
+            order=order,
+            metrics=source.metrics,
+            layout=layout,
+            like=likes.get(source.run),
+            on_file=count,
+        )
         found.append((source, report))
     return found
 
@@ -252,7 +261,12 @@ def _layout(spec: ExperimentSpec, sources: Sequence[Source], surfaces: SurfaceFi
 
 
 def _import(
-    source: Source, target: Path, order: Path | None, layout: StateLayout | None, progress: Progress
+    source: Source,
+    target: Path,
+    order: Path | None,
+    layout: StateLayout | None,
+    like: Like | None,
+    progress: Progress,
 ) -> Iterator[str]:
     """Import one run; gives what is to be said about it."""
     if source.recorded:
@@ -262,7 +276,15 @@ def _import(
         copy_run(source.places[0], target)
         return
     count = _counter(progress, f"importing {source.run}")
-    report = import_checkpoints(source.given, target, order=order, metrics=source.metrics, layout=layout, on_file=count)
+    report = import_checkpoints(
+        source.given,
+        target,
+        order=order,
+        metrics=source.metrics,
+        layout=layout,
+        like=like,
+        on_file=count,
+    )
     yield from report.highlights(source.run)
 
 
@@ -275,49 +297,3 @@ def _counter(progress: Progress, label: str) -> Callable[[int, int], None]:
         progress.advance()
 
     return on_file
-
-
-def _check_same_network(files: Sequence[Path], names: Sequence[str]) -> None:
-    layouts = []
-    for file in files:
-        with open_run(file) as run:
-            layouts.append(_shapes(run.parameters.names, run.parameters.shapes))
-    for problem in _differences(names, layouts):
-        raise ExperimentError(problem)
-
-
-def different_networks(found: Sequence[tuple[Source, ImportReport | None]]) -> list[str]:
-    """What :func:`examine_runs` found that is of another network than the first run, a sentence for each run."""
-    names: list[str] = []
-    layouts: list[dict[str, list[int]]] = []
-    for source, report in found:
-        if report is None:
-            with open_run(source.places[0]) as run:
-                layouts.append(_shapes(run.parameters.names, run.parameters.shapes))
-        elif report.layout is not None:
-            layouts.append(_shapes(report.layout.parameters.names, report.layout.parameters.shapes))
-        else:  # no file could be read, which is said elsewhere
-            continue
-        names.append(source.run)
-    return _differences(names, layouts)
-
-
-def _shapes(names: Sequence[str], shapes: Sequence[Sequence[int]]) -> dict[str, list[int]]:
-    return {name: list(shape) for name, shape in zip(names, shapes, strict=True)}
-
-
-def _differences(names: Sequence[str], layouts: Sequence[dict[str, list[int]]]) -> list[str]:
-    """How layouts differ from the first, in names, shapes or order."""
-    found = []
-    for name, mine in zip(names[1:], layouts[1:], strict=True):
-        first = layouts[0]
-        fit = Fit(
-            missing=tuple(n for n in first if n not in mine),
-            extra=tuple(n for n in mine if n not in first),
-            misshapen=tuple(f"{n} {mine[n]} for {first[n]}" for n in first if n in mine and mine[n] != first[n]),
-        )
-        if fit and list(first) == list(mine):
-            continue
-        what = "the same parameters in another order" if fit else f"parameters {fit.sentence()}"
-        found.append(f"{name} is another network than {names[0]}: {what}; import runs of one network together.")
-    return found

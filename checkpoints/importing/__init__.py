@@ -2,7 +2,7 @@
 
 from checkpoints.importing.finding import ENDINGS, find_checkpoints
 from checkpoints.importing.metrics import read_metrics
-from checkpoints.importing.reading import examine_checkpoints, import_checkpoints
+from checkpoints.importing.reading import Like, examine_checkpoints, first_layout, import_checkpoints
 from checkpoints.importing.report import FileReport, ImportReport
 from checkpoints.importing.states import read_state
 
@@ -10,8 +10,10 @@ __all__ = [
     "ENDINGS",
     "FileReport",
     "ImportReport",
+    "Like",
     "examine_checkpoints",
     "find_checkpoints",
+    "first_layout",
     "import_checkpoints",
     "read_metrics",
     "read_state",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +26,21 @@ from checkpoints.packing import KIND, checksum, verify_rows
 OnFile = Callable[[int, int], None]  # (files done, files in all)
 
 
+@dataclass(frozen=True)
+class Like:
+    """The order of another run's parameters: its name, and theirs."""
+
+    run: str
+    parameters: tuple[str, ...]
+
+
 def examine_checkpoints(
     places: Path | Sequence[Path],
     *,
     order: Path | None = None,
     metrics: Path | None = None,
     layout: StateLayout | None = None,
+    like: Like | None = None,
     on_file: OnFile | None = None,
 ) -> ImportReport:
     """Read every checkpoint of a run, one at a time, and tell what was understood; nothing is written.
@@ -41,16 +51,30 @@ def examine_checkpoints(
         metrics: A CSV table, see :func:`read_metrics`.
         layout: Of the model (``StateLayout.from_model``): decides what is trainable, and the order. Without one the
             first file does.
+        like: Where there is no layout: the parameters in the order of another run, which has the same ones.
         on_file: Called after each file.
 
     Raises:
         CheckpointError: There are no checkpoints, or their order cannot be told. What is wrong with single files is
             in the report.
     """
-    reading = _Reading(find_checkpoints(places, order=order), places, layout, metrics)
+    reading = _Reading(find_checkpoints(places, order=order), places, layout, metrics, like)
     for _ in reading.run(on_file, strict=False):
         pass
     return reading.report
+
+
+def first_layout(
+    places: Path | Sequence[Path], *, order: Path | None = None, layout: StateLayout | None = None
+) -> StateLayout:
+    """The layout that a run would have, from its first checkpoint alone. Arguments as in :func:`examine_checkpoints`.
+
+    Raises:
+        CheckpointError: There are no checkpoints, or the first cannot be imported.
+    """
+    reading = _Reading(find_checkpoints(places, order=order), places, layout, None, None)
+    next(reading.run(None, strict=True))
+    return reading.layout
 
 
 def import_checkpoints(
@@ -60,6 +84,7 @@ def import_checkpoints(
     order: Path | None = None,
     metrics: Path | None = None,
     layout: StateLayout | None = None,
+    like: Like | None = None,
     metadata: Mapping[str, Any] | None = None,
     on_file: OnFile | None = None,
 ) -> ImportReport:
@@ -74,7 +99,7 @@ def import_checkpoints(
     if target.exists():
         raise CheckpointError(f"{target} exists already; choose another path or remove it.")
     plan = find_checkpoints(places, order=order)
-    reading = _Reading(plan, places, layout, metrics)
+    reading = _Reading(plan, places, layout, metrics, like)
     rows = reading.run(on_file, strict=True)
     first = next(rows)  # also tells the layout
     tables, found = reading.tables(), reading.layout
@@ -111,9 +136,14 @@ class _Reading:
     """Goes through the files of a plan and notes what it finds."""
 
     def __init__(
-        self, plan: Plan, places: Path | Sequence[Path], layout: StateLayout | None, metrics: Path | None
+        self,
+        plan: Plan,
+        places: Path | Sequence[Path],
+        layout: StateLayout | None,
+        metrics: Path | None,
+        like: Like | None,
     ) -> None:
-        self._plan, self._layout = plan, layout
+        self._plan, self._layout, self._like = plan, layout, None if layout else like
         self._wanted = {*layout.parameters.names, *layout.others.names, *layout.aliases} if layout else set()
         self._metrics: MetricTable | None = read_metrics(metrics) if metrics else None
         self._places: list[Place] = []
@@ -122,6 +152,7 @@ class _Reading:
         source = places if isinstance(places, Path) else places[0] if len(places) == 1 else places[0].parent
         self.report = ImportReport(source, plan.order, left_out=plan.left_out, layout=layout, of_model=bool(layout))
         self.report.metrics = self.metric_names
+        self.report.like = self._like.run if self._like else ""
 
     @property
     def layout(self) -> StateLayout:
@@ -180,7 +211,7 @@ class _Reading:
         step, epoch = self._place(one, state, entry)
         if self._layout is None:
             try:
-                self._layout = self.report.layout = layout_of(state)
+                self._layout = self.report.layout = layout_of(state, self._like.parameters if self._like else None)
             except CheckpointError as error:
                 raise CheckpointError(f"{one.path} cannot be imported: {error}.") from None
         self._first = self._first or one.label

@@ -57,6 +57,7 @@ class ImportReport:
         files: In order. left_out: Other files, each with the reason.
         layout: Parameters, buffers and ties; None when no file could be read.
         of_model: Whether names, order and what is trainable come from a model, or from the first file.
+        like: The run whose order of parameters is taken; empty for one of its own.
         metrics: Metric names from the table. match: Which rows of it belong to the checkpoints.
     """
 
@@ -66,6 +67,7 @@ class ImportReport:
     left_out: tuple[str, ...] = ()
     layout: StateLayout | None = None
     of_model: bool = False
+    like: str = ""
     metrics: tuple[str, ...] = ()
     match: Match = field(default_factory=lambda: Match("", (), ""))
 
@@ -98,6 +100,8 @@ class ImportReport:
         found += [f"found under {first.nesting}"] if first.nesting else []
         found += [f"prefix {first.prefix} taken off"] if first.prefix else []
         yield f"{name}: " + "; ".join([*found, *first.notes])
+        if self.like:
+            yield f"{name}: its parameters are put in the order of {self.like}, which has the same ones"
         if self.metrics and self.matched < len(self.files):
             yield f"{name}: metrics {self.match.said}"
         for word, lines in (("left out", list(self.left_out)), ("WARNING:", self.warnings)):
@@ -119,6 +123,7 @@ class ImportReport:
             "buffers": [] if layout is None else list(layout.others.names),
             "tied": {} if layout is None else dict(layout.aliases),
             "of_model": self.of_model,
+            "order_of_parameters_like": self.like,
             "metrics": list(self.metrics),
             "matched": self.matched,
             "matched_by": self.match.by,
@@ -153,7 +158,8 @@ class ImportReport:
 
     def _layout_lines(self, layout: StateLayout) -> Iterator[str]:
         trainable, others = layout.parameters, layout.others
-        source = "as the model has them" if self.of_model else "in the order of the first file"
+        source = f"put in the order of {self.like}" if self.like else "in the order of the first file"
+        source = "as the model has them" if self.of_model else source
         yield f"  {trainable.size:,} trainable parameters in {len(trainable.names)} tensors, {source}"
         if not self.of_model:
             yield "    (a state dict does not say what is trainable: all but buffers, known by name and type)"
