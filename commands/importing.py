@@ -51,10 +51,10 @@ def import_(
 ) -> None:
     """Make an experiment EXP from runs of one network; each becomes an arm.
 
-    A run is what any PyTorch loop recorded with checkpoints.Recorder, or a folder of checkpoints (.pt, .pth, .ckpt,
-    .safetensors), one file for each step or epoch, in the order of the numbers in their names. No code in a file is
-    ever executed. Beside runs, surfaces can be given: direction, surface and projection files of Li et al.'s tool, or
-    what export wrote: a file with --format npz, a folder with --format li, which needs no runs beside it.
+    A run is what any PyTorch loop recorded with checkpoints.Recorder, or a folder of checkpoints (.pt, .pth, .pth.tar,
+    .ckpt, .safetensors), one file for each step or epoch, in the order of the numbers in their names. No code in a
+    file is ever executed. Beside runs, surfaces can be given: direction, surface and projection files of Li et al.'s
+    tool, or what export wrote: a file with --format npz, a folder with --format li, which needs no runs beside it.
 
     A network, data, a loss or a metric of your own is a function, named package.module:function and imported from the
     present directory. That of the network takes nothing, or input_shape and n_classes by keyword. That of the data

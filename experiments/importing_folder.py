@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from checkpoints.importing import ENDINGS
+from checkpoints.importing import ending_of
 from checkpoints.importing.fitting import layout_of
 from checkpoints.importing.states import State, read_metadata, read_state
 from checkpoints.layout import StateLayout
@@ -105,7 +105,7 @@ def is_exported(place: Path) -> bool:
         files = [file for file in place.iterdir() if file.is_file()]
     except OSError:
         return False
-    if any(file.suffix.lower() in ENDINGS and file.name != ORIGIN for file in files):
+    if any(ending_of(file.name) and file.name != ORIGIN for file in files):
         return False
     ours = {DIRECTIONS, SURFACE}
     marks = [file for file in files if file.name in ours or file.name.endswith(PROJECTION)]

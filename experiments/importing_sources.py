@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from checkpoints.importing import ENDINGS
+from checkpoints.importing import ending_of
 from checkpoints.manifest import MANIFEST, live_folder
 from experiments.experiment import ExperimentError
 from experiments.spec import NAME_PATTERN, parse_run_name, run_name
@@ -43,12 +43,14 @@ def find_sources(places: Sequence[Path], metrics: Sequence[Path] = ()) -> list[S
 
     Where every name ends in a seed, as ``sgd-s0``, and each arm has the same seeds, they become seeds of one arm.
     """
-    loose = [place for place in places if place.suffix.lower() in ENDINGS and place.is_file()]
+    loose = [place for place in places if ending_of(place.name) and place.is_file()]
     sources: list[Source] = []
     for place in places:
         if place in loose:
             if place == loose[0]:
-                name = place.stem if len(loose) == 1 else place.resolve().parent.name
+                name = (
+                    place.name.removesuffix(ending_of(place.name)) if len(loose) == 1 else place.resolve().parent.name
+                )
                 sources.append(Source(arm_name(name), tuple(loose), recorded=False))
         elif place.is_dir() and not _is_recording(place):
             sources.append(Source(arm_name(place.resolve().name), (place,), recorded=False))

@@ -24,7 +24,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from checkpoints.importing.finding import ENDINGS, INNER, is_part
+from checkpoints.importing.finding import ENDINGS, INNER, ending_of, is_part
 from checkpoints.importing.shards import INDEXES
 from experiments import classroom
 from experiments.catalogue import check_name, home
@@ -150,9 +150,7 @@ def arrange(files: Sequence[tuple[str, Content]]) -> list[Given]:
             continue
         inner = [folders.pop(), last] if inside else [last]
         run, place = arm_name(folders[-1]) if folders else LOOSE, "/".join(inner)
-        kept = (
-            tables if suffix == TABLE else loose.setdefault(run, {}) if suffix in ENDINGS or last in INDEXES else None
-        )
+        kept = tables if suffix == TABLE else loose.setdefault(run, {}) if ending_of(last) or last in INDEXES else None
         key = run if suffix == TABLE else place
         if kept is not None and key in kept:
             raise ExperimentError(f"Two files of {run} are called {place} or hold its metrics; leave one of them out.")
@@ -203,7 +201,7 @@ def _in_place(place: Path) -> list[tuple[str, Content]]:
 def _checkpoints(folder: Path) -> list[tuple[str, Content]]:
     """Checkpoint files of one run, and its table where there is just one."""
     entries = _listed(folder)
-    files = [e for e in entries if e.is_file() and (e.suffix.lower() in ENDINGS or e.name in INDEXES)]
+    files = [e for e in entries if e.is_file() and (ending_of(e.name) or e.name in INDEXES)]
     inner = [file for entry in entries if entry.is_dir() for file in _model(entry)]
     if inner:  # a folder for each checkpoint; beside them lies at most the final model once more
         files = inner
@@ -229,7 +227,7 @@ def safe_name(name: str) -> str:
     """A file's name that cannot leave its folder, hide, or be too long; its ending stays."""
     plain = "".join(c if c.isprintable() and c not in '/\\:*?"<>|' else "_" for c in unicodedata.normalize("NFC", name))
     plain = plain.strip().lstrip(".") or "file"
-    suffix = Path(plain).suffix[:16]
+    suffix = ending_of(plain) or Path(plain).suffix[:16]
     while len(plain.encode()) > LONGEST:
         plain = plain.removesuffix(suffix)[:-1] + suffix
     return plain

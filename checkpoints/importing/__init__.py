@@ -1,6 +1,6 @@
 """Checkpoints that others saved, as files of torch.save or safetensors, become runs of the store."""
 
-from checkpoints.importing.finding import ENDINGS, find_checkpoints
+from checkpoints.importing.finding import ENDINGS, ending_of, find_checkpoints
 from checkpoints.importing.metrics import read_metrics
 from checkpoints.importing.reading import Like, examine_checkpoints, first_layout, import_checkpoints
 from checkpoints.importing.report import FileReport, ImportReport
@@ -11,6 +11,7 @@ __all__ = [
     "FileReport",
     "ImportReport",
     "Like",
+    "ending_of",
     "examine_checkpoints",
     "find_checkpoints",
     "first_layout",

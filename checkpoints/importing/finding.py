@@ -11,7 +11,7 @@ from pathlib import Path
 from checkpoints.errors import CheckpointError
 from checkpoints.importing.shards import INDEXES, shards_of
 
-TORCH = (".pt", ".pth", ".ckpt", ".t7", ".bin")
+TORCH = (".pt", ".pth", ".pth.tar", ".ckpt", ".t7", ".bin")  # .pth.tar: of PyTorch's ImageNet example, and no archive
 SAFETENSORS = ".safetensors"
 ENDINGS = (*TORCH, SAFETENSORS)
 WHOLE = ("model.safetensors", "pytorch_model.bin")
@@ -77,6 +77,12 @@ def find_checkpoints(places: Path | Sequence[Path], *, order: Path | None = None
     return _by_number(found, where, left_out)
 
 
+def ending_of(name: str) -> str:
+    """Which of ``ENDINGS`` a file's name has, as it is written there; empty without one."""
+    found = [name[-len(ending) :] for ending in ENDINGS if name.lower().endswith(ending)]
+    return max(found, key=len, default="")
+
+
 def is_part(name: str) -> bool:
     """Whether a file's name is that of one part of a model in several files."""
     return _PART.search(name) is not None
@@ -102,7 +108,7 @@ def _in_folder(folder: Path) -> tuple[list[Numbered], list[str]]:
             inner = next((entry / name for name in INNER if (entry / name).is_file()), None)
             if inner is not None:
                 found.append(Numbered(inner, entry.name))
-        elif entry.suffix.lower() in ENDINGS and entry.is_file():
+        elif ending_of(entry.name) and entry.is_file():
             if is_part(entry.name):
                 if whole or index is not None:
                     left_out.append(f"{entry.name}: a part of a model that lies beside it as another file or files")
@@ -133,7 +139,7 @@ def _nothing(given: Sequence[Path], left_out: Sequence[str]) -> str:
 
 
 def _by_number(found: Sequence[Numbered], where: str, left_out: list[str]) -> Plan:
-    stems = {one: one.label.removesuffix(one.path.suffix) for one in found}
+    stems = {one: one.label.removesuffix(ending_of(one.label)) for one in found}
     if len(found) == 1:
         step, epoch = _named(stems[found[0]])
         return Plan((Numbered(found[0].path, found[0].label, step, epoch),), "one checkpoint", tuple(left_out))

@@ -114,6 +114,14 @@ def test_what_does_not_fit_together_and_folders_of_checkpoints(tmp_path):
         assert "left out: optimizer.pt" in row["details"]
 
 
+def test_files_of_the_imagenet_example_are_taken(tmp_path):
+    folder = save(tmp_path / "run", ["epoch_1.pth.tar", "epoch_2.pth.tar"])
+    uploaded = [(f"run/{file.name}", file.read_bytes()) for file in sorted(folder.iterdir())]
+    for runs in (arrange(uploaded), from_paths([str(folder)])):
+        assert [name for name, _ in runs[0].files] == ["epoch_1.pth.tar", "epoch_2.pth.tar"]
+    assert safe_name("x" * 200 + ".pth.tar").endswith("x.pth.tar")
+
+
 def test_models_in_several_files_and_what_a_trainer_leaves_beside_them(tmp_path):
     run = tmp_path / "in" / "bert"
     for step, state in zip((5, 20), states(2), strict=True):

@@ -201,3 +201,12 @@ def test_a_long_report_shows_what_is_special(tmp_path):
     assert "m_17.pt" in text
     assert "NaN" in text
     assert len(report.as_json()["files"]) == 30
+
+
+def test_the_suffix_of_the_imagenet_example_is_found_and_is_no_part_of_a_name(tmp_path):
+    names = ["checkpoint_2.pth.tar", "checkpoint_10.pth.tar", "model_best.PTH.TAR", "old.tar"]
+    folder = save(tmp_path / "run", names, lambda i, s: {"arch": "resnet18", "epoch": 5 + i, "state_dict": s})
+    report = import_checkpoints(folder, tmp_path / "run.h5")
+    assert [(one.name, one.step, one.epoch) for one in report.files] == [(names[0], 2, 5), (names[1], 10, 6)]
+    assert report.left_out == ("model_best.PTH.TAR: no number in its name",)
+    assert examine_checkpoints([folder / names[0]]).layout is not None
