@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,16 @@ from typing import Any
 import torch
 
 from checkpoints.errors import CheckpointError
+from checkpoints.numpy_values import STAND_INS
 
 MAX_BYTES = 64 << 30
+_ONE_AT_A_TIME = threading.Lock()  # what is allowed is a setting of the whole process
 
 
 def load_torch(path: Path, *, limit: int = MAX_BYTES) -> Any:
     """What ``torch.load`` gives for tensors and plain containers, on the CPU whatever device they were saved from.
+
+    Single numbers of NumPy become plain ones; everything else that is neither tensor nor plain is refused.
 
     ``limit``: bytes of the file and of what it unpacks to. An archive that unpacks to more than it holds is refused
     before it is read: ``torch.save`` does not compress.
@@ -27,7 +32,8 @@ def load_torch(path: Path, *, limit: int = MAX_BYTES) -> Any:
         raise CheckpointError(f"There is no file {path}.")
     _check_archive(path, limit)
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with _ONE_AT_A_TIME, torch.serialization.safe_globals(list(STAND_INS)):
+            return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a hostile file can make any layer of the format fail in its own way
         if isinstance(error, PermissionError):
             raise CheckpointError(f"{path} may not be read; change its permissions.") from None
