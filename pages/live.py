@@ -100,7 +100,7 @@ def _panel(name: str | None, pace: float | None, dark: bool) -> None:
         live_controls.transport(job)
         if job is not None and job.running:
             live_controls.progress(job)
-        elif job is not None:
+        elif job is not None and (home() / job.experiment / SPEC_FILE).is_file():
             live_controls.ended(job)
         live_controls.differs(job, settings)
     _picture(preset, name, job, (above, canvas, under), below)
@@ -136,7 +136,8 @@ def _picture(
     snapshot = live_view.read(experiment)
     if snapshot is None:
         with above:
-            live_view.nothing_yet("The first checkpoints are on their way." if job else "Nothing was trained here yet.")
+            under_way = job is not None and job.running
+            live_view.nothing_yet("The first checkpoints are on their way." if under_way else "There is nothing yet.")
         live_view.finished_before(preset, canvas, under)
         return
     with under:

@@ -98,7 +98,7 @@ def choose_how(preset: str, spec: ExperimentSpec, poisons: tuple[str, ...]) -> L
     download = False
     if spec.data.name in NEEDS_DOWNLOAD:
         download = st.checkbox(
-            f"Allow the download of {spec.data.name} (about 12 to 30 MB, once)", key="download", value=False
+            "Download the data once", key="download", value=False, help=f"{spec.data.name}, about 12 to 30 MB."
         )
     return LiveSettings(preset, poisons, ratio / 100, strength / 100, int(epochs), float(lr), int(seed), download)
 
@@ -238,7 +238,10 @@ def ended(job: jobs.Job) -> None:
     if job.state == "stopped":
         st.info("Stopped. Every checkpoint is kept, and training can go on from there.", icon=":material/pause:")
     else:
-        st.error(job.message or "The training ended early.", icon=":material/error:")
+        why = job.message or "The training ended early."
+        if "--download" in why:  # which is for the terminal
+            why = "The data set is not on this machine. Tick *Download the data once* and press *Start*."
+        st.error(why, icon=":material/error:")
         with st.expander("What it printed"):
             st.code(jobs.log_tail(job) or "Nothing.")
     if job.state in ("stopped", "lost", "failed"):

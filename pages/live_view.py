@@ -108,7 +108,9 @@ def numbers(moment: Moment) -> None:
     """Accuracy of every run, UD by both ways, and what the plane holds, at the moment shown."""
     snapshot = moment.snapshot
     runs = snapshot.header["runs"]
-    columns = st.columns(len(runs) + 3)
+    distances = _distances_at(moment)
+    race = len(distances) > 1
+    columns = st.columns(len(runs) + 2 + (not race))
     columns[0].metric("Epoch", f"{moment.epoch:.3g}", f"step {moment.step}", delta_color="off", delta_arrow="off")
     clean = None
     for column, run in zip(columns[1:], runs, strict=False):
@@ -119,32 +121,39 @@ def numbers(moment: Moment) -> None:
         if run["role"] != "clean" and clean is not None and value is not None:
             delta = f"{100 * (value - clean):+.1f} points"
         column.metric(f"{run['name']} test accuracy", parts.percent(value), delta)
-    gradient, searched = _distances_at(moment)
-    columns[-2].metric(
-        "UD so far",
-        gradient,
-        f"by search {searched}",
-        delta_color="off",
-        delta_arrow="off",
-        help="From the gradient estimate at every checkpoint up to the one shown, and from the search at whole epochs. "
-        + parts.UD_HELP,
-    )
+    # One beside the rest; those of a race in a row of their own, each by its name.
+    places = st.columns(len(distances)) if race else columns[-2:-1]
+    for place, (name, gradient, searched) in zip(places, distances, strict=False):
+        place.metric(
+            f"UD so far, {name}" if race else "UD so far",
+            gradient,
+            searched,
+            delta_color="off",
+            delta_arrow="off",
+            help="From the gradient estimate at every checkpoint up to the one shown, and from the search at the whole "
+            "epoch that is named. " + parts.UD_HELP,
+        )
     ratio = (snapshot.header["plane"] or {}).get("explained_variance_ratio")
     columns[-1].metric("Plane explains", "–" if ratio is None else parts.percent(sum(ratio)))
 
 
-def _distances_at(moment: Moment) -> tuple[str, str]:
-    gradient, searched = [], []
+def _distances_at(moment: Moment) -> list[tuple[str, str, str]]:
+    """UD so far of every run beside the clean one: its name, by gradient, and by search with its epoch."""
+    found = []
     for run in moment.snapshot.header["runs"]:
+        if run["role"] == "clean":
+            continue
         values = moment.snapshot.arrays.get(f"run/{run['name']}/ud")
         if values is None:
+            found.append((run["name"], "–", "no search yet"))
             continue
-        gradient.append(format_ud(float(values[min(moment.at(run["name"]), len(values) - 1)])) if len(values) else "–")
+        gradient = format_ud(float(values[min(moment.at(run["name"]), len(values) - 1)])) if len(values) else "–"
         epochs = moment.snapshot.arrays[f"run/{run['name']}/search_epochs"]
         known = int(np.searchsorted(epochs, moment.epoch + 1e-9, side="right"))
         values = moment.snapshot.arrays[f"run/{run['name']}/search_ud"]
-        searched.append(format_ud(float(values[known - 1])) if known else "–")
-    return " / ".join(gradient) or "–", " / ".join(searched) or "–"
+        searched = f"by search {format_ud(float(values[known - 1]))} (epoch {epochs[known - 1]:g})" if known else ""
+        found.append((run["name"], gradient, searched or "no search yet"))
+    return found
 
 
 def landscape(moment: Moment) -> None:

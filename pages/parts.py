@@ -37,6 +37,7 @@ from landscape.style import PLOTLY_CONFIG, format_ud
 from pages import own_jobs
 
 DEMO = "toy-ops"
+WITHOUT_EXPERIMENT = ("benchmark", "poison_lab", "live", "add_run", "lessons")  # pages that show something else
 POLL = 0.7  # seconds between looks at a running job
 CSS = """
 <style>
@@ -113,7 +114,10 @@ def experiment_picker(page: str) -> None:
             index=names.index(DEMO) if DEMO in names else 0,
             key="exp",
             bind="query-params",
-            help="A folder with the runs of one network. Start a new one on the Live page, or from the command line.",
+            disabled=page in WITHOUT_EXPERIMENT,
+            help="This page has a choice of its own; the others show the experiment chosen here."
+            if page in WITHOUT_EXPERIMENT
+            else "A folder with the runs of one network. Start a new one on the Live page, or from the command line.",
         )
 
 

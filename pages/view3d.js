@@ -541,7 +541,8 @@ export default function (component) {
     now.forEach((panel, i) => {
       const box = panel.querySelector(".stage-figure");
       drawPanel(stage, panel, data.figures[i], data, stage.pick);
-      if (box.layout && window.unlearnscapeDrawing) window.unlearnscapeDrawing.Plots.resize(box);
+      const shown = box.layout && box.isConnected && box.getClientRects().length; // Plotly refuses a hidden one
+      if (shown && window.unlearnscapeDrawing) window.unlearnscapeDrawing.Plots.resize(box).catch(() => {});
     });
   return () => {
     const camera = stage.querySelector(".view3d.js-plotly-plot")?._fullLayout?.scene?.camera;
