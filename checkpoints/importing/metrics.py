@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import io
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +14,7 @@ import numpy as np
 from checkpoints.errors import CheckpointError
 
 MAX_BYTES = 256 << 20
+_COMMA = re.compile(r"[+-]?[0-9]+,[0-9]+")
 STEP, EPOCH = ("step", "global_step", "iteration"), ("epoch",)
 
 
@@ -128,28 +131,36 @@ def _span(numbers: Sequence[float]) -> str:
 def read_metrics(path: Path) -> MetricTable:
     """Read a CSV file with a header, a column ``step`` or ``epoch``, and columns of numbers; empty cells are left out.
 
-    Rows of one step belong together, as loggers write training and validation apart. Raises :class:`CheckpointError`.
+    Cells are apart by commas, semicolons or tabs, whichever make the most of the first line. ``step`` and ``epoch`` may
+    be in capitals. Rows of one step belong together, as loggers write training and validation apart.
+    Raises :class:`CheckpointError`.
     """
     try:
         if path.stat().st_size > MAX_BYTES:
             raise CheckpointError(f"{path} is larger than {MAX_BYTES >> 20} MiB; give a smaller table.")
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.reader(file))
+        text = path.read_text(encoding="utf-8-sig")
+        rows = _rows(text)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no CSV text in UTF-8"
         raise CheckpointError(f"The metrics {path} cannot be read ({reason}).") from None
-    names = [name.strip() for name in rows[0]] if rows else []
+    if not rows:
+        raise CheckpointError(f"{path} is empty; give a table with the names of its columns in the first line.")
+    names = [name.strip() for name in rows[0][1]]
     if len(set(names)) < len(names):
         raise CheckpointError(f"{path} has a column twice in its first line; name each once.")
-    step = next((names.index(n) for n in STEP if n in names), None)
-    epoch = next((names.index(n) for n in EPOCH if n in names), None)
+    plain = [name.lower() for name in names]
+    step = next((plain.index(n) for n in STEP if n in plain), None)
+    epoch = next((plain.index(n) for n in EPOCH if n in plain), None)
     if step is None and epoch is None:
-        raise CheckpointError(f"{path} has no column called step or epoch in its first line; name one so.")
+        seen = ", ".join(name[:40] for name in names[:12] if name) + (", …" if len(names) > 12 else "")
+        raise CheckpointError(
+            f"{path} has no column called step or epoch in its first line, which names {seen or 'none'}; name one so."
+        )
     metrics = tuple(n for i, n in enumerate(names) if n and i not in (step, epoch))
     by_step: dict[float, dict[str, float]] = {}
     by_epoch: dict[float, dict[str, float]] = {}
     repeated = False
-    for number, row in enumerate(rows[1:], start=2):
+    for number, row in rows[1:]:
         values = _numbers(row, names, f"line {number} of {path}")
         found = {name: values[name] for name in metrics if name in values}
         for place, kept in ((step, by_step), (epoch, by_epoch)):
@@ -158,6 +169,14 @@ def read_metrics(path: Path) -> MetricTable:
                 repeated |= kept is by_epoch and any(together.get(name, found[name]) != found[name] for name in found)
                 together.update(found)
     return MetricTable(path, metrics, by_step, by_epoch, repeated)
+
+
+def _rows(text: str) -> list[tuple[int, list[str]]]:
+    """The lines that are not empty, each with its number in the file."""
+    first = next((line for line in text.splitlines() if line.strip()), "")
+    delimiter = max(",;\t", key=lambda mark: len(next(csv.reader([first], delimiter=mark), [])))
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    return [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
 
 
 def _numbers(row: list[str], names: list[str], where: str) -> dict[str, float]:
@@ -170,7 +189,10 @@ def _numbers(row: list[str], names: list[str], where: str) -> dict[str, float]:
         try:
             values[name] = float(cell)
         except ValueError:
-            raise CheckpointError(f"{where} holds {cell.strip()[:40]!r} for {name}, which is no number.") from None
-        if name in (*STEP, *EPOCH) and not np.isfinite(values[name]):
+            point = " Write decimals with a point." if _COMMA.fullmatch(cell.strip()) else ""
+            raise CheckpointError(
+                f"{where} holds {cell.strip()[:40]!r} for {name}, which is no number.{point}"
+            ) from None
+        if name.lower() in (*STEP, *EPOCH) and not np.isfinite(values[name]):
             raise CheckpointError(f"{where} has {cell.strip()} as its {name}.")
     return values

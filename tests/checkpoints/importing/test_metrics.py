@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from checkpoints import open_run
-from checkpoints.importing import examine_checkpoints, import_checkpoints
+from checkpoints.importing import examine_checkpoints, import_checkpoints, read_metrics
 from tests.checkpoints.importing.samples import save
 
 
@@ -60,3 +60,14 @@ def test_that_the_last_row_of_an_epoch_counts_is_said(tmp_path, table):
     report = examine_checkpoints(folder, metrics=table)
     assert [row["loss"] for row in report.match.rows] == [8, 7]
     assert "of each epoch the last" in report.as_text()
+
+
+@pytest.mark.parametrize("mark", [",", ";", "\t"])
+def test_headers_in_capitals_with_spaces_and_other_marks_between_cells(tmp_path, mark):
+    lines = [[" Epoch ", "Train loss, mean", "ACC"], ["0", "2.5", " 0.25 "], [], ["1", "", "0.5"]]
+    quoted = [[f'"{cell}"' if "," in cell and mark == "," else cell for cell in line] for line in lines]
+    (tmp_path / "m.csv").write_bytes("\r\n".join(map(mark.join, quoted)).encode("utf-8-sig"))
+    table = read_metrics(tmp_path / "m.csv")
+    assert table.names == ("Train loss, mean", "ACC")
+    assert table.by_epoch == {0: {"Train loss, mean": 2.5, "ACC": 0.25}, 1: {"ACC": 0.5}}
+    assert table.by_step == {}

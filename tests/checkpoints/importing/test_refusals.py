@@ -202,8 +202,11 @@ def test_mutated_files_are_refused_or_read_as_a_state(tmp_path, name):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("a,b\n1,2\n", "no column called step or epoch"),
-        ("", "no column called step or epoch"),
+        ("time, Loss\n1,2\n", "no column called step or epoch in its first line, which names time, Loss"),
+        ("", "is empty; give a table"),
+        (" \n\n", "is empty; give a table"),
+        ("Step;loss\n\n1;0,5\n", "line 3 of .* Write decimals with a point"),
+        ("Step,loss\nnan,2\n", "its Step"),
         ("step,loss\n1,high\n", "line 2 of"),
         ("step,loss,loss\n1,2,3\n", "twice"),
         ("step,loss\n1,2,3\n", "3 cells"),
