@@ -23,6 +23,7 @@ from experiments.experiment import Experiment
 from experiments.importing import examine_runs, import_runs
 from experiments.importing_sources import Source, find_sources
 from experiments.materials import Sample, dataset_of, network_for_run, sample
+from experiments.own_notes import hinted
 from experiments.surface_plan import prepare_surface
 from experiments.surface_work import SurfaceWorker
 from training.loop import mean_loss
@@ -187,7 +188,9 @@ def _with_network(task: Mapping[str, Any], plain: Experiment) -> dict[str, Any]:
     """Does the network load, do the losses agree, how long does a surface take."""
     folder, model, data = Path(task["folder"]), task["model"], task["data"]
     if not (model and data):
-        why = f"Choose the {'network' if data else 'data' if model else 'network and the data'} to be told."
+        what = "network" if data else "data" if model else "network and the data"
+        why = f"Choose the {what} above, and stored losses are compared, and the time of a surface is estimated."
+        why += _named(plain)
         return {"no_losses": why, "no_surface": why}
     try:
         experiment = _import(task, folder / "full" / "examined", model, data)
@@ -210,6 +213,18 @@ def _with_network(task: Mapping[str, Any], plain: Experiment) -> dict[str, Any]:
         nothing = "No loss is stored beside these checkpoints, so there is none to compare."
         found["no_losses"] = found["losses_left"] or nothing
     return found
+
+
+def _named(plain: Experiment) -> str:
+    """What the runs say of themselves: functions of somebody's own, which no page ever runs."""
+    hints = hinted(plain)
+    if not hints:
+        return ""
+    names = ", ".join(f"`{value}`" for value in hints.values())
+    return (
+        f" These runs name {names} (nothing of it was run). If that is code of yours, make the experiment; "
+        "`python cli.py show EXP` then gives the command that lets it run."
+    )
 
 
 def _try_network(experiment: Experiment, name: str) -> None:

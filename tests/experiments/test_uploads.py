@@ -114,6 +114,17 @@ def test_what_does_not_fit_together_and_folders_of_checkpoints(tmp_path):
         assert "left out: optimizer.pt" in row["details"]
 
 
+def test_what_runs_name_as_their_code_is_told_and_not_run(tmp_path):
+    net = nn.Linear(2, 2)
+    with Recorder(tmp_path / "mine.h5", net, model_factory="os:getcwd", data_factory="shutil:rmtree") as recorder:
+        recorder.record(0)
+        recorder.record(1)
+    report = examine(arrange([("mine.h5", (tmp_path / "mine.h5").read_bytes())]), Choices())
+    assert "Choose the network and the data above" in report["no_losses"]
+    assert "These runs name `os:getcwd`, `shutil:rmtree` (nothing of it was run)" in report["no_losses"]
+    assert "cli.py show EXP" in report["no_surface"]
+
+
 def test_files_of_the_imagenet_example_are_taken(tmp_path):
     folder = save(tmp_path / "run", ["epoch_1.pth.tar", "epoch_2.pth.tar"])
     uploaded = [(f"run/{file.name}", file.read_bytes()) for file in sorted(folder.iterdir())]
