@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pickletools
 import re
 import threading
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from checkpoints.errors import CheckpointError
 from checkpoints.numpy_values import STAND_INS
 
 MAX_BYTES = 64 << 30
+_LISTED = 16 << 20  # bytes of a plain pickle that are looked through for what it asks for
 _ONE_AT_A_TIME = threading.Lock()  # what is allowed is a setting of the whole process
 
 
@@ -32,19 +35,53 @@ def load_torch(path: Path, *, limit: int = MAX_BYTES) -> Any:
         raise CheckpointError(f"There is no file {path}.")
     _check_archive(path, limit)
     try:
-        with _ONE_AT_A_TIME, torch.serialization.safe_globals(list(STAND_INS)):
+        with _ONE_AT_A_TIME, torch.serialization.safe_globals(list(STAND_INS)), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch names its own source file; what matters is said below
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a hostile file can make any layer of the format fail in its own way
         if isinstance(error, PermissionError):
             raise CheckpointError(f"{path} may not be read; change its permissions.") from None
         if isinstance(error, MemoryError) or "allocate memory" in str(error):
             raise CheckpointError(f"{path} needs more memory than there is for it; give a smaller file.") from None
-        asked = re.search(r"GLOBAL ([\w.]+)", str(error))
+        found = re.search(r"GLOBAL ([\w.]+)", str(error))
+        asked = found[1] if found else _asked(path)
         if asked:
             raise CheckpointError(
-                f"{path} is refused: it asks for {asked[1]}, and only tensors are read; nothing in it was executed."
+                f"{path} is refused: it asks for {asked}, and only tensors are read; nothing in it was executed."
             ) from None
         raise _damaged(path) from None
+
+
+def _asked(path: Path) -> str:
+    """What a plain pickle, which torch does not read at all, asks for first; empty where it is none or asks nothing.
+
+    The pickle is only listed, as a disassembler does; nothing is made of it.
+    """
+    texts: list[str] = []  # the last two of them name what STACK_GLOBAL asks for
+    memo: list[str] = []
+    try:
+        if zipfile.is_zipfile(path):
+            return ""
+        with path.open("rb") as file:
+            for operation, argument, _ in pickletools.genops(file.read(_LISTED)):
+                name = operation.name
+                if name in ("GLOBAL", "INST"):
+                    return _printable(str(argument).replace(" ", "."))
+                if name == "STACK_GLOBAL":
+                    return _printable(".".join(texts[-2:]))
+                if name == "MEMOIZE":
+                    memo.append(texts[-1] if texts else "")
+                elif name in ("BINGET", "LONG_BINGET") and isinstance(argument, int):
+                    texts.append(memo[argument] if argument < len(memo) else "")
+                elif isinstance(argument, str):
+                    texts.append(argument)
+    except Exception:  # a damaged one; that is said by whoever asked
+        return ""
+    return ""
+
+
+def _printable(name: str) -> str:
+    return re.sub(r"[^\w.]", "_", name)[:80]
 
 
 def _check_archive(path: Path, limit: int) -> None:

@@ -1,8 +1,10 @@
 """Wrong and hostile checkpoints: one sentence each, nothing executed, nothing left behind."""
 
 import os
+import pickle
 import random
 import struct
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -137,6 +139,21 @@ def test_a_pickle_with_code_is_refused_and_not_executed(folder, tmp_path, legacy
     assert "mkdir" in sentence
     assert "nothing in it was executed" in sentence
     assert not (tmp_path / "executed").exists()
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_a_plain_pickle_of_code_is_refused_by_name_without_a_warning(folder, tmp_path, protocol):
+    held = {"weights": [1.0, 2.0], "more": ["weights"], "evil": Evil(tmp_path / "executed")}
+    for content in (Evil(tmp_path / "executed"), held):
+        (folder / "m_2.pt").write_bytes(pickle.dumps(content, protocol))
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            sentence = refusal(folder)
+        assert "m_2.pt is refused: it asks for posix.mkdir" in sentence
+        assert "nothing in it was executed" in sentence
+        assert not (tmp_path / "executed").exists()
+    (folder / "m_2.pt").write_bytes(pickle.dumps({"a": 1}, protocol))
+    assert "m_2.pt" in refusal(folder)
 
 
 def test_whole_modules_are_refused_by_name(folder):
