@@ -75,11 +75,12 @@ def import_(
     common: dict[str, Any] = {"model": model, "data": data, "loss": loss, "metric": metric}
     common |= {"order": order, "metrics": metrics}
     common["own_code"] = at_terminal()
+    if dry_run:
+        with terminal_progress() as progress:
+            found = examine_runs(recordings, progress=progress, **common)
+        _tell(found, surface_kinds(recordings), as_json)
+        return
     with terminal_progress() as progress:
-        if dry_run:
-            found, surfaces = examine_runs(recordings, progress=progress, **common), surface_kinds(recordings)
-            _tell(found, surfaces, as_json)
-            return
         notes: list[str] = []
         place = home() / exp if exp == Path(exp.name) else exp  # a name alone is one in the folder of experiments
         experiment = import_runs(place, recordings, clean=clean, progress=progress, say=notes.append, **common)

@@ -102,7 +102,7 @@ class Stopwatch:
 
 
 class TerminalBar:
-    """Progress as one tqdm bar per phase on standard error."""
+    """Progress as one tqdm bar per phase on standard error, where that is a terminal; elsewhere nothing."""
 
     def __init__(self) -> None:
         self._bar: Any = None
@@ -110,7 +110,7 @@ class TerminalBar:
     def start(self, label: str, total: int, done: int = 0) -> None:
         """Begin a new bar."""
         self.close()
-        self._bar = tqdm(total=total, initial=done, desc=label, file=sys.stderr, dynamic_ncols=True)
+        self._bar = tqdm(total=total, initial=done, desc=label, file=sys.stderr, dynamic_ncols=True, disable=None)
 
     def advance(self, units: int = 1) -> None:
         """Move the bar."""

@@ -1,13 +1,18 @@
 """``import`` from the terminal: folders of checkpoints become the arms of an experiment."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
+import termios
 from pathlib import Path
 
 import pytest
 import torch
 from click.testing import CliRunner, Result
 
+import cli
 from checkpoints import open_run
 from cli import main
 from experiments import list_experiments
@@ -162,3 +167,25 @@ def test_network_and_data_are_filled_in_where_runs_were_imported_without_them():
     other = call("import", "mine", "sgd", "mit Adam, läuft", "--model", "linear", "--data", "toy")
     assert other.exit_code == 1
     assert "differs in model" in other.output or "another network" in other.output
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_bars_are_drawn_on_a_terminal_alone_and_end_before_the_first_line(terminal):
+    command = [sys.executable, str(Path(cli.__file__)), "import", "mine", "sgd", "--dry-run"]
+    reader, writer = os.openpty() if terminal else os.pipe()
+    if terminal:
+        termios.tcsetwinsize(writer, (24, 80))
+    with open(reader, "rb", buffering=0) as shown:
+        subprocess.run(command, stdout=writer, stderr=writer, stdin=subprocess.DEVNULL, check=True, timeout=120)
+        os.close(writer)
+        said = b""
+        try:
+            while part := shown.read(1 << 16):
+                said += part
+        except OSError:  # how a terminal says that nothing more comes
+            pass
+    before, found, after = said.decode().replace("\r\n", "\n").partition("Run sgd-s0\n")
+    assert found
+    assert "\r" not in after
+    assert ("reading sgd-s0: 100%" in before) == terminal
+    assert before.endswith("\n") if terminal else before == ""
