@@ -23,6 +23,7 @@ from experiments.spec_toml import spec_to_toml
 from experiments.summary import Summary, summarise
 from experiments.surface_plan import KIND as SURFACE_KIND
 from experiments.ud_step import ArmUd, UdReport, stored_sal
+from landscape.figures_lines import NOTHING
 from landscape.loss_words import in_brackets
 from landscape.static_inline import inline_svg
 from landscape.style import format_accuracy, format_points, format_ud
@@ -143,6 +144,8 @@ def _figures(experiment: Experiment, report: UdReport | None) -> str:
     lacking = []
     if not any(one.arguments[3] == "compare" for one in shown):
         lacking.append(hint("No loss surface yet, so no paths to draw:", command("surface", experiment.name)))
+    elif not any(one.arguments[3] == "curves" for one in shown):
+        lacking.append(paragraph(f"There are no training curves to draw. {NOTHING}"))
     label = own_label(experiment.spec.metric)
     if label and not any("--quantity" in one.arguments for one in shown):
         words = f"No surface here holds the metric {label}; one that is computed now does:"
@@ -195,11 +198,11 @@ def _surface_figures(experiment: Experiment) -> Iterator[Shown]:
                     "svg",
                 ),
             )
-    yield Shown(
-        "Training curves",
-        draw(experiment, "curves", stored=own),
-        ("export", experiment.name, "--figure", "curves", "--plane", plane, "--on", _on(own), "--format", "svg"),
-    )
+    curves = draw(experiment, "curves", stored=own)
+    if curves.data:
+        chosen = ("--plane", plane, "--on", _on(own))
+        arguments = ("export", experiment.name, "--figure", "curves", *chosen, "--format", "svg")
+        yield Shown("Training curves", curves, arguments)
 
 
 def _on(stored: Result) -> str:

@@ -13,10 +13,11 @@ from plotly.subplots import make_subplots
 from landscape.figure_data import BUILT_IN, COMPUTED
 from landscape.figures import PathData, RunCurves
 from landscape.loss_words import loss_label
-from landscape.style import CLEAN, DASHES, LIGHTER, MARKERS, arrange, colours, format_accuracy, format_loss
+from landscape.style import CLEAN, DASHES, LIGHTER, MARKERS, arrange, colours, format_accuracy, format_loss, say_instead
 from landscape.time_axis import over_time
 
-NOTHING = "no loss and no accuracy was recorded"
+NOTHING = "These runs store no loss and no accuracy."
+REMEDY = "The recorder keeps what it is given: · recorder.record(step, test_accuracy=…, test_loss=…)"
 
 
 def loss_along_path(paths: Sequence[PathData], *, dark: bool = False) -> go.Figure:
@@ -98,7 +99,7 @@ def divergence_bar(names: Sequence[str], distance: NDArray[np.float64], *, dark:
         )
     )
     figure.update_xaxes(title_text="root mean square distance (weight units)")
-    figure.update_yaxes(tickfont={"size": 12})
+    figure.update_yaxes(type="category", tickfont={"size": 12})
     return arrange(
         figure,
         title="Parameters whose paths differ most",
@@ -115,7 +116,8 @@ def training_curves(runs: Sequence[RunCurves], *, dark: bool = False) -> go.Figu
     """
     panels = _panels(runs)
     if not panels:
-        return arrange(go.Figure(), title="Training curves", subtitle=NOTHING, alt=f"{NOTHING}.", dark=dark, height=380)
+        empty = arrange(go.Figure(), title="Training curves", alt=NOTHING, dark=dark, height=380)
+        return say_instead(empty, f"{NOTHING} · {REMEDY}")
     titles = [panel.title for panel in panels]
     figure = make_subplots(rows=1, cols=len(panels), subplot_titles=titles, horizontal_spacing=0.24 / len(panels))
     words = []

@@ -15,6 +15,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLoca
 from mpl_toolkits.mplot3d import Axes3D
 
 from landscape.static_layout import (
+    BASE,
     NARROW,
     Panels,
     axis_name,
@@ -25,6 +26,7 @@ from landscape.static_layout import (
     margins,
     panel_of,
     panels_of,
+    wrapped,
     zoom,
 )
 from landscape.static_marks import DASH, error_bars, plain, point_labels, reference_shapes, ticks
@@ -44,8 +46,14 @@ MARKER = {"circle": "o", "diamond": "D", "square": "s", "cross": "P", "star": "*
 
 def draw_panels(canvas: Canvas, figure: go.Figure, *, dark: bool, title: bool = True) -> None:
     """Draw every panel of a figure, its titles (unless ``title`` is off) and one legend."""
-    panels = panels_of(figure)
     top = draw_titles(canvas, figure, dark=dark, title=title)
+    if not figure.data:
+        room = 0.95 * canvas.get_figwidth() * 72 / (BASE * zoom())
+        lines = [plain(line) for note in figure.layout.annotations for line in note.text.split("<br>")]
+        words = "\n".join(part for line in lines for part in wrapped(line, room, " "))
+        canvas.text(0.5, top / 2, words, ha="center", va="center", color=ink(dark=dark))
+        return
+    panels = panels_of(figure)
     handles: dict[str, Any] = {}
     left, right = margins(figure, canvas.get_figwidth())
     bottom = bottom_margin(canvas, figure)

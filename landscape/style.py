@@ -106,6 +106,14 @@ def arrange(
     return figure
 
 
+def say_instead(figure: go.Figure, words: str) -> go.Figure:
+    """Say in the middle of a figure without traces what it lacks, in place of empty axes; returns the figure."""
+    figure.update_xaxes(visible=False)
+    figure.update_yaxes(visible=False)
+    middle = {"xref": "paper", "yref": "paper", "x": 0.5, "y": 0.5, "showarrow": False}
+    return figure.add_annotation(text=wrap(words, 44), **middle, font={"size": 14})
+
+
 def wrap(text: str, width: int = 54) -> str:
     """Break a long subtitle at its separators, so that it fits a phone of 390 pixels."""
     lines: list[str] = [""]

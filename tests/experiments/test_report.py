@@ -129,3 +129,12 @@ def test_without_recorded_accuracies_no_difference_is_made_up():
     assert _accuracies(math.nan, math.nan) == "No test accuracy was recorded."
     assert _accuracies(0.5, math.nan) == "Test accuracy ends at –, against 50.0 %."
     assert _accuracies(0.5, 0.25) == "Test accuracy ends at 25.0 %, against 50.0 % (-25.0 points)."
+
+
+def test_runs_without_metrics_have_no_curves_and_the_report_says_so(monkeypatch):
+    monkeypatch.setattr("experiments.pictures._metrics", lambda name, arrays: {})
+    monkeypatch.setattr("experiments.report.inline_svg", lambda *given, **style: "<svg></svg>")
+    page = report_html(find_experiment(str(GALLERY / "toy-ops")))
+    assert "There are no training curves to draw. These runs store no loss and no accuracy." in page
+    assert "--figure curves" not in page
+    assert read(page).tags["figure"] == 7

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from analysis.figures import sal_histogram
-from landscape.figures import PathData, StandingSurface, SurfaceData, contour_2d, interpolate, surface_3d
-from landscape.figures_lines import divergence_bar, loss_along_path, residual_along_path
+from landscape.figures import PathData, RunCurves, StandingSurface, SurfaceData, contour_2d, interpolate, surface_3d
+from landscape.figures_lines import divergence_bar, loss_along_path, residual_along_path, training_curves
 from landscape.heights import choose_heights, nice_ticks
 from landscape.static_export import figure_csv, figure_html, save_static
 from landscape.style import CLEAN, CONTROL, PLOTLY_CONFIG, POISONED, colours, format_accuracy, format_loss, format_ud
@@ -187,6 +187,18 @@ def test_a_legend_keeps_the_widths_of_lines():
     drawn = save_static(figure, "svg").decode()
     legend = drawn[drawn.index('id="legend_1"') :]
     assert set(re.findall(r"stroke-width: ([\d.]+)", legend)) >= {"2.25", "1.125"}
+
+
+@pytest.mark.parametrize("kind", ["png", "svg", "pdf", "csv"])
+def test_runs_without_metrics_have_words_where_curves_would_be(kind):
+    figure = training_curves([RunCurves("clean-s0", "clean", np.arange(3), np.arange(3.0), {})])
+    assert "no loss and no accuracy" in figure.layout.annotations[0].text
+    assert "no loss and no accuracy" in figure.layout.meta["alt"]
+    assert figure.layout.xaxis.visible is False
+    drawn = figure_csv(figure).encode() if kind == "csv" else save_static(figure, kind, width=331)
+    if kind == "svg":
+        assert b"recorder.record(step" in drawn
+    assert drawn
 
 
 def test_html_needs_no_network_and_cannot_upload():
