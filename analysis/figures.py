@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -14,6 +15,7 @@ from landscape.style import DASHES, MARKERS, REFERENCES, SURFACE_SCALE, arrange,
 
 CLEAN_NAME = "clean"
 BINS = 30
+HATCHES = ("/", "\\", "x", "-", "+", "|", ".")
 STACK = 24  # blocks
 DECADES = 6.0  # below the largest value; what is smaller falls into the first bin
 
@@ -48,7 +50,9 @@ def sal_histogram(
     centres = (edges[:-1] + edges[1:]) / 2
     figure = make_subplots(rows=len(series), cols=1, shared_xaxes=True, vertical_spacing=0.06)
     words = []
-    for row, ((name, values), kind, tint) in enumerate(zip(series.items(), kinds, tints, strict=True), start=1):
+    hatches = _hatches(kinds)
+    rows = zip(series.items(), kinds, tints, hatches, strict=True)
+    for row, ((name, values), kind, tint, hatch) in enumerate(rows, start=1):
         counts, _ = np.histogram(np.log10(np.maximum(values, 10 ** edges[0])), edges)
         above = int((values > threshold).sum())
         figure.add_trace(
@@ -59,7 +63,7 @@ def sal_histogram(
                 marker={
                     "color": tint,
                     "line": {"width": 0},
-                    "pattern": _hatch(kind),
+                    "pattern": hatch,
                 },
                 name=f"{name}: {above} of {len(values)} above β",
                 hovertemplate=f"{name}: %{{y}} blocks near {in_unit('%{x:.2g}', loss_name)}<extra></extra>",
@@ -171,7 +175,7 @@ def sal_heatmap(
         )
     figure.update_xaxes(showgrid=False)
     figure.update_xaxes(title_text=time, row=n if stacked else 1)
-    figure.update_yaxes(autorange="reversed", showgrid=False, tickfont={"size": 12}, nticks=24)
+    figure.update_yaxes(type="category", autorange="reversed", showgrid=False, tickfont={"size": 12}, nticks=24)
     first = {name: float(np.nanmean(sal[-1])) for name, (sal, _) in panels.items()}
     words = "; ".join(
         f"{name} ends with a mean SAL of {in_unit(f'{value:.2g}', loss_name)}" for name, value in first.items()
@@ -248,12 +252,13 @@ def ud_steps(
     """
     role, base = (roles or {}).get(name, "poisoned"), (roles or {}).get(reference, "clean")
     tints = colours([base, role], dark=dark)
+    (hatch,) = _hatches([role])
     figure = go.Figure(
         go.Bar(
             y=[name, reference],
             x=[learnable_poisoned, learnable_clean],
             orientation="h",
-            marker={"color": [tints[1], tints[0]], "pattern": _hatch(role) | {"shape": [_hatch(role)["shape"], ""]}},
+            marker={"color": [tints[1], tints[0]], "pattern": hatch | {"shape": [hatch["shape"], ""]}},
             text=[f"{learnable_poisoned:.2f}", f"{learnable_clean:.2f}"],
             textposition="outside",
             cliponaxis=False,
@@ -262,6 +267,7 @@ def ud_steps(
             name="mean learnable blocks",
         )
     )
+    figure.update_yaxes(type="category")
     widest = max(learnable_clean, learnable_poisoned, 1e-9)
     figure.update_xaxes(title_text="mean learnable blocks", range=[0, 1.12 * widest])
     return arrange(
@@ -275,9 +281,11 @@ def ud_steps(
     )
 
 
-def _hatch(role: str) -> dict[str, object]:
-    """Bars of other runs than the reference are hatched, so that colour is not all that tells them apart."""
-    return {"shape": "" if role in REFERENCES else "/", "fillmode": "overlay", "fgcolor": "white", "fgopacity": 0.45}
+def _hatches(roles: Sequence[str]) -> list[dict[str, object]]:
+    """Bars of other runs than the reference are hatched, each its own way: colour is not all that tells them apart."""
+    free = itertools.cycle(HATCHES)
+    shapes = ["" if role in REFERENCES else next(free) for role in roles]
+    return [{"shape": shape, "fillmode": "overlay", "fgcolor": "white", "fgopacity": 0.45} for shape in shapes]
 
 
 def _edges(values: NDArray[np.float64]) -> NDArray[np.float64]:

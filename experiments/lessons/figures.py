@@ -102,13 +102,12 @@ def nudge_curve(nudge: Nudge, hand: float, *, dark: bool = False) -> go.Figure:
             hovertemplate="loss %{y:.3g} at %{x:.2g} of the radius<extra></extra>",
         )
     )
-    for (method, value), other in zip(nudge.sal.items(), (CONTROL, *FURTHER[:2]), strict=True):
-        figure.add_hline(y=nudge.start + value, line={"color": other, "dash": "dash", "width": 1.6})
-        figure.add_trace(  # a line of its own, so that the legend names it
-            go.Scatter(
-                x=[None], y=[None], mode="lines", line={"color": other, "dash": "dash"}, name=f"loss + SAL, {method}"
-            )
-        )
+    kinds = zip((CONTROL, *FURTHER[:2]), ("dot", "dash", "longdashdot"), strict=True)
+    for (method, value), (other, dash) in zip(nudge.sal.items(), kinds, strict=True):
+        line = {"color": other, "dash": dash, "width": 1.8}
+        figure.add_hline(y=nudge.start + value, line=line)
+        # a line of its own, so that the legend names it
+        figure.add_trace(go.Scatter(x=[None], y=[None], mode="lines", line=line, name=f"loss + SAL, {method}"))
     figure.add_trace(
         go.Scatter(
             x=[hand],

@@ -46,6 +46,22 @@ def test_heat_maps_share_one_scale_and_keep_the_rows(blocks):
     assert np.isfinite(np.asarray(second.z)).all()
 
 
+def test_layers_that_are_called_by_numbers_keep_their_names():
+    figure = figures.sal_heatmap({"clean-s0": (RNG.lognormal(size=(4, 3)), np.arange(4.0))}, ["0", "2", "4"])
+    assert {axis.type for axis in figure.select_yaxes()} == {"category"}
+    drawn = save_static(figure, "svg", width=331).decode()
+    assert all(f">{name}</text>" in drawn for name in ("0", "2", "4"))
+    assert figures.ud_steps(2.0, 1.0, 0.5, name="1", reference="0").layout.yaxis.type == "category"
+
+
+def test_every_poison_has_a_hatch_of_its_own():
+    runs = {f"poison-{k}": POISONED for k in range(4)}
+    figure = figures.sal_histogram(CLEAN, runs, 0.003, roles=dict.fromkeys(runs, "poisoned"))
+    shapes = [trace.marker.pattern.shape for trace in figure.data if trace.type == "bar"]
+    assert shapes[0] == ""
+    assert len(set(shapes)) == 5
+
+
 def test_counts_and_means_over_time():
     counts = {"clean-s0": (np.arange(3.0), np.array([4, 5, 6])), "ops-s0": (np.arange(3.0), np.array([2, 1, 0]))}
     figure = figures.learnable_blocks_over_time(counts, {"clean-s0": "clean", "ops-s0": "poisoned"})
