@@ -103,7 +103,7 @@ def sal_histogram(
         font={"size": 13, "color": ink(dark=dark)},
     )
     smallest = int((everything < 10 ** edges[0]).sum())
-    note = f" · {smallest} values below {10 ** edges[0]:.0e} fall into the first bin" if smallest else ""
+    note = f" · {_many(smallest)} below {10 ** edges[0]:.0e} counted in the first bin" if smallest else ""
     arrange(
         figure,
         title="SAL of every block",
@@ -184,7 +184,7 @@ def sal_heatmap(
     return arrange(
         figure,
         title="SAL of every block over time",
-        subtitle="logarithmic colours" + (f" · {below} values below 1e{low:.0f} are drawn as that" if below else ""),
+        subtitle="logarithmic colours" + (f" · {_many(below)} below 1e{low:.0f} drawn as that" if below else ""),
         alt=f"Heat map of {len(blocks)} blocks: {words}.",
         dark=dark,
         height=150 + n * (60 + 20 * len(blocks)) if stacked else 620,
@@ -297,3 +297,7 @@ def _edges(values: NDArray[np.float64]) -> NDArray[np.float64]:
     low = max(float(np.log10(positive.min())), high - DECADES)
     room = 0.03 * max(high - low, 1.0)
     return np.linspace(low - room, high + room, BINS + 1)
+
+
+def _many(count: int) -> str:
+    return f"{count} value{'' if count == 1 else 's'}"

@@ -114,7 +114,7 @@ def say_instead(figure: go.Figure, words: str) -> go.Figure:
     return figure.add_annotation(text=wrap(words, 44), **middle, font={"size": 14})
 
 
-def wrap(text: str, width: int = 54) -> str:
+def wrap(text: str, width: int = 50) -> str:
     """Break a long subtitle at its separators, so that it fits a phone of 390 pixels."""
     lines: list[str] = [""]
     for part in text.split(" · "):

@@ -43,7 +43,10 @@ class FileReport:
         parts += [f"prefix {self.prefix} taken off"] if self.prefix else []
         parts += list(self.notes)
         if self.not_finite:
-            parts.append(f"WARNING: {len(self.not_finite)} tensors hold NaN or infinite values ({self.not_finite[0]})")
+            parts.append(
+                f"WARNING: NaN or infinite values in {len(self.not_finite)} tensor{'s' * (len(self.not_finite) > 1)} "
+                f"({self.not_finite[0]})"
+            )
         parts += [f"CANNOT BE IMPORTED: {self.problem}"] if self.problem else []
         return f"{self.name}: " + "; ".join(parts)
 

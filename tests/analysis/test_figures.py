@@ -16,7 +16,7 @@ def test_histograms_hold_every_block_and_the_threshold():
     bars = [t for t in figure.data if t.type == "bar"]
     assert [int(np.sum(t.y)) for t in bars] == [120, 120], "a zero falls into the first bin, none is lost"
     assert bars[0].name == f"clean: {(CLEAN > 0.003).sum()} of 120 above β"
-    assert "fall into the first bin" in figure.layout.title.subtitle.text
+    assert "counted in the first bin" in figure.layout.title.subtitle.text
     assert f"{(poisoned > 0.003).sum()} of 120" in figure.layout.meta["alt"]
     assert any(shape.x0 == 0.003 for shape in figure.layout.shapes)
     assert any("β = 0.003" in (a.text or "") for a in figure.layout.annotations)
