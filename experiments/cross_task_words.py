@@ -33,7 +33,7 @@ def cross_task_text(found: CrossTask) -> str:
         lines += ["", f"{title.words}: {better} is better, {_spread([trivial])} without looking at the image"]
         lines.append(f"  {found.clean_arm:<16} {_spread(found.means[task][found.clean_arm][title.metric])}")
         lines += [_arm_line(found, task, arm, control) for arm in found.arms]
-        lines += _other_measures(found, task)
+        lines += [f"  {line}" for line in other_measures(found, task)]
         floors = [one.floor for one in found.ud.get(task, {}).values() if one.floor is not None]
         if floors:
             low, high = floors[0].span
@@ -67,10 +67,6 @@ def other_measures(found: CrossTask, task: str) -> list[str]:
         cells = [f"{arm} {round(100 * value)} %" for arm, value in values.items() if math.isfinite(value)]
         lines.append(f"damage by {METRIC_WORDS[measure]}: {', '.join(cells)}")
     return lines
-
-
-def _other_measures(found: CrossTask, task: str) -> list[str]:
-    return [f"  {line}" for line in other_measures(found, task)]
 
 
 def _batchnorm_lines(found: CrossTask) -> list[str]:
