@@ -12,6 +12,7 @@ from commands.app import app
 from commands.bench import bench
 from commands.check import check
 from commands.cross_task import cross_task
+from commands.delete import delete, restore
 from commands.export import export
 from commands.importing import import_
 from commands.look import show
@@ -121,6 +122,8 @@ COMMANDS = (
     report,
     import_,
     trust,
+    delete,
+    restore,
     app,
 )
 for _command in (*COMMANDS, stand_by):

@@ -41,6 +41,7 @@ class Limits:
         files: Whether a poison may be read from a file that is named by its path.
         uploads: Whether files of a browser may become an experiment.
         keep_bookmarks: Whether bookmarks may be added, renamed and deleted.
+        deleting: Whether experiments may be deleted and restored.
     """
 
     presets: tuple[str, ...] = ("toy-ops", "toy-random", "digits-ops", "digits-random")
@@ -55,6 +56,7 @@ class Limits:
     files: bool = False
     uploads: bool = False
     keep_bookmarks: bool = False
+    deleting: bool = False
 
 
 def limits() -> Limits | None:

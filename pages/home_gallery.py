@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from experiments import Experiment, Summary, jobs, list_experiments
 from experiments.bench_run import Bench, list_benches, pending
@@ -13,7 +14,7 @@ from experiments.spec import IMPORTED_METHOD
 from experiments.thumbnails import Thumbnail, bench_thumbnail, experiment_thumbnail
 from experiments.ud_step import ArmUd
 from landscape.style import format_points, format_ud
-from pages import parts
+from pages import home_bin, parts
 
 ACROSS = 3  # cards in a row of a wide screen; they stand below each other on a phone
 
@@ -25,21 +26,25 @@ def gallery() -> None:
     if not found:
         st.info("There is no experiment yet. Start one on the Live page, or with the command below.")
         st.code(parts.command_of(["run", "toy-ops"]), language=None)
-    _grid([lambda experiment=experiment: _experiment_card(experiment) for experiment in found])
+    _grid("experiment", [lambda one=one, at=at: _experiment_card(one, at) for at, one in enumerate(found)])
     benches = list_benches()
-    if benches:
+    if benches or home_bin.notice("benchmark") is not None:
         st.header("Benchmarks", divider="gray")
-        _grid([lambda bench=bench: _bench_card(bench) for bench in benches])
+        _grid("benchmark", [lambda one=one, at=at: _bench_card(one, at) for at, one in enumerate(benches)])
+    home_bin.bin_panel()
 
 
-def _grid(cards: list[Callable[[], None]]) -> None:
+def _grid(kind: str, cards: list[Callable[[], None]]) -> None:
+    noticed = home_bin.notice(kind)
+    if noticed is not None:
+        cards.insert(noticed, home_bin.notice_card)
     for start in range(0, len(cards), ACROSS):
         for column, card in zip(st.columns(ACROSS, gap="medium"), cards[start : start + ACROSS], strict=False):
             with column, st.container(border=True, height="stretch"):
                 card()
 
 
-def _experiment_card(experiment: Experiment) -> None:
+def _experiment_card(experiment: Experiment, at: int) -> None:
     try:
         summary = parts.summary(experiment)
         picture = _experiment_picture(str(experiment.path), parts.stamp(experiment), parts.is_dark())
@@ -47,6 +52,7 @@ def _experiment_card(experiment: Experiment) -> None:
         _picture(None, "Its files cannot be read.")
         st.markdown(f"**{experiment.name}**")
         parts.fail_softly(error)
+        home_bin.delete_button(experiment.path, experiment.name, "experiment", at)
         return
     running = [job for job in jobs.list_jobs(summary.name) if job.running]
     words = "Its first results are being computed." if running else _nothing(experiment, summary)
@@ -54,12 +60,14 @@ def _experiment_card(experiment: Experiment) -> None:
     st.markdown(f"**{summary.title or summary.name}**  \n:gray[{_state(summary, running)}]")
     _verdicts(summary)
     page = "compare" if summary.surfaces or not summary.ud else "distance"
-    st.page_link(
-        f"pages/{'cross_task' if summary.tasks else page}.py",
-        label=f"Open {summary.name}",
-        icon=":material/arrow_forward:",
-        query_params={"exp": experiment.name},
-    )
+    with _row():
+        st.page_link(
+            f"pages/{'cross_task' if summary.tasks else page}.py",
+            label=f"Open {summary.name}",
+            icon=":material/arrow_forward:",
+            query_params={"exp": experiment.name},
+        )
+        home_bin.delete_button(experiment.path, summary.title or summary.name, "experiment", at)
 
 
 def _nothing(experiment: Experiment, summary: Summary) -> str:
@@ -71,7 +79,7 @@ def _nothing(experiment: Experiment, summary: Summary) -> str:
     return "No results yet: open it and train it."
 
 
-def _bench_card(bench: Bench) -> None:
+def _bench_card(bench: Bench, at: int) -> None:
     try:
         title, total = bench.spec.title or bench.name, len(bench.cells())
         left = len(pending(bench))
@@ -80,17 +88,25 @@ def _bench_card(bench: Bench) -> None:
         _picture(None, "Its files cannot be read.")
         st.markdown(f"**{bench.name}**")
         parts.fail_softly(error)
+        home_bin.delete_button(bench.path, bench.name, "benchmark", at)
         return
     _picture(picture, "No results yet: open it and start it.")
     st.markdown(f"**{title}**  \n:gray[{bench.name} · {total - left} of {total} runs]")
     if picture is not None:
         st.markdown(":gray[UD across, test accuracy up; the line is at UD 1.]")
-    st.page_link(
-        "pages/benchmark.py",
-        label=f"Open {bench.name}",
-        icon=":material/arrow_forward:",
-        query_params={"bench": bench.name},
-    )
+    with _row():
+        st.page_link(
+            "pages/benchmark.py",
+            label=f"Open {bench.name}",
+            icon=":material/arrow_forward:",
+            query_params={"bench": bench.name},
+        )
+        home_bin.delete_button(bench.path, title, "benchmark", at)
+
+
+def _row() -> DeltaGenerator:
+    """What can be done with a card's experiment: open it on the left, delete it on the right."""
+    return st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center")
 
 
 @st.cache_data(max_entries=256, show_spinner=False)

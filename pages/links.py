@@ -161,7 +161,7 @@ def bookmark_panel(page: str, files: dict[str, str]) -> None:
     with st.sidebar.expander("Bookmarks", icon=":material/bookmark:"):
         for one in found:
             st.page_link(
-                files[one.page], label=_plain(one.name), icon=":material/bookmark:", query_params=one.parameters
+                files[one.page], label=plain(one.name), icon=":material/bookmark:", query_params=one.parameters
             )
         if changing:
             _keep(page)
@@ -202,6 +202,6 @@ def _manage(found: list[Bookmark]) -> None:
             st.error(str(error), icon=":material/error:")
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Text as it is, with nothing taken for Markdown."""
     return "".join(f"\\{letter}" if letter in "\\`*_{}[]()#+-.!|<>~:$&" else letter for letter in text)
