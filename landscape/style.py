@@ -23,6 +23,11 @@ LIGHTER |= {
 }
 HALO = {False: "#FFFFFF", True: "#0E1117"}  # by darkness: around paths on surfaces
 GHOST = {False: "#4A4F5A", True: "#E8EAED"}  # by darkness: the part of a path that is not walked yet
+# By darkness: the toolbar over a chart, whose icons Plotly itself draws in a grey of 30 %.
+TOOLBAR = {
+    False: {"bgcolor": "rgba(255, 255, 255, 0.85)", "color": "#4A4F5A", "activecolor": CLEAN},
+    True: {"bgcolor": "rgba(26, 31, 41, 0.85)", "color": "#C3C8D0", "activecolor": "#56B4E9"},
+}
 REFERENCES = ("clean", "reference")  # roles that others are compared with
 # Roles of the arms beside one's reference. After the sixth the colours begin anew, with other marks on the same dashes.
 OWN = ("compared", *(f"compared {k}" for k in range(2, 13)))
@@ -97,6 +102,7 @@ def arrange(
         margin={"l": 12, "r": 12, "t": 66 + 16 * wrap(subtitle).count("<br>"), "b": 12},
         legend={"orientation": "h", "yref": "container", "yanchor": "bottom", "y": 0.005, "xanchor": "left", "x": 0},
         hoverlabel={"font": {"family": FONT, "size": 13}},
+        modebar=TOOLBAR[dark],
         height=height,
         uirevision="constant",
         meta={"alt": alt, "dark": dark},

@@ -4,6 +4,7 @@ import json
 import re
 
 import numpy as np
+import plotly.graph_objects as go
 import pytest
 
 from analysis.figures import sal_histogram
@@ -11,7 +12,17 @@ from landscape.figures import PathData, RunCurves, StandingSurface, SurfaceData,
 from landscape.figures_lines import divergence_bar, loss_along_path, residual_along_path, training_curves
 from landscape.heights import choose_heights, nice_ticks
 from landscape.static_export import figure_csv, figure_html, save_static
-from landscape.style import CLEAN, CONTROL, PLOTLY_CONFIG, POISONED, colours, format_accuracy, format_loss, format_ud
+from landscape.style import (
+    CLEAN,
+    CONTROL,
+    PLOTLY_CONFIG,
+    POISONED,
+    arrange,
+    colours,
+    format_accuracy,
+    format_loss,
+    format_ud,
+)
 
 
 def surface(n: int = 51, m: int = 51, top: float = 2.0) -> SurfaceData:
@@ -221,3 +232,17 @@ def test_numbers_read_as_promised():
     assert format_accuracy(0.8137) == "81.4 %"
     assert format_ud(0.5213) == "0.52"
     json.dumps(PLOTLY_CONFIG)
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_the_toolbar_of_a_chart_can_be_seen_in_both_themes(dark):
+    def luminance(colour):
+        parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+        return float(np.dot(linear, [0.2126, 0.7152, 0.0722]))
+
+    bar = arrange(go.Figure(), title="x", alt="x", dark=dark).layout.modebar
+    ground = luminance("#1A1F29" if dark else "#FFFFFF")
+    for colour in (bar.color, bar.activecolor):
+        low, high = sorted([luminance(colour), ground])
+        assert (high + 0.05) / (low + 0.05) >= 4.5
