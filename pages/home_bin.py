@@ -24,11 +24,11 @@ def delete_button(folder: Path, title: str, kind: str, at: int) -> None:
         at: The card's place in its gallery, where Undo is offered afterwards.
     """
     if deleting.can_delete(folder) and st.button(
-        "Delete…",
+        f"Delete… *{plain(folder.name)}*",
         key=f"delete-{kind}-{folder.name}",
         type="tertiary",
         icon=":material/delete:",
-        help=f"Delete {folder.name}; it can be restored.",
+        help=f"Delete {plain(folder.name)}; it can be restored.",
     ):
         called = f"**{plain(title)}** ({plain(folder.name)})" if title != folder.name else f"**{plain(title)}**"
         why_not = deleting.why_not(folder)
@@ -91,7 +91,7 @@ def bin_panel() -> None:
                 "Restore",
                 key=f"restore-{one.id}",
                 icon=":material/undo:",
-                help=f"Bring {one.name} back.",
+                help=f"Bring {plain(one.name)} back.",
                 width="stretch",
                 on_click=_restore,
                 args=(one,),

@@ -10,11 +10,13 @@ from streamlit.delta_generator import DeltaGenerator
 
 from experiments import Experiment, Summary, jobs, list_experiments
 from experiments.bench_run import Bench, list_benches, pending
+from experiments.experiment_names import tell_titles_apart
 from experiments.spec import IMPORTED_METHOD
 from experiments.thumbnails import Thumbnail, bench_thumbnail, experiment_thumbnail
 from experiments.ud_step import ArmUd
 from landscape.style import format_points, format_ud
 from pages import home_bin, parts
+from pages.links import plain
 
 ACROSS = 3  # cards in a row of a wide screen; they stand below each other on a phone
 
@@ -26,7 +28,9 @@ def gallery() -> None:
     if not found:
         st.info("There is no experiment yet. Start one on the Live page, or with the command below.")
         st.code(parts.command_of(["run", "toy-ops"]), language=None)
-    _grid("experiment", [lambda one=one, at=at: _experiment_card(one, at) for at, one in enumerate(found)])
+    apart = tell_titles_apart(found)
+    cards = [lambda one=one, at=at: _experiment_card(one, at, apart.get(one.name)) for at, one in enumerate(found)]
+    _grid("experiment", cards)
     benches = list_benches()
     if benches or home_bin.notice("benchmark") is not None:
         st.header("Benchmarks", divider="gray")
@@ -44,7 +48,8 @@ def _grid(kind: str, cards: list[Callable[[], None]]) -> None:
                 card()
 
 
-def _experiment_card(experiment: Experiment, at: int) -> None:
+def _experiment_card(experiment: Experiment, at: int, apart: str | None) -> None:
+    """A card; ``apart`` tells it from others of the same title."""
     try:
         summary = parts.summary(experiment)
         picture = _experiment_picture(str(experiment.path), parts.stamp(experiment), parts.is_dark())
@@ -52,19 +57,23 @@ def _experiment_card(experiment: Experiment, at: int) -> None:
         _picture(None, "Its files cannot be read.")
         st.markdown(f"**{experiment.name}**")
         parts.fail_softly(error)
-        home_bin.delete_button(experiment.path, experiment.name, "experiment", at)
+        with _row(experiment.name):
+            home_bin.delete_button(experiment.path, experiment.name, "experiment", at)
         return
     running = [job for job in jobs.list_jobs(summary.name) if job.running]
     words = "Its first results are being computed." if running else _nothing(experiment, summary)
     _picture(picture, words)
-    st.markdown(f"**{summary.title or summary.name}**  \n:gray[{_state(summary, running)}]")
+    name, state = plain(summary.name), _state(summary, running)
+    below = f":gray[{name} · {state}]" if apart is None else f"**{name}** · {plain(apart)}  \n:gray[{state}]"
+    st.markdown(f"**{summary.title or name}**  \n{below}")
     _verdicts(summary)
     page = "compare" if summary.surfaces or not summary.ud else "distance"
-    with _row():
+    with _row(experiment.name):
         st.page_link(
             f"pages/{'cross_task' if summary.tasks else page}.py",
-            label=f"Open {summary.name}",
+            label=f"Open *{plain(summary.name)}*",
             icon=":material/arrow_forward:",
+            help=f"Open {plain(summary.name)}.",
             query_params={"exp": experiment.name},
         )
         home_bin.delete_button(experiment.path, summary.title or summary.name, "experiment", at)
@@ -88,25 +97,32 @@ def _bench_card(bench: Bench, at: int) -> None:
         _picture(None, "Its files cannot be read.")
         st.markdown(f"**{bench.name}**")
         parts.fail_softly(error)
-        home_bin.delete_button(bench.path, bench.name, "benchmark", at)
+        with _row(f"bench-{bench.name}"):
+            home_bin.delete_button(bench.path, bench.name, "benchmark", at)
         return
     _picture(picture, "No results yet: open it and start it.")
     st.markdown(f"**{title}**  \n:gray[{bench.name} · {total - left} of {total} runs]")
     if picture is not None:
         st.markdown(":gray[UD across, test accuracy up; the line is at UD 1.]")
-    with _row():
+    with _row(f"bench-{bench.name}"):
         st.page_link(
             "pages/benchmark.py",
-            label=f"Open {bench.name}",
+            label=f"Open *{plain(bench.name)}*",
             icon=":material/arrow_forward:",
+            help=f"Open {plain(bench.name)}.",
             query_params={"bench": bench.name},
         )
         home_bin.delete_button(bench.path, title, "benchmark", at)
 
 
-def _row() -> DeltaGenerator:
-    """What can be done with a card's experiment: open it on the left, delete it on the right."""
-    return st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center")
+def _row(name: str) -> DeltaGenerator:
+    """What can be done with a card's experiment: open it on the left, delete it on the right.
+
+    The name in their labels is heard, not seen (``parts.CSS``): seen, it stands above, and a long one would be cut.
+    """
+    return st.container(
+        horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", key=f"card-{name}"
+    )
 
 
 @st.cache_data(max_entries=256, show_spinner=False)
@@ -130,14 +146,14 @@ def _picture(thumbnail: Thumbnail | None, otherwise: str) -> None:
 
 def _state(summary: Summary, running: list[jobs.Job]) -> str:
     if running:
-        return f"{summary.name} · running: {running[0].label}"
+        return f"running: {running[0].label}"
     finished = sum(run.state in ("finished", "results only") for run in summary.runs)
     parts_of = [f"{finished} of {len(summary.runs)} runs" if summary.runs else "not trained yet"]
     n = len(summary.surfaces)
     parts_of += [f"{n} surface{'s' if n > 1 else ''}"] if n else []
     if any(run.state == "results only" for run in summary.runs):
         parts_of.append("results only")
-    return " · ".join([summary.name, *parts_of])
+    return " · ".join(parts_of)
 
 
 def _change(arm: ArmUd, metric: str) -> str:

@@ -49,6 +49,8 @@ CSS = """
 [data-testid="stImage"] img { border-radius: 6px; }
 .no-picture { display: grid; place-items: center; aspect-ratio: 9 / 5; padding: 1rem; border-radius: 6px;
   text-align: center; border: 1px dashed rgba(128, 128, 128, 0.6); background: rgba(128, 128, 128, 0.08); }
+[class*="st-key-card-"] :is(a, button) em { position: absolute; width: 1px; height: 1px; overflow: hidden;
+  clip-path: inset(50%); white-space: nowrap; }
 a:focus-visible, button:focus-visible, summary:focus-visible { outline: 2px solid currentColor; outline-offset: 2px; }
 @media (prefers-reduced-motion: reduce) {
   *, ::before, ::after { animation-duration: 0.01ms !important; transition-duration: 0.01ms !important; }

@@ -98,11 +98,11 @@ def test_a_taken_name_is_said(home, finished_toy):
 
 
 def test_what_ships_is_not_offered_and_neither_is_anything_in_class(monkeypatch):
-    assert [one.key for one in visit().button if one.label == "Delete…"] == ["delete-experiment-mine"]
+    assert [one.key for one in visit().button if one.label.startswith("Delete…")] == ["delete-experiment-mine"]
     deleting.delete(visit_path())
     monkeypatch.setenv(CLASSROOM_VARIABLE, "1")
     app = visit()
-    assert "Delete…" not in labels(app)
+    assert not any(label.startswith("Delete") for label in labels(app))
     assert not [one.label for one in app.expander if "Deleted" in one.label]
 
 
@@ -144,3 +144,21 @@ def test_a_page_that_shows_what_was_deleted_elsewhere_goes_on(home, page):
     app.run()
     assert not app.exception
     assert len(app.title) == 1
+
+
+def test_cards_of_one_title_say_their_names_and_what_differs(home, finished_toy):
+    shutil.copytree(finished_toy, home / "x_y_z")
+    told = [one.value for one in visit().markdown if "Toy: one linear layer" in one.value]
+    assert len(told) == 3, "two copies, and the one that ships"
+    assert any("**x\\_y\\_z** · n samples 1000, epochs 2 · made " in one for one in told)
+    assert any("**toy\\-ops** · epochs 10 · ships with the project" in one for one in told)
+    shutil.rmtree(home / "x_y_z")
+    shutil.rmtree(home / "mine")
+    told = [one.value for one in visit().markdown if "Toy: one linear layer" in one.value]
+    assert [":gray[toy\\-ops · 2 of 2 runs" in one for one in told] == [True], "nothing to tell apart"
+
+
+def test_every_link_of_a_card_names_what_it_opens_though_only_open_is_seen():
+    opened = [one.label for one in visit().page_link if one.label.startswith("Open")]
+    assert "Open *mine*" in opened
+    assert len(set(opened)) == len(opened) == 3
