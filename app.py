@@ -5,6 +5,7 @@
 import pandas  # noqa: F401
 import streamlit as st
 
+from experiments import classroom
 from pages import links, parts
 
 st.set_page_config(page_title="Unlearnscape", page_icon="🏔️", layout="wide")
@@ -21,8 +22,17 @@ FILES = {
     "add_run": ("pages/add_run.py", "Add a run", ":material/add_circle:"),
     "lessons": ("pages/lessons.py", "Lessons", ":material/school:"),
 }
+LIMITS = classroom.limits()
+HIDDEN = {"add_run"} if LIMITS is not None and not LIMITS.uploads else set()  # a link to it says why
 PAGES = [
-    st.Page(file, title=title, icon=icon, url_path=path or None, default=not path)
+    st.Page(
+        file,
+        title=title,
+        icon=icon,
+        url_path=path or None,
+        default=not path,
+        visibility="hidden" if path in HIDDEN else "visible",
+    )
     for path, (file, title, icon) in FILES.items()
 ]
 

@@ -26,6 +26,7 @@ from experiments.bench_table import (
     rows_csv,
 )
 from experiments.catalogue import bench_preset_names, find_bench_spec
+from experiments.classroom import without_paths
 from experiments.spec import run_name
 from pages import own_jobs, parts, trust
 
@@ -181,7 +182,7 @@ def _progress(bench: Bench) -> None:
         _start(["bench", str(bench.path)], bench.name)
     last = next(iter(jobs.list_jobs(bench.name)), None)
     if last is not None and last.state in ("failed", "lost"):
-        st.error(last.message, icon=":material/error:")
+        st.error(without_paths(last.message), icon=":material/error:")
 
 
 def _watch(path: str, stamp: tuple[int, ...]) -> None:

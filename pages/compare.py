@@ -10,6 +10,7 @@ import streamlit as st
 
 from checkpoints import CheckpointError, Result
 from experiments import Experiment, SurfaceSpec, find_experiment
+from experiments.classroom import without_paths
 from experiments.own_metric import metric_label
 from experiments.own_notes import hindrance
 from experiments.paths_alone import draw_paths_alone
@@ -106,7 +107,7 @@ def _surfaces(experiment: Experiment) -> dict[Path, Result]:
         try:
             results[path] = parts.read(path, KIND)
         except CheckpointError as error:
-            st.warning(str(error))
+            st.warning(without_paths(str(error)))
     return results
 
 

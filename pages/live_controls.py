@@ -238,12 +238,12 @@ def ended(job: jobs.Job) -> None:
     if job.state == "stopped":
         st.info("Stopped. Every checkpoint is kept, and training can go on from there.", icon=":material/pause:")
     else:
-        why = job.message or "The training ended early."
+        why = classroom.without_paths(job.message) or "The training ended early."
         if "--download" in why:  # which is for the terminal
             why = "The data set is not on this machine. Tick *Download the data once* and press *Start*."
         st.error(why, icon=":material/error:")
         with st.expander("What it printed"):
-            st.code(jobs.log_tail(job) or "Nothing.")
+            st.code(classroom.without_paths(jobs.log_tail(job)) or "Nothing.")
     if job.state in ("stopped", "lost", "failed"):
         st.button("Go on", key="resume", icon=":material/play_arrow:", on_click=_go_on, args=(job,))
 
@@ -262,7 +262,7 @@ def queue(shown: str | None) -> None:
             mark = " · shown here" if job.experiment == shown else ""
             words.markdown(f"**{job.experiment}** · {state}{mark}")
             with log.popover("Log", width="stretch"):
-                st.code(jobs.log_tail(job) or "Nothing printed yet.")
+                st.code(classroom.without_paths(jobs.log_tail(job)) or "Nothing printed yet.")
             if own_jobs.may_stop(job):
                 cancel.button("Cancel", key=f"cancel-{job.id}", width="stretch", on_click=own_jobs.stop, args=(job,))
 
@@ -283,7 +283,7 @@ def _go_on(job: jobs.Job) -> None:
     try:
         own_jobs.started(go_on(job, speed=chosen_speed()))
     except (ValueError, OSError) as error:
-        st.toast(str(error), icon=":material/error:")
+        st.toast(classroom.without_paths(str(error)), icon=":material/error:")
     else:
         st.session_state[MINE] = job.experiment
 
@@ -293,7 +293,7 @@ def _wish(name: str, paused: bool, steps: int) -> None:
     try:
         write_control(folder, dataclasses.replace(read_control(folder), paused=paused, steps=steps))
     except (ValueError, OSError) as error:
-        st.toast(str(error), icon=":material/error:")
+        st.toast(classroom.without_paths(str(error)), icon=":material/error:")
 
 
 def _set_speed(name: str) -> None:
@@ -303,4 +303,4 @@ def _set_speed(name: str) -> None:
     try:
         write_control(folder, dataclasses.replace(read_control(folder), speed=chosen_speed()))
     except (ValueError, OSError) as error:
-        st.toast(str(error), icon=":material/error:")
+        st.toast(classroom.without_paths(str(error)), icon=":material/error:")

@@ -42,7 +42,7 @@ def sharpness(experiment: Experiment, picture: DeltaGenerator, control: DeltaGen
             # Against itself: β and the counts that UD would take from it.
             counted = unlearnable_distance(one.sal, one.sal, sizes=one.sizes)
         except ValueError as error:
-            st.info(str(error), icon=":material/info:")
+            st.info(classroom.without_paths(str(error)), icon=":material/info:")
             return
         histogram = _histogram(experiment, options, one, counted)
         parts.plot(histogram, key="sal-histogram")

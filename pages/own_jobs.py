@@ -28,7 +28,7 @@ def stop(job: jobs.Job) -> None:
     try:
         jobs.stop(job)
     except (ValueError, OSError) as error:
-        st.toast(str(error), icon=":material/error:")
+        st.toast(classroom.without_paths(str(error)), icon=":material/error:")
 
 
 __all__ = ["may_stop", "started", "stop"]

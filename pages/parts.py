@@ -29,6 +29,7 @@ from experiments import (
     writable,
 )
 from experiments import stored_sal as read_stored_sal
+from experiments.classroom import without_paths
 from experiments.own_notes import hindrance
 from experiments.pictures import newest_report
 from experiments.report import report_html
@@ -131,7 +132,7 @@ def current() -> Experiment:
             raise ExperimentError("There is no experiment yet; start one on the Live page.")
         return find_experiment(str(name))
     except ValueError as error:
-        st.error(str(error))
+        st.error(without_paths(str(error)))
         st.stop()
 
 
@@ -166,8 +167,8 @@ def stamp(experiment: Experiment) -> tuple[int, ...]:
 
 
 def command_of(arguments: Sequence[str]) -> str:
-    """The command that does the same in a terminal."""
-    return "python cli.py " + shlex.join(arguments)
+    """The command that does the same in a terminal; in a class, without the server's folders."""
+    return "python cli.py " + shlex.join(map(without_paths, arguments))
 
 
 def working(experiment: Experiment, command: str) -> bool:
@@ -200,14 +201,14 @@ def offer(what: str, experiment: Experiment, arguments: Sequence[str], *, key: s
             given = [str(target.path) if a == "EXP" else a for a in arguments]
             own_jobs.started(jobs.start(given, experiment=experiment.name))
         except (ValueError, OSError) as error:
-            st.error(str(error))
+            st.error(without_paths(str(error)))
         else:
             st.rerun()
     if not small:
         equivalent(experiment, arguments)
     last = next(iter(jobs.list_jobs(experiment.name)), None)
     if last is not None and last.state in ("failed", "lost"):
-        st.error(last.message)
+        st.error(without_paths(last.message))
 
 
 @st.fragment(run_every=POLL)
@@ -356,7 +357,7 @@ def percent(value: float | None) -> str:
 
 def fail_softly(error: Exception) -> None:
     """One sentence instead of a stack trace."""
-    st.error(str(error), icon=":material/error:")
+    st.error(without_paths(str(error)), icon=":material/error:")
 
 
 # SAL ------------------------------------------------------------------------------------------------------

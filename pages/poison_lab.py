@@ -170,7 +170,7 @@ def _made(recipe: Recipe, dataset: Dataset) -> Made | None:
         _start(arguments, recipe.name)
     st.code(parts.command_of(arguments), language=None)
     if last is not None and last.state in ("failed", "lost"):
-        st.error(last.message, icon=":material/error:")
+        st.error(classroom.without_paths(last.message), icon=":material/error:")
     return None
 
 
@@ -331,7 +331,7 @@ def _embedding(recipe: Recipe, method: str, _made: Made, _data: Dataset) -> insp
     try:
         return inspection.embed(_made.perturbation, _data.y_train, seed=0, method=method)
     except ValueError as error:
-        return str(error)
+        return classroom.without_paths(str(error))
 
 
 # Going on -------------------------------------------------------------------------------------------------

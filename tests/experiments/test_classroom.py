@@ -66,3 +66,12 @@ def test_nobody_s_name_is_taken_twice(tmp_path):
         name = classroom.free_name("toy-ops", tmp_path)
         assert name == expected
         Experiment.create(load_preset_or_file("toy-ops"), tmp_path / name)
+
+
+def test_a_class_reads_no_folder_of_the_server(in_class, monkeypatch):
+    text = f"{in_class}/toy-ops-live/runs cannot be written; see {in_class} and {GALLERY}/toy-ops"
+    assert classroom.without_paths(text) == (
+        f"toy-ops-live/runs cannot be written; see {in_class.name} and experiments/gallery/toy-ops"
+    )
+    monkeypatch.delenv(classroom.CLASSROOM_VARIABLE)
+    assert classroom.without_paths(text) == text

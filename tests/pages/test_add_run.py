@@ -5,6 +5,7 @@ import time
 
 import psutil
 import pytest
+import streamlit
 from streamlit import config
 
 from experiments import Experiment
@@ -136,3 +137,18 @@ def test_nothing_is_uploaded_in_a_class(home, monkeypatch):
     app = visit("add_run")
     assert not app.get("file_uploader")
     assert "Nothing can be uploaded in a class" in app.info[0].value
+
+
+@pytest.mark.parametrize("in_class", [False, True])
+def test_the_navigation_lists_it_where_files_may_be_uploaded(home, monkeypatch, in_class):
+    monkeypatch.setenv(CLASSROOM_VARIABLE, "1" if in_class else "")
+    shown, navigation = [], streamlit.navigation
+
+    def spy(pages):
+        shown[:] = [page.title for page in pages if page.visibility == "visible"]
+        return navigation(pages)
+
+    monkeypatch.setattr(streamlit, "navigation", spy)
+    assert visit("add_run").title[0].value == "Add a run", "a link to it still leads there"
+    assert ("Add a run" in shown) is not in_class
+    assert "Home" in shown

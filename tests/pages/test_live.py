@@ -238,3 +238,11 @@ def test_an_experiment_deleted_while_open_is_one_sentence(home):
     app = visit(watch="gone")
     assert any("no experiment “gone” any more" in info.value for info in app.info)
     assert not app.error
+
+
+def test_in_class_the_command_names_no_folder_of_the_server(home, monkeypatch):
+    assert str(home) in " ".join(one.value for one in visit().caption)
+    monkeypatch.setenv("UNLEARNSCAPE_CLASSROOM", "1")
+    shown = " ".join(one.value for one in visit().caption)
+    assert "python cli.py run toy-ops" in shown
+    assert str(home) not in shown
