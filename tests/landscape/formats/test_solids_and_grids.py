@@ -76,15 +76,38 @@ def test_a_vtp_takes_logarithms_where_figures_do_and_leaves_out_what_is_no_numbe
     assert np.isfinite(arrays["Points/Points"]).all()
 
 
-def test_a_vtp_opens_in_vtk():
+@pytest.mark.parametrize("odd", [False, True], ids=["numbers", "some that are none"])
+def test_vtk_reads_from_a_vtp_what_was_written(odd):
     reading = pytest.importorskip("vtkmodules.vtkIOXML", reason="VTK is not installed")
+    to_numpy = pytest.importorskip("vtkmodules.util.numpy_support").vtk_to_numpy
+    loss = LOSS.copy()
+    if odd:
+        loss[3, 2], loss[6, 4] = np.nan, np.inf
+    drawn, paths = surface(loss), [path(4), path(3)]
     reader = reading.vtkXMLPolyDataReader()
     reader.SetReadFromInputString(True)
-    reader.SetInputString(write_vtp(surface(LOSS), [path(4)]).decode())
+    reader.SetInputString(write_vtp(drawn, paths, scale="linear").decode())
     reader.Update()
     held = reader.GetOutput()
-    assert (held.GetNumberOfPoints(), held.GetNumberOfPolys(), held.GetNumberOfLines()) == (39, 24, 1)
+    points = to_numpy(held.GetPoints().GetData())
+    grid = np.stack(np.meshgrid(drawn.alphas, drawn.betas, indexing="ij"), axis=-1).reshape(-1, 2)
+    np.testing.assert_array_equal(points[:, :2], np.concatenate([grid, *(one.coordinates for one in paths)]))
     assert held.GetPointData().GetScalars().GetName() == "zvalue"
+    arrays = {name: to_numpy(held.GetPointData().GetArray(name)) for name in ("zvalue", "loss", "path", "step")}
+    np.testing.assert_array_equal(arrays["loss"][:35], loss.ravel())
+    finite = np.isfinite(loss.ravel())
+    np.testing.assert_array_equal(arrays["zvalue"][:35][finite], loss.ravel()[finite])
+    np.testing.assert_array_equal(points[:35, 2][finite], loss.ravel()[finite])
+    np.testing.assert_array_equal(arrays["path"], np.repeat([0, 1, 2], [35, 4, 3]))
+    np.testing.assert_array_equal(arrays["step"][35:], np.r_[paths[0].steps, paths[1].steps])
+    accuracy = to_numpy(held.GetPointData().GetArray("accuracy"))
+    np.testing.assert_array_equal(accuracy, np.r_[drawn.accuracy.ravel(), np.full(7, np.nan)])
+    lines = held.GetLines()
+    np.testing.assert_array_equal(to_numpy(lines.GetConnectivityArray()), np.arange(35, 42))
+    np.testing.assert_array_equal(to_numpy(lines.GetOffsetsArray()), [0, 4, 7])
+    quads = to_numpy(held.GetPolys().GetConnectivityArray()).reshape(-1, 4)
+    assert len(quads) == (24 - 4 if odd else 24), "the four around what is no number; infinity is clipped"
+    assert np.isfinite(loss.ravel()[quads]).sum() == quads.size - odd
 
 
 def mesh(data: bytes) -> trimesh.Trimesh:
