@@ -33,6 +33,7 @@ from checkpoints.manifest import (
     read_checkpoint,
     read_manifest,
 )
+from checkpoints.measuring import Measured, numbers
 from checkpoints.packing import pack
 from checkpoints.schedule import Schedule, as_schedule
 from checkpoints.writer import Writer
@@ -129,9 +130,7 @@ class Recorder:
         header = encode_header(self._layout, with_factories(metadata or {}, **named))
         self._closed = False
         self._schedule = as_schedule(every)
-        self._unrecorded: tuple[float | None, dict[str, float | Tensor]] | None = (
-            None  # epoch and metrics of the newest step
-        )
+        self._unrecorded: tuple[float | None, dict[str, Measured]] | None = None  # epoch and metrics of the newest step
         try:
             self.live_path.mkdir(parents=True, exist_ok=True)
             self._lock = Lock(self.live_path / "lock")
@@ -151,7 +150,7 @@ class Recorder:
         """Steps of the checkpoints that are durable."""
         return tuple(commit.step for commit in self._commits)
 
-    def record(self, step: int, *, epoch: float | None = None, **metrics: float | Tensor) -> None:
+    def record(self, step: int, *, epoch: float | None = None, **metrics: Measured) -> None:
         """Store the model's present state; when this returns, the checkpoint survives a crash or power loss.
 
         With ``background=True`` it is only copied when this returns; :meth:`flush` waits until it is durable.
@@ -159,7 +158,9 @@ class Recorder:
         Args:
             step: Optimiser steps so far; must grow. Recording a stored step again is accepted if the bits are equal.
             epoch: Epochs so far (may be fractional); NaN when not given.
-            metrics: Named numbers, such as ``test_accuracy``, or tensors of one number; any may be NaN or infinite.
+            metrics: Named numbers, such as ``test_accuracy``, or tensors of one number; any may be NaN or infinite. A
+                function without arguments that gives one is called where the state is recorded and nowhere else, with
+                the network in evaluation mode and without gradients; it leaves no trace in the training.
 
         Raises:
             CheckpointError: The disk is full or not writable (what was recorded before is kept), the step does not
@@ -175,20 +176,20 @@ class Recorder:
             self._accept_again(step)
             return
         when = math.nan if epoch is None else float(epoch)
-        numbers = {name: _number(value) for name, value in metrics.items()}
+        measured = numbers(self._model, metrics)
         if self._writer is None:
-            self._store(step, when, numbers, *self._capture(numbers), self._resumable())
+            self._store(step, when, measured, *self._capture(measured), self._resumable())
         else:
             self._writer.reserve()
             try:
-                captured, resumable = self._capture(numbers), self._resumable(copy=True)
+                captured, resumable = self._capture(measured), self._resumable(copy=True)
             except BaseException:
                 self._writer.release()
                 raise
-            self._writer.put(partial(self._store, step, when, numbers, *captured, resumable))
+            self._writer.put(partial(self._store, step, when, measured, *captured, resumable))
         self._newest, self._count, self._unrecorded = step, step, None
 
-    def step(self, *, epoch: float | None = None, **metrics: float | Tensor) -> bool:
+    def step(self, *, epoch: float | None = None, **metrics: Measured) -> bool:
         """Count one more optimiser step, and record the state where ``every`` says so; call it after each step.
 
         Args:
@@ -388,10 +389,6 @@ def _unwrapped(model: nn.Module) -> nn.Module:
             model = model.module
         else:
             return model
-
-
-def _number(value: float | Tensor) -> float:
-    return float(value.detach()) if isinstance(value, Tensor) else float(value)
 
 
 def _digest(vector: NDArray[Any], rest: NDArray[np.uint8]) -> str:

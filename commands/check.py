@@ -17,14 +17,15 @@ from options import download_option, json_option, terminal_progress
 def check(exp: str, runs: str | None, download: bool, as_json: bool) -> None:
     """Compare the losses that runs store with those of their checkpoints, recomputed on all samples.
 
-    Looks at train_loss, test_loss and loss (taken for that of training); where EXP has a metric of your own,
-    my_code:f1 say, at train_f1, test_f1 and f1 too. They agree to 1e-4, or the likely reason is told: training mode
-    with dropout or BatchNorm, a running average, a loss of other data. Ends with 1 where one disagrees.
+    Looks at train_loss and loss (training data), test_loss, eval_loss and val_loss (test data); where EXP has a metric
+    of your own, my_code:f1 say, at train_f1, test_f1 and f1 too. They agree to 1e-4, or the likely reason is told:
+    training mode with dropout or BatchNorm, a running average, a loss of other data. Ends with 1 where one disagrees.
 
     Example: unlearnscape check toy-ops
     """
     from experiments import find_experiment
-    from experiments.check_step import STORED, check_runs
+    from experiments.check_names import LOOKED_AT
+    from experiments.check_step import check_runs
     from experiments.own_metric import PARTS, metric_label
 
     names = [name.strip() for name in runs.split(",")] if runs else None
@@ -37,7 +38,7 @@ def check(exp: str, runs: str | None, download: bool, as_json: bool) -> None:
         click.echo(one.as_text())
     label = metric_label(experiment.spec.metric)
     if not found and not as_json:
-        looked = ", ".join([*STORED, *(f"{part}{label}" for part in PARTS if label)])
+        looked = ", ".join([LOOKED_AT, *(f"{part}{label}" for part in PARTS if label)])
         click.echo(f"The runs store none of {looked}; there is nothing to compare.")
     elif label and not as_json and not any(one.function for one in found):
         click.echo(f"No run stores {label} ({experiment.spec.metric}); surfaces hold it, computed anew.")

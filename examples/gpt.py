@@ -69,6 +69,10 @@ def main():
     torch.manual_seed(args.seed)
     model, (train, test) = make_model(), make_data()
     optimiser = torch.optim.AdamW(model.parameters(), lr=3e-3)
+
+    def test_loss():
+        return loss(model(test[0]), test[1])
+
     with Recorder(args.out, model, every="dense", model_factory=GPT, data_factory=make_data) as recorder:  # added: 2
         for step in range(1, args.steps + 1):
             chosen = torch.randint(len(train[0]), (32,))
@@ -76,10 +80,10 @@ def main():
             optimiser.zero_grad()
             value.backward()
             optimiser.step()
-            recorder.step(epoch=32 * step / len(train[0]), batch_loss=value)  # added: 3
+            recorder.step(epoch=32 * step / len(train[0]), batch_loss=value, test_loss=test_loss)  # added: 3
             if step % 50 == 0:
                 with torch.no_grad():
-                    print(f"step {step}: loss {value:.2f}, on other text {loss(model(test[0]), test[1]):.2f} nats")
+                    print(f"step {step}: loss {value:.2f}, on other text {test_loss():.2f} nats")
 
 
 if __name__ == "__main__":

@@ -30,6 +30,10 @@ def main():
     model, (train, test) = make_model(), make_data()
     batches = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(*train), batch_size=50, shuffle=True)
     optimiser = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+
+    def test_loss():
+        return nn.functional.cross_entropy(model(test[0]), test[1])
+
     with Recorder(args.out, model, every=10, model_factory=make_model, data_factory=make_data) as recorder:  # added: 2
         for epoch in range(args.epochs):
             for i, (inputs, targets) in enumerate(batches, start=1):
@@ -37,10 +41,10 @@ def main():
                 optimiser.zero_grad()
                 loss.backward()
                 optimiser.step()
-                recorder.step(epoch=epoch + i / len(batches), batch_loss=loss)  # added: 3
+                recorder.step(epoch=epoch + i / len(batches), batch_loss=loss, test_loss=test_loss)  # added: 3
             with torch.no_grad():
                 accuracy = (model(test[0]).argmax(1) == test[1]).float().mean()
-            print(f"epoch {epoch + 1}: loss {loss:.3f}, test accuracy {accuracy:.1%}")
+                print(f"epoch {epoch + 1}: loss {loss:.3f}, on test data {test_loss():.3f}, accuracy {accuracy:.1%}")
 
 
 if __name__ == "__main__":

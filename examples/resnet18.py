@@ -38,6 +38,10 @@ def main():
     torch.manual_seed(args.seed)
     model, (train, test) = make_model(), make_data()
     optimiser = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-4)
+
+    def test_loss():
+        return nn.functional.cross_entropy(model(test[0]), test[1])
+
     with Recorder(args.out, model, every=20, model_factory=make_model, data_factory=make_data) as recorder:  # added: 2
         for step in range(1, args.steps + 1):
             chosen = torch.randint(len(train[0]), (32,))
@@ -45,7 +49,7 @@ def main():
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
-            recorder.step(epoch=32 * step / len(train[0]), batch_loss=loss)  # added: 3
+            recorder.step(epoch=32 * step / len(train[0]), batch_loss=loss, test_loss=test_loss)  # added: 3
             if step % 10 == 0:
                 print(f"step {step}: loss {loss:.3f}")
     model.eval()

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from checkpoints import Run
+from experiments.check_average import FEWEST, FEWEST_STEPS, Recorded, average_of
+from experiments.check_names import loss_metrics
 from experiments.engine import one_thread
 from experiments.experiment import Experiment, ExperimentError
 from experiments.materials import Sample, dataset_of, network_for_run, sample
@@ -20,10 +22,8 @@ from experiments.own_metric import metric_label, stored_names
 from experiments.progress import Progress, Silent
 from training.own_losses import mean_over
 
-STORED = ("train_loss", "test_loss", "loss")  # names of metrics; a loss without more is taken for that of training
 TOLERANCE = 1e-4  # relative; of a metric, which may be near 0 by nature, to the largest one along the run
 DRAWS = 8  # of dropout
-FEWEST, FEWEST_STEPS = 8, 5  # checkpoints, and steps between them, to tell an average from a single batch
 BATCH_BACK, AVERAGE_BACK = 0.3, 1.15  # how far back the loss of a single batch lies at most, and an average
 DROPOUT = nn.modules.dropout._DropoutNd
 BATCH_NORM = nn.modules.batchnorm._BatchNorm
@@ -102,9 +102,9 @@ def check_runs(
         runs: Names; default all.
 
     Returns:
-        A result for each run and metric of ``STORED``, then for the experiment's own metric where the run stores it
-        under the name of the function, ``test_`` or ``train_`` before it. Nothing is written. Raises
-        :class:`ExperimentError`.
+        A result for each run and loss that it stores (``experiments.check_names``), then for the experiment's own
+        metric where the run stores it under the name of the function, ``test_`` or ``train_`` before it. Nothing is
+        written. Raises :class:`ExperimentError`.
     """
     spec, progress = experiment.spec, progress or Silent()
     if spec.tasks is not None:
@@ -123,7 +123,7 @@ def _of_run(experiment: Experiment, run: Run, name: str, progress: Progress, dow
     stored = {name for name, values in run.metrics.items() if not np.isnan(values).all()}
     label = metric_label(experiment.spec.metric)
     own = stored_names(label, stored) if label != "loss" else []  # which would be the losses' names
-    metrics = [*(metric for metric in STORED if metric in stored), *own]
+    metrics = loss_metrics(stored - set(own)) | {name: "test" if name.startswith("test_") else "train" for name in own}
     if not metrics:
         return
     model = network_for_run(experiment.spec, dataset_of(experiment.spec, download=download), run, name)
@@ -133,11 +133,11 @@ def _of_run(experiment: Experiment, run: Run, name: str, progress: Progress, dow
         "test": sample(experiment, "test"),
     }
     found: dict[str, list[dict[str, float]]] = {}
-    for part in dict.fromkeys(_part(metric) for metric in metrics):
+    for part in dict.fromkeys(metrics.values()):
         progress.start(f"losses of {name} on {data[part].label}", len(run))
         found[part] = [_measured(model, run, i, data[part], progress) for i in range(len(run))]
-    for metric in metrics:
-        part, key = _part(metric), "metric" if metric in own else "loss"
+    for metric, part in metrics.items():
+        key = "metric" if metric in own else "loss"
         values = np.array([one[key] for one in found[part]])
         why = _Why(model, run, metric, data, part, values, label if metric in own else "")
         rows = [
@@ -145,10 +145,6 @@ def _of_run(experiment: Experiment, run: Run, name: str, progress: Progress, dow
         ]
         function = str(experiment.spec.metric) if metric in own else ""
         yield CheckedMetric(name, metric, data[part].label, tuple(rows), function)
-
-
-def _part(metric: str) -> str:
-    return "test" if metric.startswith("test") else "train"
 
 
 def _measured(model: nn.Module, run: Run, checkpoint: int, on: Sample, progress: Progress) -> dict[str, float]:
@@ -195,6 +191,9 @@ class _Why:
         self.least = float(np.abs(values[np.isfinite(values)]).max(initial=0.0)) if label else 0.0
         self.factor = _common_factor(run.metrics[metric], values)
         self.back = share_back(run.metrics[metric], values, run.steps) if self.key == "loss" else None
+        unknown = np.full(len(run), np.nan)
+        recorded = Recorded(run.steps, run.epochs, run.metrics[metric], values, run.metrics.get("batch_loss", unknown))
+        self.average = average_of(recorded) if self.key == "loss" and part == "train" else None
 
     def reason(self, checkpoint: int, stored: float) -> str:
         """What explains it, in words, the surest first."""
@@ -208,6 +207,7 @@ class _Why:
             return f"it is the {self.word} on the {self.other.label}"
         return (
             self._at_once(stored)
+            or (self.average.words if self.average is not None and self.average.explains(checkpoint, stored) else "")
             or self._mode(checkpoint, stored)
             or self._average(checkpoint, stored)
             or self._unexplained()
@@ -261,15 +261,22 @@ class _Why:
         if checkpoint == 0:
             return ""
         low, high = sorted(self.values[checkpoint - 1 : checkpoint + 1])
-        if not low <= stored <= high:
-            return ""
+        between = low <= stored <= high
         if self.back is not None and self.back[0] - self.back[1] > BATCH_BACK and sum(self.back) < AVERAGE_BACK:
             share, error = self.back
-            return (
-                "it lies between the losses of this checkpoint and the one before, as a running average over the steps "
-                f"in between does; it is not that of a single batch, for over all checkpoints the stored losses lie "
+            why = (
+                "it is not that of a single batch, for over all checkpoints the stored losses lie "
                 f"{share:.2f} ± {error:.2f} of the way back"
             )
+            if between:
+                return (
+                    "it lies between the losses of this checkpoint and the one before, as a running average over the "
+                    f"steps in between does; {why}"
+                )
+            if 2 * low - high <= stored <= 2 * high - low:
+                return f"it is a running average over the steps since the checkpoint before, by all that is seen; {why}"
+        if not between:
+            return ""
         return (
             f"it lies between the {'values' if self.key == 'metric' else 'losses'} of this checkpoint and the one "
             f"before, as a running average over the steps in between does; the {self.word} of a single batch may lie "
@@ -285,8 +292,8 @@ class _Why:
                 "it in evaluation mode to be sure"
             )
         return (
-            "augmentation, a single batch, other samples, label smoothing or a penalty in the loss would explain it; "
-            "record the mean loss in evaluation mode to be sure"
+            "augmentation, a running average, a single batch, other samples, label smoothing or a penalty in the loss "
+            "would explain it; record the mean loss in evaluation mode to be sure"
         )
 
 

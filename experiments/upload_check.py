@@ -9,7 +9,7 @@ import os
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ import torch
 
 from checkpoints import Run
 from checkpoints.importing.report import ImportReport
+from experiments.check_names import loss_metrics
 from experiments.experiment import Experiment
 from experiments.importing import examine_runs, import_runs
 from experiments.importing_sources import Source, find_sources
@@ -26,14 +27,13 @@ from experiments.materials import Sample, dataset_of, network_for_run, sample
 from experiments.own_notes import hinted
 from experiments.surface_plan import prepare_surface
 from experiments.surface_work import SurfaceWorker
-from training.loop import mean_loss
+from training.own_losses import mean_over
 
 AGREES = 1e-4  # between a stored loss and the recomputed one, relative where the loss is above 1
 BIG = 2 << 30  # bytes above which runs are only looked at until the experiment is made
 LOSS_SECONDS = 60.0  # recomputing losses may take
 TRIED_POINTS = 16  # of a surface, to tell how long it takes
 MOST_RUNS = 6  # whose losses are recomputed
-ON_TEST = ("test", "val", "eval")
 # Advice for the command line, as advice for the page.
 FOR_PAGES = {
     "give their order with --order FILE": "put the number of its step into each name",
@@ -255,8 +255,8 @@ def recompute_losses(
     for name in names[:most_runs]:
         run = experiment.open_run(name)
         model = network_for_run(experiment.spec, dataset, run, name)
-        for metric in _loss_metrics(run):
-            on = "test" if metric.lower().startswith(ON_TEST) else "clean"
+        for metric, part in loss_metrics(run.metrics).items():
+            on = "test" if part == "test" else "clean"
             data.setdefault(on, sample(experiment, on))
             for i in sorted({0, len(run) // 2, len(run) - 1}):
                 stored = float(run.metrics[metric][i])
@@ -266,7 +266,7 @@ def recompute_losses(
                     late += 1
                     continue
                 model.load_state_dict(run.state_dict(i))
-                recomputed = float(mean_loss(model.eval(), data[on].batches)[0])
+                recomputed = mean_over(model, data[on].batches, data[on].loss)["loss"]
                 agrees = abs(stored - recomputed) <= AGREES * max(1.0, abs(stored))
                 row: dict[str, Any] = {"run": name, "step": int(run.steps[i]), "metric": metric}
                 row |= {"on": data[on].label, "loss_name": data[on].loss_name}
@@ -275,14 +275,6 @@ def recompute_losses(
     left += [f"{late} checkpoints for want of time ({seconds:g} s)"] if late else []
     words = f"Not recomputed: {' and '.join(left)}." if left else ""
     return [row | {"recomputed": _plain(row["recomputed"])} for row in rows], words
-
-
-def _loss_metrics(run: Run) -> Iterator[str]:
-    """Names of what is, by its name, a mean loss on training or test data."""
-    for name in sorted(run.metrics):
-        words = name.lower().replace("/", "_").replace("-", "_").split("_")
-        if words[-1] == "loss" and set(words[:-1]) <= {"train", "training", "clean", *ON_TEST, "validation"}:
-            yield name
 
 
 def _surface(experiment: Experiment) -> dict[str, Any]:

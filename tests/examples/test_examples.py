@@ -110,6 +110,11 @@ def becomes_an_experiment(name, examples, *, checkpoints):
     loss = read_result(surface, kind="surface").arrays["loss"]
     assert loss.shape == (2, 2)
     assert np.isfinite(loss).all()
+    said = CliRunner().invoke(main, ["check", str(place)]).output
+    metric, last = (
+        ("eval_loss", 1) if name == "with_huggingface" else ("test_loss", 1 if "with" in name else checkpoints - 1)
+    )
+    assert f"{name}-s0, {metric} on test data: agrees at {last} of {last} checkpoints" in said
 
 
 def same(state, weights):

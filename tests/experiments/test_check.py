@@ -127,13 +127,13 @@ def test_a_single_batch_is_ruled_out_where_the_run_shows_it():
     each = {"epochs": 12, "batch": 10, "steps": 8}
     average, single = "it is not that of a single batch", "the loss of a single batch may lie there by chance"
     (found,) = check_runs(recorded("plain", REASONS["running average"][1], **each))
-    between = [row.reason for row in found.rows if "a running average" in row.reason]
+    between = [row.reason for row in found.rows if "as a running average" in row.reason]
     assert len(between) >= 4
     assert all(average in reason and "of the way back" in reason for reason in between)
     Path("rec.h5").unlink()
     shutil.rmtree("mine")
     (found,) = check_runs(recorded("plain", lambda m, a, b, losses: {"train_loss": losses[-1]}, **each))
-    between = [row.reason for row in found.rows if "a running average" in row.reason]
+    between = [row.reason for row in found.rows if "as a running average" in row.reason]
     assert between
     assert all(single in reason for reason in between)
 
