@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+import runpy
 import shlex
+import sys
 from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 
 from cli import main
 
@@ -23,6 +26,13 @@ RUN = [
     HOW_TO / "read-the-numbers.md",
     HOW_TO / "taskonomy.md",
 ]
+# Pages that are walked through: a block that begins with "# name.py" is saved as that and run, then the commands, whose
+# output holds the lines of the text after them. A section of the second needs the library named here.
+WALKED = {
+    "import-checkpoints": {},
+    "beyond-classification": {},
+    "lightning-and-hugging-face": {"Lightning": "lightning", "Hugging Face": "accelerate"},
+}
 AROUND = {"README.md": ROOT / "tests" / "docs" / "around_readme.py"}  # what the reader's own program has defined
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
@@ -43,7 +53,7 @@ def commands() -> list[tuple[str, str]]:
 
 
 def test_no_page_with_python_is_left_out():
-    assert {page for page in PAGES if blocks(page, "python")} == set(RUN)
+    assert {page for page in PAGES if blocks(page, "python")} == {*RUN, *(HOW_TO / f"{name}.md" for name in WALKED)}
 
 
 @pytest.mark.parametrize("page", RUN, ids=lambda page: page.stem)
@@ -58,6 +68,47 @@ def test_python_runs_from_top_to_bottom(page, tmp_path, monkeypatch, capsys):
         for line in code.splitlines():  # what a comment says is printed is printed
             if line.startswith("print(") and (expected := line.partition("  # ")[2]):
                 assert expected in said
+
+
+def typed(line: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What a command prints: of the command line, or of a module that is run as a script."""
+    python, door, *words = shlex.split(line)
+    assert python == "python"
+    if door == "-m":
+        monkeypatch.setattr(sys, "argv", list(words))
+        runpy.run_module(words[0], run_name="__main__", alter_sys=True)
+        return ""
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 0, (line, result.output)
+    return result.output
+
+
+@pytest.mark.parametrize(
+    ("page", "section", "library"),
+    [(page, *named) for page, sections in WALKED.items() for named in sections.items() or [("", "torch")]],
+)
+def test_what_a_page_says_to_type_does_what_it_says(page, section, library, tmp_path, monkeypatch, capsys):
+    pytest.importorskip(library)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("UNLEARNSCAPE_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    text = (HOW_TO / f"{page}.md").read_text()
+    if section:
+        text = text.partition(f"## {section}\n")[2].partition("\n## ")[0]
+    said, seen = "", 0
+    for language, block in FENCE.findall(text):
+        if language == "python":
+            name = re.match(r"# (\w+\.py)\n", block)
+            script = tmp_path / (name[1] if name else "typed.py")
+            script.write_text(block)
+            runpy.run_path(str(script), run_name="__main__")
+        elif language == "text":
+            assert not [line for line in block.splitlines() if line not in said], said
+            seen += 1
+        else:
+            said = "".join(typed(line, monkeypatch) for line in block.splitlines())
+    assert seen or section == "Hugging Face"
 
 
 def test_every_command_in_the_documentation_is_understood():
