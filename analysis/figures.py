@@ -12,6 +12,7 @@ from plotly.subplots import make_subplots
 
 from landscape.loss_words import in_unit, sal_label
 from landscape.style import DASHES, MARKERS, REFERENCES, SURFACE_SCALE, arrange, colours, format_ud, ink
+from landscape.ticks import log_ticks
 
 CLEAN_NAME = "clean"
 BINS = 30
@@ -89,7 +90,8 @@ def sal_histogram(
             figure.add_vline(x=threshold, line={"color": ink(dark=dark), "width": 1.2}, row=row, col=1)
         figure.update_yaxes(title_text="blocks", row=row, col=1)
         words.append(f"{name} has {above} of {len(values)} blocks above β")
-    figure.update_xaxes(type="log", dtick=1, exponentformat="power", range=[edges[0], edges[-1]])
+    marks, labels = log_ticks(10.0 ** edges[0], 10.0 ** edges[-1], most=6)
+    figure.update_xaxes(type="log", tickvals=marks, ticktext=labels, range=[edges[0], edges[-1]])
     figure.update_xaxes(title_text=sal_label(loss_name, "logarithmic"), row=len(series), col=1)
     at = float(np.log10(threshold)) if threshold > 0 else 0.0
     figure.add_annotation(
@@ -146,7 +148,7 @@ def sal_heatmap(
         horizontal_spacing=0.03,
         vertical_spacing=0.3 / (n + 1),
     )
-    ticks = [float(t) for t in range(int(np.ceil(low)), int(np.floor(high)) + 1)] or [low]
+    marks, labels = log_ticks(10.0**low, 10.0 ** max(low, high))
     for number, (name, (sal, epochs)) in enumerate(panels.items(), start=1):
         with np.errstate(divide="ignore", invalid="ignore"):
             z = np.log10(np.maximum(sal, 10.0**low))
@@ -162,8 +164,8 @@ def sal_heatmap(
                 showscale=number == n,
                 colorbar={
                     "title": {"text": sal_label(loss_name), "side": "top"},
-                    "tickvals": ticks,
-                    "ticktext": [f"1e{t:g}" for t in ticks],
+                    "tickvals": [float(t) for t in np.log10(marks)],
+                    "ticktext": labels,
                     "thickness": 12,
                     "outlinewidth": 0,
                 },

@@ -14,6 +14,7 @@ from landscape.figure_data import BUILT_IN, COMPUTED
 from landscape.figures import PathData, RunCurves
 from landscape.loss_words import loss_label
 from landscape.style import CLEAN, DASHES, LIGHTER, MARKERS, arrange, colours, format_accuracy, format_loss, say_instead
+from landscape.ticks import log_axis
 from landscape.time_axis import over_time
 
 NOTHING = "These runs store no loss and no accuracy."
@@ -46,7 +47,8 @@ def loss_along_path(paths: Sequence[PathData], *, dark: bool = False) -> go.Figu
             )
             words.append(f"{path.name} {kind} loss ends at {format_loss(float(values[-1]))}")
     figure.update_xaxes(title_text=time)
-    figure.update_yaxes(title_text=loss_label(paths[0].loss_name if paths else ""), type="log")
+    drawn = [values for p in paths for values in (p.loss_true, p.loss_in_plane) if values is not None]
+    figure.update_yaxes(title_text=loss_label(paths[0].loss_name if paths else ""), **log_axis(drawn))
     return arrange(
         figure,
         title="True loss against in-plane loss",
@@ -148,7 +150,8 @@ def training_curves(runs: Sequence[RunCurves], *, dark: bool = False) -> go.Figu
         if panel.word == "accuracy":
             figure.update_yaxes(range=[0, 102], row=1, col=column)
         elif panel.word == "loss":
-            figure.update_yaxes(type="log", row=1, col=column)
+            drawn = [run.metrics[key] for run in runs for key, _, _ in panel.keys if key in run.metrics]
+            figure.update_yaxes(**log_axis(drawn), row=1, col=column)
     figure.update_xaxes(title_text=time)
     arrange(
         figure,

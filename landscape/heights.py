@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from landscape.ticks import labels_of, log_ticks
+
 LOG_FACTOR = 20.0  # a larger range than this is drawn logarithmically
 CLIP_DECADES = 6.0  # above the smallest loss
 SCALES = ("auto", "log", "linear")
@@ -66,13 +68,13 @@ def choose_heights(values: Sequence[NDArray[np.float64]], quantity: str, scale: 
         low, high = np.log10(smallest), np.log10(max(top, smallest * 1.01))
         if high - low > CLIP_DECADES:
             low = high - CLIP_DECADES
-        ticks = _log_ticks(low, high)
-        labels = [f"{10**t:.4g}" for t in ticks]
+        marks, labels = log_ticks(10.0**low, min(10.0**high, np.finfo(float).max))
+        ticks = [float(t) for t in np.clip(np.log10(marks), low, high)]
         return Heights(True, float(low), float(high), clip, ticks, labels, f"{name} (log)", note)
     low, high = float(finite.min()), top
     high = high if high > low else low + 1e-6 + abs(low) * 1e-6
     ticks = nice_ticks(low, high)
-    return Heights(False, low, high, clip, ticks, [f"{t:.3g}" for t in ticks], name, note)
+    return Heights(False, low, high, clip, ticks, labels_of(ticks), name, note)
 
 
 def _clip(finite: NDArray[np.float64], smallest: float, log: bool) -> tuple[float | None, int]:
@@ -102,11 +104,3 @@ def nice_ticks(low: float, high: float, count: int = 6) -> list[float]:
     magnitude = 10.0 ** np.floor(np.log10(raw))
     step = float(next(m for m in (1, 2, 2.5, 5, 10) if m * magnitude >= raw) * magnitude)
     return [float(t) for t in np.arange(np.ceil(low / step), np.floor(high / step) + 1) * step]
-
-
-def _log_ticks(low: float, high: float) -> list[float]:
-    decades = range(int(np.floor(low)), int(np.ceil(high)) + 1)
-    steps: tuple[float, ...] = (1,) if high - low > 3 else (1, 3) if high - low > 1.2 else (1, 1.5, 2, 3, 5, 7)
-    ticks = [float(np.log10(m) + d) for d in decades for m in steps]
-    inside = [t for t in ticks if low - 1e-9 <= t <= high + 1e-9]
-    return inside or [float(low), float(high)]

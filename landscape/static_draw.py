@@ -31,6 +31,7 @@ from landscape.static_layout import (
 )
 from landscape.static_marks import DASH, error_bars, plain, point_labels, reference_shapes, ticks
 from landscape.style import DIVERGING_SCALE, ink
+from landscape.ticks import log_ticks
 
 COLOURMAP = "cividis"
 HATCH = 3  # strokes of a hatch in a cell of matplotlib's
@@ -380,3 +381,16 @@ def _axes(axes: Any, figure: go.Figure, trace: Any, *, last_row: bool, titled: b
         if axis.rangemode == "tozero":
             getattr(axes, f"set_{letter}lim")(**{"bottom" if letter == "y" else "left": 0})
         ticks(axes, axis, letter)
+        if axis.type == "log":
+            _mark_decades(axes, letter)
+
+
+def _mark_decades(axes: Any, letter: str) -> None:
+    """Mark a logarithmic axis with as many plain numbers as it has room for."""
+    place, canvas = axes.get_position(), axes.figure
+    wide, tall = place.width * canvas.get_figwidth(), place.height * canvas.get_figheight()
+    room = (wide / 0.45 if letter == "x" else tall / 0.18) / zoom()
+    low, high = sorted(getattr(axes, f"get_{letter}lim")())
+    values, labels = log_ticks(low, high, most=min(8, int(room)))
+    getattr(axes, f"{letter}axis").set_minor_locator(NullLocator())
+    getattr(axes, f"set_{letter}ticks")(values, labels)

@@ -59,7 +59,7 @@ def save_static(
     dark = bool((figure.layout.meta or {}).get("dark"))
     settings: Any = {
         "font.size": font_size,
-        "font.family": [check_font(font)] if font else ["sans-serif"],
+        "font.family": [check_font(font), "DejaVu Sans"] if font else ["sans-serif"],  # the second has every sign
         "svg.hashsalt": "unlearnscape",
         "svg.fonttype": "none",
         "pdf.fonttype": 42,

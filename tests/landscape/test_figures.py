@@ -246,3 +246,16 @@ def test_the_toolbar_of_a_chart_can_be_seen_in_both_themes(dark):
     for colour in (bar.color, bar.activecolor):
         low, high = sorted([luminance(colour), ground])
         assert (high + 0.05) / (low + 0.05) >= 4.5
+
+
+def test_narrow_linear_heights_are_told_apart():
+    heights = choose_heights([np.array([2.3001, 2.3009])], "loss", "linear")
+    assert len(set(heights.labels)) == len(heights.labels) > 3
+    np.testing.assert_allclose([float(label) for label in heights.labels], heights.ticks)
+
+
+def test_printed_logarithmic_axes_show_plain_numbers():
+    svg = save_static(loss_along_path([path()]), "svg").decode()
+    for number in (">0.5<", ">1<", ">1.5<"):
+        assert number in svg
+    assert "mathdefault" not in svg
