@@ -40,10 +40,10 @@ class Contents:
     bytes: int
 
     def in_words(self) -> str:
-        """For a sentence, as ``2 runs with 62 checkpoints, 3 surfaces, 4.1 MiB``."""
+        """For a sentence, as ``2 runs with 62 checkpoints in all, 3 surfaces, 4.1 MiB``."""
         runs = _count(self.runs, "run")
         if self.checkpoints:
-            runs += f" with {_count(self.checkpoints, 'checkpoint')}"
+            runs += f" with {_count(self.checkpoints, 'checkpoint')}" + (" in all" if self.runs > 1 else "")
         return ", ".join([runs, _count(self.surfaces, "surface"), size(self.bytes)])
 
 

@@ -350,7 +350,13 @@ def _files(experiment: Experiment, summary: Summary) -> str:
     for run in summary.runs:
         if run.state == "finished":
             with experiment.open_run(run.name) as opened:
-                rows.append([f"runs/{run.name}.h5", f"{run.checkpoints} checkpoints", opened.fingerprint[:16]])
+                rows.append(
+                    [
+                        f"runs/{run.name}.h5",
+                        f"{run.checkpoints} checkpoint{'' if run.checkpoints == 1 else 's'}",
+                        opened.fingerprint[:16],
+                    ]
+                )
     used = versions()
     versions_rows = [
         [name, ", ".join(sorted(made_with.get(name, set()))) or "–", used.get(name, "–")]

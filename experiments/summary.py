@@ -70,7 +70,7 @@ class Summary:
         for run in self.runs:
             accuracy = "" if run.test_accuracy is None else f", test accuracy {100 * run.test_accuracy:.1f} %"
             own = "" if run.metric is None else f", {run.metric_name} {run.metric:.4g}"
-            state = f"{run.state}, {run.checkpoints} checkpoints"
+            state = f"{run.state}, {run.checkpoints} checkpoint{'' if run.checkpoints == 1 else 's'}"
             lines.append(f"    {run.name} ({run.role}): {state}{own}{accuracy}{run.note}")
         if self.tasks:
             finished = sum(run.state == "finished" for run in self.runs)

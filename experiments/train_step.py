@@ -74,7 +74,7 @@ def train_experiment(
         with ExitStack() as stack:
             runs = [_prepare(experiment, dataset, arm, seed, stack, progress, gate) for arm in arms]
             total = sum(run.trainer.total_checkpoints for run in runs)
-            progress.start(_label(experiment, seed), total, sum(len(run.recorder.steps) for run in runs))
+            progress.start(_label(experiment, seed, len(runs)), total, sum(len(run.recorder.steps) for run in runs))
             if observe:
                 for run in runs:
                     if run.recorder.steps:
@@ -86,8 +86,10 @@ def train_experiment(
     return experiment.planned_runs()
 
 
-def _label(experiment: Experiment, seed: int) -> str:
-    return f"training {experiment.name}" + (f", seed {seed}" if len(experiment.spec.seeds) > 1 else "")
+def _label(experiment: Experiment, seed: int, runs: int) -> str:
+    """What is done and what is counted."""
+    seeds = f", seed {seed}" if len(experiment.spec.seeds) > 1 else ""
+    return f"training {experiment.name}{seeds}, checkpoints of {f'{runs} runs' if runs > 1 else 'one run'}"
 
 
 def _prepare(

@@ -197,7 +197,7 @@ def _understood(report: dict[str, Any]) -> None:
     runs = report["runs"]
     columns = st.columns(4)
     columns[0].metric("Runs", len(runs))
-    columns[1].metric("Checkpoints", sum(run["checkpoints"] for run in runs))
+    columns[1].metric("Checkpoints of all runs", sum(run["checkpoints"] for run in runs))
     columns[2].metric("Parameters", f"{runs[0]['parameters']:,}", help=f"Trainable, in {runs[0]['tensors']} tensors.")
     columns[3].metric("Size on disk", size(report["bytes"]))
     st.dataframe(

@@ -208,7 +208,7 @@ def transport(job: jobs.Job | None) -> None:
         active = job is not None and job.running and own_jobs.may_stop(job)
         st.button("Stop", key="stop", icon=":material/stop:", disabled=not active, on_click=own_jobs.stop, args=(job,))
         st.segmented_control(
-            "Speed (checkpoints a second)",
+            "Speed (checkpoints of each run a second)",
             list(SPEEDS),
             default="10",
             required=True,

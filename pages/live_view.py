@@ -72,14 +72,15 @@ def _read(path: str, number: int, modified: int) -> Result:
 def scrub(snapshot: Result) -> Moment:
     """Choose a moment: the right end follows the training, anything before stays where it is put."""
     runs = snapshot.header["runs"]
-    last, newest = max(run["total"] for run in runs) - 1, max(run["checkpoints"] for run in runs) - 1
-    if last < 1:
-        return Moment(snapshot, newest, True)
+    # Counted from 1, so that the last number is how many there are, as everywhere.
+    last, newest = max(run["total"] for run in runs), max(run["checkpoints"] for run in runs)
+    if last < 2:
+        return Moment(snapshot, newest - 1, True)
     key = f"at-{last}"
     slider, button = st.columns([6, 1], vertical_alignment="bottom")
     chosen = slider.slider(
-        f"Checkpoint shown, of {last} (the right end follows the newest)",
-        0,
+        f"Checkpoint shown, of {last} in each run (1 is the start; the right end follows the newest)",
+        1,
         last,
         last,
         key=key,
@@ -97,7 +98,7 @@ def scrub(snapshot: Result) -> Moment:
         width="stretch",
         help="Show the newest checkpoint again.",
     )
-    return Moment(snapshot, min(chosen, newest), following)
+    return Moment(snapshot, min(chosen, newest) - 1, following)
 
 
 def _follow(key: str, last: int) -> None:
@@ -187,7 +188,7 @@ def _surface(snapshot: Result) -> tuple[SurfaceData, tuple[PathData, ...]]:
         explained=(float(ratio[0]), float(ratio[1])),
         standard_error=None,
         seeds=(int(snapshot.header["seed"]),),
-        note=f"plane of the first {found} checkpoints" if found else "",
+        note=f"plane of the first {found} checkpoints of all runs" if found else "",
     )
     paths = tuple(
         PathData(

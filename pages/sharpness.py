@@ -168,7 +168,7 @@ def _agreement(options: SalSpec, stored: dict[SalSpec, dict[str, SalSeries]], cl
                 rho = rank_correlation(clean.sal[rows[0]].ravel(), partner.sal[rows[1]].ravel())
                 st.caption(
                     f"Gradient and search order the blocks of {clean.run} alike with Spearman's ρ = {rho:.2f} "
-                    f"over {shared.size} checkpoints."
+                    f"over {shared.size} of its checkpoints."
                 )
                 return
 

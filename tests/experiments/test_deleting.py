@@ -55,7 +55,7 @@ def test_the_words_count_runs_checkpoints_surfaces_and_size(mine):
             lengths.append(len(run))
     assert (held.runs, held.checkpoints, held.surfaces) == (2, sum(lengths), 1)
     assert held.bytes == sum(len(data) for data in files(mine.path).values())
-    assert held.in_words().startswith(f"2 runs with {sum(lengths)} checkpoints, 1 surface, ")
+    assert held.in_words().startswith(f"2 runs with {sum(lengths)} checkpoints in all, 1 surface, ")
     mine.run_path(mine.run_names()[0]).write_bytes(b"damaged")
     assert deleting.contents(mine.path).in_words().startswith(f"2 runs with {lengths[1]} checkpoints")
 

@@ -42,7 +42,7 @@ class StopAfter:
         self.left = units
 
     def start(self, label: str, total: int, done: int = 0) -> None:
-        self.total, self.done = total, done
+        self.label, self.total, self.done = label, total, done
 
     def advance(self, units: int = 1) -> None:
         self.left -= units
@@ -66,8 +66,11 @@ def test_clean_and_poisoned_share_initial_weights_but_not_the_rest(toy):
 
 def test_stopped_training_resumes_to_the_same_bits(toy, tmp_path):
     other = Experiment.create(toy.spec, tmp_path / "again")
+    stop = StopAfter(5)
     with pytest.raises(Stopped):
-        train_experiment(other, progress=StopAfter(5))
+        train_experiment(other, progress=stop)
+    assert stop.label == "training again, checkpoints of 2 runs"
+    assert stop.total == 2 * len(toy.open_run("clean-s0")), "of all runs, as it says"
     assert not other.finished_runs()
     assert 0 < len(other.open_run("clean-s0")) < len(toy.open_run("clean-s0"))
     train_experiment(other)

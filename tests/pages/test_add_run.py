@@ -44,7 +44,7 @@ def test_two_uploaded_runs_are_checked_and_become_an_experiment(tmp_path, home):
     assert not home.exists()
     press(app, "add-check-button")
     shown = metrics(app)
-    assert (shown["Runs"], shown["Checkpoints"], shown["Parameters"]) == ("2", "6", "120")
+    assert (shown["Runs"], shown["Checkpoints of all runs"], shown["Parameters"]) == ("2", "6", "120")
     words = " ".join(markdown.value for markdown in app.markdown)
     assert "The network loads: linear" in words
     assert "51 × 51 points" in words

@@ -72,7 +72,10 @@ def test_scrubbing_moves_marker_curves_sal_and_numbers_together(home, trained):
     assert re.fullmatch(r"by search \d\.\d\d \(epoch [012]\)", shown["UD so far"].delta)
     assert not any(slider.label.startswith("Checkpoint") and slider.value != slider.max for slider in app.slider)
     scrubber = next(slider for slider in app.slider if slider.label.startswith("Checkpoint"))
-    scrubber.set_value(3).run()
+    with trained.open_run("clean-s0") as run:
+        assert (scrubber.min, scrubber.max) == (1, len(run)), "counted as everywhere: the start is one of them"
+    assert f"of {scrubber.max:g} in each run" in scrubber.label
+    scrubber.set_value(4).run()
     assert not app.exception
     shown = {metric.label: metric for metric in app.metric}
     assert shown["Epoch"].delta == "step 15"
