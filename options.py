@@ -38,6 +38,31 @@ def sal_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+class _Out(click.Option):
+    """``--out``, which is also taken by the name ``--output``, without a word of it in the help."""
+
+    def get_help_record(self, context: click.Context) -> tuple[str, str] | None:
+        record = super().get_help_record(context)
+        return record and (record[0].replace("--out, --output", "--out"), record[1])
+
+    def get_error_hint(self, context: click.Context | None) -> str:
+        return "'--out'"
+
+
+def out_option(words: str, *, required: bool = False) -> Callable[..., Any]:
+    """Add where a command writes: one name for it in every command."""
+    return click.option(
+        "--out",
+        "--output",
+        "out",
+        cls=_Out,
+        metavar="PATH",
+        type=click.Path(path_type=Path),
+        required=required,
+        help=words,
+    )
+
+
 def download_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the switch without which nothing is fetched from the network."""
     return click.option("--download", is_flag=True, help="Allow torchvision to download the data set.")(command)

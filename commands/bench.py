@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from options import download_option, json_option, terminal_progress, where_options
+from options import download_option, json_option, out_option, terminal_progress, where_options
 
 if TYPE_CHECKING:
     from experiments.bench_run import Bench
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("source", metavar="PRESET|SPEC.toml|BENCH")
-@click.option("--out", type=click.Path(path_type=Path), help="Folder [default: the spec's name among the benchmarks].")
+@out_option("Folder of the benchmark [default: by name].")
 @click.option("--plan", "only_plan", is_flag=True, help="Say what would be done and how long it takes, and stop.")
 @click.option("--table", is_flag=True, help="Print what is finished so far, and stop.")
 @where_options

@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from options import out_option
+
 CROSS_TASK = ("damage", "net-damage", "task-ud", "task-similarity")
 FIGURES = ("compare", "compare-3d", "sal", "sal-heatmap", "learnable-blocks", "ud", "curves", "animation", *CROSS_TASK)
 SURFACES = ("vtp", "stl", "npz", "li")  # as in experiments.taking: the surface itself, whatever the figure
@@ -38,7 +40,7 @@ class Length(click.ParamType[int]):
 @click.option("--plane", help="Which surface [default: the experiment's own plane].")
 @click.option("--on", help="Data of the surface [default: the experiment's own].")
 @click.option("--quantity", metavar="NAME", help="Of a surface: loss, accuracy, or your metric's name [default: loss].")
-@click.option("--output", type=click.Path(path_type=Path), help="File [default: EXP-FIGURE.FORMAT here].")
+@out_option("File to write, or folder for li [default: EXP-FIGURE.FORMAT here].")
 @click.option("--dark", is_flag=True, help="Draw for a dark background.")
 @click.option("--width", type=Length(), help="As 3.3in, 84mm, or pixels at 100 per inch [default: 1000].")
 @click.option("--height", type=Length(), help="The same [default: fits width and rows].")
@@ -53,7 +55,7 @@ def export(
     plane: str | None,
     on: str | None,
     quantity: str | None,
-    output: Path | None,
+    out: Path | None,
     **style: Any,
 ) -> None:
     """Write a figure, or the numbers in it, to a file. Needs no browser; the same bytes every time.
@@ -85,7 +87,7 @@ def export(
     if weights_at is not None:
         data, name = _weights(experiment, weights_at, plane, on), f"{experiment.name}-weights.safetensors"
     elif kind == "li":
-        click.echo(str(_li(experiment, plane, on, output or Path(f"{experiment.name}-li"))))
+        click.echo(str(_li(experiment, plane, on, out or Path(f"{experiment.name}-li"))))
         return
     elif kind in SURFACES:
         from experiments.taking import choose_surface, take_surface
@@ -95,7 +97,7 @@ def export(
         kind = kind or "html"
         data = _figure(experiment, str(figure), kind, plane, on, quantity or "loss", **style)
         name = f"{experiment.name}-{figure}.{kind}"
-    target = output or Path(name)
+    target = out or Path(name)
     write_bytes(target, data)
     click.echo(str(target))
 

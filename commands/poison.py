@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from commands.progress import progress
-from options import download_option, json_option
+from options import download_option, json_option, out_option
 
 FORMATS = ("auto", "png", "pt", "pkl", "npy", "npy-pair", "npz-delta", "npz", "tuple", "adv-pt")
 CLASS_WISE = 0.9  # share of the energy in class means from which only clipping can part samples of a class
@@ -95,7 +95,7 @@ def poison() -> None:
 @click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="An option of the method, as cell=4.")
 @click.option("--data-set", "data_assignments", multiple=True, metavar="KEY=VALUE", help="One of the data set.")
 @click.option("--format", "kind", type=click.Choice(FORMATS[1:]), default="npz-delta", show_default=True)
-@click.option("--out", type=ARTEFACT, required=True, help="File, or folder for png.")
+@out_option("File to write, or folder for png.", required=True)
 def make(
     method: str,
     data: str,
@@ -169,7 +169,7 @@ def inspect(
 @budget_options
 @click.option("--positive-only", is_flag=True, help="Imitate EM's importer: drop negative noise, truncate.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Picks among alternatives, where there are any.")
-@click.option("--out", type=ARTEFACT, required=True, help="The .npz file.")
+@out_option("File to write, .npz.", required=True)
 def import_(
     path: Path,
     data: str,
@@ -209,7 +209,7 @@ def import_(
 @data_option
 @source_options
 @click.option("--to", "target", type=click.Choice(FORMATS[1:]), required=True, help="The format to write.")
-@click.option("--out", type=ARTEFACT, required=True, help="File, or folder for png.")
+@out_option("File to write, or folder for png.", required=True)
 def export(
     path: Path,
     data: str,

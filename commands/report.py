@@ -6,10 +6,12 @@ from pathlib import Path
 
 import click
 
+from options import out_option
+
 
 @click.command()
 @click.argument("exp")
-@click.option("--out", type=click.Path(path_type=Path), help="File [default: EXP-report.html here].")
+@out_option("File to write [default: EXP-report.html here].")
 def report(exp: str, out: Path | None) -> None:
     """Write what an experiment says on one page of HTML: figures, tables, settings, versions, commands.
 

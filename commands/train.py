@@ -11,12 +11,12 @@ from typing import Any
 import click
 
 from commands.priority import BEHIND, step_back
-from options import download_option, json_option, terminal_progress, where_options
+from options import download_option, json_option, out_option, terminal_progress, where_options
 
 
 @click.command()
 @click.argument("source", metavar="PRESET|SPEC.toml|EXP")
-@click.option("--out", type=click.Path(path_type=Path), help="Folder of the experiment [default: by name].")
+@out_option("Folder of the experiment [default: by name].")
 @click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Override, as training.lr=0.05.")
 @click.option("--runs", "patterns", multiple=True, metavar="PATTERN", help="Only these runs, as 'clean-*'; repeatable.")
 @click.option("--live", is_flag=True, help="Keep a snapshot for the Live page while training.")
@@ -48,7 +48,7 @@ def train(
 
 @click.command()
 @click.argument("source", metavar="PRESET|SPEC.toml|EXP")
-@click.option("--out", type=click.Path(path_type=Path), help="Folder of the experiment [default: by name].")
+@out_option("Folder of the experiment [default: by name].")
 @click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Override, as training.lr=0.05.")
 @click.option("--live", is_flag=True, help="Keep a snapshot for the Live page while training.")
 @click.option("--own-code", is_flag=True, help="Let it run the functions that a TOML file of your own names.")

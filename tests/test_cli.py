@@ -72,12 +72,12 @@ def test_run_does_everything_and_again_does_nothing(tmp_path):
 @pytest.mark.parametrize("figure", ["compare", "compare-3d", "sal", "sal-heatmap", "learnable-blocks", "ud", "curves"])
 @pytest.mark.parametrize("kind", ["html", "png", "svg", "pdf", "csv"])
 def test_every_figure_in_every_format(toy, figure, kind):
-    result = call("export", toy.path, "--figure", figure, "--format", kind, "--output", f"x.{kind}")
+    result = call("export", toy.path, "--figure", figure, "--format", kind, "--out", f"x.{kind}")
     assert result.exit_code == 0, result.output
     data = Path(f"x.{kind}").read_bytes()
     start = {"html": b"<!doctype html>", "png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF", "csv": b"panel,"}[kind]
     assert data.startswith(start)
-    call("export", toy.path, "--figure", figure, "--format", kind, "--output", f"y.{kind}")
+    call("export", toy.path, "--figure", figure, "--format", kind, "--out", f"y.{kind}")
     assert Path(f"y.{kind}").read_bytes() == data
     if kind == "html":
         assert b"cdn.plot.ly/plotly" not in data
@@ -180,7 +180,7 @@ def test_read_only_target_is_one_sentence(tmp_path):
     Path("file").write_text("")
     assert "cannot be written" in refusal("train", "toy-ops", "--out", "file/exp")
     assert "is a file" in refusal("train", "toy-ops", "--out", "file")
-    assert "cannot be written" in refusal("export", "toy-ops", "--figure", "ud", "--output", "file/x.html")
+    assert "cannot be written" in refusal("export", "toy-ops", "--figure", "ud", "--out", "file/x.html")
 
 
 def test_terminate_stops_cleanly_and_the_same_command_goes_on(tmp_path):
@@ -209,7 +209,7 @@ def test_tolerance_precision_and_places_to_work(tmp_path):
     printed = json.loads(call("surface", "toy", "--grid", 21, "--tolerance", 0.02, "--json").stdout)
     assert printed["points_evaluated"] < 21 * 21 / 2
     assert printed["interpolation_error"] > 0
-    drawn = call("export", "toy", "--figure", "compare", "--format", "html", "--output", "a.html")
+    drawn = call("export", "toy", "--figure", "compare", "--format", "html", "--out", "a.html")
     assert drawn.exit_code == 0, drawn.output
     assert "points evaluated, the others interpolated" in (tmp_path / "a.html").read_text()
     halved = call("surface", "toy", "--precision", "bfloat16", "--jobs", 2)
@@ -258,3 +258,14 @@ def test_help_lists_every_command():
     for command in ("train", "run", "surface", "sal", "ud", "curvature", "show", "export", "import", "app"):
         assert f"  {command} " in text
         assert len(call(command, "--help").output) > 100
+
+
+def test_where_a_command_writes_has_one_name_and_the_other_still_works(tmp_path):
+    writing = (["train"], ["run"], ["bench"], ["export"], ["report"], ["poison", "make"], ["poison", "export"])
+    for command in (*writing, ["poison", "import"]):
+        text = call(*command, "--help").output
+        assert "--out PATH" in text, command
+        assert "--output" not in text, command
+    assert call("report", "toy-ops", "--output", "r.html").exit_code == 0
+    assert (tmp_path / "r.html").is_file()
+    assert "'--out'" in refusal("poison", "make", "ops", "--data", "toy")

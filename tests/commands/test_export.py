@@ -24,7 +24,7 @@ def _home(tmp_path, monkeypatch):
 @pytest.mark.parametrize(("width", "points"), [("3.3in", "237.6"), ("84mm", "238.32"), ("500", "360")])
 def test_a_paper_figure_has_the_width_and_font_that_were_asked_for(width, points):
     for name in ("a.svg", "b.svg"):
-        given = ["--width", width, "--font", "DejaVu Serif", "--font-size", 7, "--no-title", "--output", name]
+        given = ["--width", width, "--font", "DejaVu Serif", "--font-size", 7, "--no-title", "--out", name]
         result = call("export", "toy-ops", "--figure", "compare", "--format", "svg", *given)
         assert result.exit_code == 0, result.output
     drawn = Path("a.svg").read_text()
@@ -86,7 +86,7 @@ def test_surfaces_and_weights_are_files_that_repeat():
     assert call("export", "toy-ops", "--format", "li").output.strip() == "toy-ops-li"
     names = {"directions.h5", "surface.h5", "clean-s0_proj_cos.h5", "ops-s0_proj_cos.h5", "origin.safetensors"}
     assert {path.name for path in Path("toy-ops-li").iterdir()} == names
-    assert call("export", "toy-ops", "--weights-at", "-0.5,1e-3", "--output", "w.safetensors").exit_code == 0
+    assert call("export", "toy-ops", "--weights-at", "-0.5,1e-3", "--out", "w.safetensors").exit_code == 0
     (weight,) = load_file("w.safetensors").values()
     assert weight.shape == (10, 12)
 

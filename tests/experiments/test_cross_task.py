@@ -344,7 +344,7 @@ def test_settings_of_sal_follow_the_experiment(measured):
 def test_figures_are_drawn_from_the_report_and_exported(measured, tmp_path):
     for figure in ("damage", "net-damage", "task-ud", "task-similarity"):
         target = tmp_path / f"{figure}.svg"
-        arguments = ["export", str(measured.path), "--figure", figure, "--format", "svg", "--output", str(target)]
+        arguments = ["export", str(measured.path), "--figure", figure, "--format", "svg", "--out", str(target)]
         shown = CliRunner().invoke(main, arguments)
         assert shown.exit_code == 0, shown.output
         assert target.read_bytes().startswith(b"<?xml")

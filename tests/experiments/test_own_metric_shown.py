@@ -40,11 +40,11 @@ def test_tables_and_files_call_it_by_its_name(tmp_path):
     told = json.loads(call("surface", "mine", "--grid", "3", "--json").stdout)
     assert (told["metric"], told["max_metric"]) == ("metrics_of_mine:margin", on_grid.max())
     shown = ("--figure", "compare", "--quantity", "margin")
-    assert call("export", "mine", *shown, "--format", "csv", "--output", "a.csv").exit_code == 0
+    assert call("export", "mine", *shown, "--format", "csv", "--out", "a.csv").exit_code == 0
     rows = list(csv.DictReader(io.StringIO(Path("a.csv").read_text())))
     cells = [float(row["margin"]) for row in rows if row["margin"]]
     np.testing.assert_allclose(np.reshape(cells, (3, 3)).T, on_grid, rtol=1e-6)
-    assert call("export", "mine", *shown, "--format", "parquet", "--output", "a.parquet").exit_code == 0
+    assert call("export", "mine", *shown, "--format", "parquet", "--out", "a.parquet").exit_code == 0
     assert "margin" in pandas.read_parquet("a.parquet").columns
     rows = film(mine)
     np.testing.assert_allclose([float(row["true_margin"]) for row in rows], true)
