@@ -20,6 +20,9 @@ DTYPES |= {str(d): d for d in (torch.int64, torch.int32, torch.int16, torch.int8
 MAX_TENSORS = 100_000
 STORED = {"float16": np.dtype(np.float16), "bfloat16": np.dtype(np.uint16)}  # smaller forms; NumPy knows no bfloat16
 
+_BFLOAT16_EXPONENT = np.uint16(0x7F80)  # all ones: NaN or infinite
+_PIECE = 1 << 20  # numbers looked at at a time
+
 
 class Parameters(NamedTuple):
     """Names and shapes of the trainable parameters, in model order."""
@@ -179,6 +182,25 @@ class StateLayout:
         for alias, name in self.aliases.items():
             state[alias] = state[name]
         return state
+
+    def is_finite(self, vector: NDArray[Any], rest: NDArray[np.uint8]) -> bool:
+        """Whether all stored parameters and buffers of a checkpoint are finite numbers."""
+        for start in range(0, len(vector), _PIECE):
+            piece = vector[start : start + _PIECE]
+            if self.storage == "bfloat16":
+                if ((piece & _BFLOAT16_EXPONENT) == _BFLOAT16_EXPONENT).any():
+                    return False
+            elif not np.isfinite(piece).all():
+                return False
+        start = 0
+        for dtype, size in zip(self.others.dtypes, self.others.sizes, strict=True):
+            stop = start + size * DTYPES[dtype].itemsize
+            if size and DTYPES[dtype].is_floating_point:
+                values = torch.from_numpy(np.array(rest[start:stop])).view(DTYPES[dtype])
+                if not torch.isfinite(values).all():
+                    return False
+            start = stop
+        return True
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for a header."""

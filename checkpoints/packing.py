@@ -19,6 +19,7 @@ from checkpoints.layout import StateLayout
 from checkpoints.manifest import Commit, read_hashed, read_manifest
 
 KIND = "run"
+FINITE = "finite"  # a table of runs: whether each checkpoint holds finite numbers alone; older files lack it
 _PIECE = 1 << 20  # bytes compared at a time
 
 
@@ -31,6 +32,7 @@ def pack(folder: Path, target: Path) -> None:
     metrics = sorted({name for commit in commits for name in commit.metrics})
     rest = np.zeros((len(commits), layout.others.bytes), np.uint8)
     digests = np.zeros((len(commits), 32), np.uint8)
+    finite = np.zeros(len(commits), np.uint8)
 
     def rows() -> Iterator[NDArray[Any]]:
         buffer = None
@@ -39,6 +41,7 @@ def pack(folder: Path, target: Path) -> None:
                 buffer = np.empty(commit.size, np.uint8)
             vector, rest[i], digest = read_hashed(folder, commit, layout, buffer)
             digests[i] = np.frombuffer(digest, np.uint8)
+            finite[i] = layout.is_finite(vector, rest[i])
             yield vector
 
     arrays: dict[str, NDArray[Any]] = {
@@ -46,12 +49,13 @@ def pack(folder: Path, target: Path) -> None:
         "epochs": np.array([commit.epoch for commit in commits], np.float64),
         "digests": digests,
         "others": rest,
+        FINITE: finite,
         **{f"metrics/{i}": _column(commits, name) for i, name in enumerate(metrics)},
     }
     header = {"layout": layout.to_json(), "metadata": metadata, "metrics": metrics}
     body = (len(commits), layout.parameters.size, layout.vector_dtype, rows())
     with replacing(target) as temporary:
-        write_sealed(temporary, kind=KIND, header=header, arrays=arrays, body=body, late=("digests", "others"))
+        write_sealed(temporary, kind=KIND, header=header, arrays=arrays, body=body, late=("digests", "others", FINITE))
         _compare(temporary, target, arrays, [folder / commit.file for commit in commits])
 
 
@@ -96,6 +100,7 @@ def read_packed(path: Path) -> tuple[StateLayout, dict[str, Any], dict[str, NDAr
             or others.dtype != np.uint8
             or not isinstance(metadata, dict)
             or not all(isinstance(name, str) for name in names)
+            or (FINITE in arrays and (arrays[FINITE].shape != (n,) or arrays[FINITE].dtype != np.uint8))
             or any(arrays[f"metrics/{i}"].shape != (n,) for i in range(len(names)))
             or np.any(np.diff(steps) <= 0)
         ):

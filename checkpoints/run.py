@@ -6,7 +6,7 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -20,7 +20,9 @@ from checkpoints.durable import replacing
 from checkpoints.errors import CheckpointError
 from checkpoints.layout import Parameters, StateLayout
 from checkpoints.manifest import MANIFEST, Commit, live_folder, read_checkpoint, read_manifest
-from checkpoints.packing import pack, read_columns, read_packed, read_row
+from checkpoints.packing import FINITE, pack, read_columns, read_packed, read_row
+
+_looked_at: dict[bytes, bool] = {}  # whether checkpoints are finite, for files that do not say it
 
 
 class Run:
@@ -52,6 +54,7 @@ class Run:
         self.parameters = Parameters(layout.parameters.names, layout.parameters.shapes)
         self.is_live = source.live
         self._layout, self._source = layout, source
+        self._whole: Run | None = None  # what this is a part of
 
     def __len__(self) -> int:
         return len(self.steps)
@@ -72,11 +75,43 @@ class Run:
     @property
     def fingerprint(self) -> str:
         """Hash of what was recorded; equal for a live and a packed copy of the same checkpoints."""
+        if self._whole is not None:
+            return self._whole.fingerprint
         smaller = f"{self._layout.storage} {self._layout.left_out}" if self._layout.storage or self.left_out else ""
         digest = hashlib.sha256(repr(self._layout).encode() + smaller.encode() + self.steps.tobytes())
         for i in range(len(self)):
             digest.update(self._source.digest(i))
         return digest.hexdigest()[:32]
+
+    @property
+    def not_finite(self) -> tuple[int, ...]:
+        """The checkpoints that hold NaN or infinite weights (or buffers), by their index.
+
+        Finished runs have it in their file; of a run that is still recorded, and of older files, every checkpoint is
+        read once in a process. One that is damaged counts as finite here; reading it says so.
+        """
+        return tuple(i for i in range(len(self)) if not self._is_finite(i))
+
+    def selected(self, indices: Sequence[int]) -> Run:
+        """This run with some of its checkpoints alone, ascending; its fingerprint stays that of the whole."""
+        chosen = list(indices)
+        metrics = {name: values[chosen] for name, values in self.metrics.items()}
+        source = _SelectedRows(self._source, chosen, len(self))
+        part = Run(self.path, self._layout, self.metadata, self.steps[chosen], self.epochs[chosen], metrics, source)
+        part._whole = self
+        return part
+
+    def _is_finite(self, i: int) -> bool:
+        known = self._source.finite(i)
+        if known is None:
+            key = self._source.key(i)
+            if key not in _looked_at:
+                try:
+                    _looked_at[key] = self._layout.is_finite(*self._source.read(i))
+                except CheckpointError:
+                    return True
+            known = _looked_at[key]
+        return known
 
     def vector(self, i: int) -> NDArray[np.float32]:
         """The trainable parameters at checkpoint ``i`` as float32 [D]; negative ``i`` counts from the end."""
@@ -131,6 +166,14 @@ class _Rows:
     def digest(self, i: int) -> bytes:
         raise AssertionError
 
+    def finite(self, i: int) -> bool | None:
+        """Whether a checkpoint holds finite numbers alone; None where that is not stored."""
+        return None
+
+    def key(self, i: int) -> bytes:
+        """What tells a checkpoint's content from others, without reading it."""
+        raise AssertionError
+
     def columns(self, size: int, count: int, width: int, verify: bool) -> Iterator[tuple[int, NDArray[Any]]]:
         """Some columns of all rows at a time; here by way of a temporary file that holds the rows one by one."""
         with tempfile.TemporaryFile() as spool:
@@ -149,6 +192,13 @@ class _PackedRows(_Rows):
     def __init__(self, path: Path, body: Body, arrays: dict[str, NDArray[Any]]) -> None:
         self._path, self._body = path, body
         self._digests, self._others = arrays["digests"], arrays["others"]
+        self._finite = arrays.get(FINITE)
+
+    def finite(self, i: int) -> bool | None:
+        return None if self._finite is None else bool(self._finite[i])
+
+    def key(self, i: int) -> bytes:
+        return self.digest(i)
 
     def read(self, i: int) -> tuple[NDArray[Any], NDArray[np.uint8]]:
         return read_row(self._path, self._body, i, self._digests[i].tobytes()), self._others[i]
@@ -167,12 +217,37 @@ class _LiveRows(_Rows):
     def __init__(self, folder: Path, layout: StateLayout, commits: list[Commit]) -> None:
         self._folder, self._layout, self._commits = folder, layout, commits
 
+    def key(self, i: int) -> bytes:
+        return self._commits[i].digest.encode()
+
     def read(self, i: int) -> tuple[NDArray[Any], NDArray[np.uint8]]:
         return read_checkpoint(self._folder, self._commits[i], self._layout)
 
     def digest(self, i: int) -> bytes:
         vector, rest = self.read(i)
         return hashlib.sha256(vector.tobytes()).digest() + hashlib.sha256(rest.tobytes()).digest()
+
+
+class _SelectedRows(_Rows):
+    def __init__(self, rows: _Rows, chosen: list[int], count: int) -> None:
+        self._rows, self._chosen, self._count = rows, chosen, count
+        self.live = rows.live
+
+    def read(self, i: int) -> tuple[NDArray[Any], NDArray[np.uint8]]:
+        return self._rows.read(self._chosen[i])
+
+    def digest(self, i: int) -> bytes:
+        return self._rows.digest(self._chosen[i])
+
+    def finite(self, i: int) -> bool | None:
+        return self._rows.finite(self._chosen[i])
+
+    def key(self, i: int) -> bytes:
+        return self._rows.key(self._chosen[i])
+
+    def columns(self, size: int, count: int, width: int, verify: bool) -> Iterator[tuple[int, NDArray[Any]]]:
+        for start, piece in self._rows.columns(size, self._count, width, verify):
+            yield start, piece[self._chosen]
 
 
 def open_run(path: str | os.PathLike[str]) -> Run:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,6 +19,9 @@ from options import (
     terminal_progress,
     where_options,
 )
+
+if TYPE_CHECKING:
+    from experiments import Experiment
 
 
 @click.command()
@@ -62,8 +66,10 @@ def surface(
     Examples: unlearnscape surface toy-ops --plane pca --grid 51 --on poisoned
               unlearnscape surface mine --metric my_code:margin
     """
+    from checkpoints import read_result
     from experiments import Where, compute_surface, describe_surface
     from experiments.adopting import adopt_metric
+    from experiments.surface_plan import KIND as SURFACE_KIND
 
     experiment = open_for_writing(exp)
     if metric is not None:
@@ -78,6 +84,7 @@ def surface(
             experiment, options, runs=names, progress=progress, download=download, where=where, task=task or ""
         )
     click.echo(json.dumps(describe_surface(path), indent=2) if as_json else str(path))
+    _tell_left_out(experiment, read_result(path, kind=SURFACE_KIND).header["runs"])
 
 
 @click.command()
@@ -120,6 +127,7 @@ def sal(
     for words in dict.fromkeys(read_sal(path).uncounted_words for path in paths):
         if words:
             click.echo(words, err=True)
+    _tell_left_out(experiment, names or experiment.finished_runs())
 
 
 @click.command()
@@ -149,6 +157,7 @@ def curvature(exp: str, runs: str | None, download: bool, as_json: bool, **given
         click.echo(json.dumps([describe_curvature(path) for path in paths], indent=2))
     for path in paths if not as_json else ():
         click.echo(curvature_text(path))
+    _tell_left_out(experiment, names or experiment.finished_runs())
 
 
 @click.command()
@@ -179,6 +188,7 @@ def ud(exp: str, rule: str, jobs: int | None, cluster: str | None, download: boo
             where=Where(jobs, cluster),
         )
     click.echo(json.dumps(report.as_json(), indent=2) if as_json else report.as_text())
+    _tell_left_out(experiment, experiment.finished_runs())
 
 
 def _replace(options: Any, given: dict[str, Any]) -> Any:
@@ -195,3 +205,12 @@ def _indices(text: str) -> tuple[int, ...]:
         return tuple(int(part) for part in text.split(","))
     except ValueError:
         raise click.BadParameter(f"{text!r} is not two whole numbers such as 3,17", param_hint="--parameters") from None
+
+
+def _tell_left_out(experiment: Experiment, runs: Sequence[str]) -> None:
+    """Say which checkpoints nothing could be computed of."""
+    from experiments.finite import left_out_words
+
+    for name in runs:
+        if words := left_out_words(experiment, name):
+            click.echo(words, err=True)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from checkpoints import CheckpointError, read_result, write_result
 from experiments.engine import one_thread
 from experiments.experiment import Experiment, ExperimentError, versions
+from experiments.finite import finite_run
 from experiments.materials import dataset_of, measured_network
 from experiments.progress import Progress, Silent
 from experiments.sal_step import sample_of_run
@@ -58,7 +59,7 @@ def compute_curvature(
 
 
 def _of_run(experiment: Experiment, options: CurvatureOptions, name: str, progress: Progress, download: bool) -> Path:
-    run = experiment.open_run(name)
+    run = finite_run(experiment, name)
     if len(run) == 0:
         raise ExperimentError(f"The run {name} holds no checkpoint yet; train it first.")
     measured_on = sample_of_run(experiment, SalSpec(samples=options.samples), name, download=download)

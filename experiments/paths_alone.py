@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 
 from experiments.engine import one_thread
 from experiments.experiment import Experiment
+from experiments.finite import finite_run
 from experiments.pictures import PLANE_NAMES
 from experiments.preview import LARGEST
 from experiments.spec import SurfaceSpec
@@ -28,7 +29,7 @@ def draw_paths_alone(
     Raises:
         ExperimentError, checkpoints.CheckpointError: A run cannot be read, or does not fit the others.
     """
-    opened = {name: experiment.open_run(name) for name in runs}
+    opened = {name: finite_run(experiment, name) for name in runs}
     scalars = sum(len(run) * sum(math.prod(shape) for shape in run.parameters.shapes) for run in opened.values())
     if options.plane not in PLANES or scalars > LARGEST or sum(map(len, opened.values())) < 2:
         return None

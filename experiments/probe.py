@@ -15,6 +15,7 @@ from torch import nn
 from checkpoints import Result
 from experiments.engine import one_thread
 from experiments.experiment import Experiment, ExperimentError
+from experiments.finite import finite_run
 from experiments.materials import Sample, dataset_of, network, network_for_run, sample
 from experiments.poisons import poison_folder, poison_key
 from experiments.spec import CLEAN_METHOD, IMPORTED_METHOD
@@ -222,7 +223,7 @@ def network_of(experiment: Experiment, stored: Result) -> nn.Module:
     """The network whose buffers the surface was evaluated with."""
     dataset, name = dataset_of(experiment.spec), stored.header["runs"][0]
     if name in experiment.run_names():
-        with experiment.open_run(name) as run:
+        with finite_run(experiment, name) as run:
             model = network_for_run(experiment.spec, dataset, run, name)
             model.load_state_dict(run.state_dict(len(run) - 1))
         return model

@@ -284,7 +284,12 @@ def _runs(summary: Summary, experiment: Experiment) -> str:
         columns["test accuracy"] = [_or_dash(run.test_accuracy, format_accuracy) for run in summary.runs]
     rows = [list(row) for row in zip(*columns.values(), strict=True)]
     lacking = f"No run recorded {label}; where a surface holds it, it was computed anew from the checkpoints."
-    return table(list(columns), rows) + (paragraph(lacking) if label and not own else "")
+    lost = "".join(
+        paragraph(f"{run.name}: {run.not_finite}; nothing is computed of them.")
+        for run in summary.runs
+        if run.not_finite
+    )
+    return table(list(columns), rows) + (paragraph(lacking) if label and not own else "") + lost
 
 
 def _or_dash(value: float | None, show: Callable[[float], str]) -> str:

@@ -17,6 +17,7 @@ from analysis import SharpnessMeter
 from checkpoints import CheckpointError, Run, read_result, write_result
 from experiments.engine import Here, Where
 from experiments.experiment import Experiment, ExperimentError, versions
+from experiments.finite import finite_run
 from experiments.materials import Sample, dataset_of, measured_network, same_data, sample
 from experiments.progress import Progress, Silent, Stopwatch
 from experiments.spec import ExperimentSpec, SalSpec, content_key
@@ -104,7 +105,7 @@ def compute_sal(
 def _sal_of_run(
     experiment: Experiment, options: SalSpec, name: str, progress: Progress, download: bool, where: Where, task: str
 ) -> Path:
-    run = experiment.open_run(name)
+    run = finite_run(experiment, name)
     if len(run) == 0:
         raise ExperimentError(f"The run {name} holds no checkpoint yet; train it first.")
     measured_on = sample_of_run(experiment, options, name, download=download, task=task)
@@ -220,7 +221,7 @@ def measure_elsewhere(work: SalWork) -> NDArray[np.float64]:
 @lru_cache(maxsize=1)
 def _worker(experiment: str, name: str, fingerprints: tuple[str, str], options: SalSpec, task: str) -> SalWorker:
     place = Experiment.open(experiment)
-    run = place.open_run(name)
+    run = finite_run(place, name)
     if run.fingerprint != fingerprints[0]:
         raise ExperimentError(f"A worker sees another run {name} under {experiment} than this machine does.")
     model = network_measured(place.spec, run, name, task)

@@ -8,6 +8,7 @@ from typing import Any
 from checkpoints import CheckpointError, read_result
 from experiments.cross_task_step import SCORES
 from experiments.experiment import Experiment, ExperimentError
+from experiments.finite import not_finite_words
 from experiments.own_metric import own_label, spoken, stored_names
 from experiments.own_notes import own_notes
 from experiments.sal_step import read_sal
@@ -31,6 +32,7 @@ class RunSummary:
     note: str = ""
     metric: float | None = None  # of the user's own, where the run recorded it
     metric_name: str = ""  # as "test margin"
+    not_finite: str = ""  # at how many checkpoints its weights are NaN or infinite, in words
 
 
 @dataclass(frozen=True)
@@ -70,8 +72,9 @@ class Summary:
         for run in self.runs:
             accuracy = "" if run.test_accuracy is None else f", test accuracy {100 * run.test_accuracy:.1f} %"
             own = "" if run.metric is None else f", {run.metric_name} {run.metric:.4g}"
+            lost = f"; {run.not_finite}" if run.not_finite else ""
             state = f"{run.state}, {run.checkpoints} checkpoint{'' if run.checkpoints == 1 else 's'}"
-            lines.append(f"    {run.name} ({run.role}): {state}{own}{accuracy}{run.note}")
+            lines.append(f"    {run.name} ({run.role}): {state}{own}{accuracy}{run.note}{lost}")
         if self.tasks:
             finished = sum(run.state == "finished" for run in self.runs)
             lines.append(f"  tasks {', '.join(self.tasks)}: measured in {self.scored} of {finished} runs")
@@ -143,8 +146,8 @@ def _runs(experiment: Experiment, notes: list[str]) -> list[RunSummary]:
             with experiment.open_run(name) as run:
                 state = "training" if run.is_live else "finished"
                 test, train = _last(run.metrics, "test_accuracy"), _last(run.metrics, "train_accuracy")
-                own = _own(experiment, run.metrics)
-                runs.append(RunSummary(name, experiment.role_in_words(name), state, len(run), test, train, "", *own))
+                own, role, lost = _own(experiment, run.metrics), experiment.role_in_words(name), not_finite_words(run)
+                runs.append(RunSummary(name, role, state, len(run), test, train, "", *own, lost))
         except CheckpointError as error:
             notes.append(str(error))
             runs.append(RunSummary(name, experiment.role_in_words(name), "damaged", 0, None, None))

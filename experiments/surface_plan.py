@@ -16,6 +16,7 @@ from torch import nn
 from checkpoints import Result, Run
 from experiments.engine import one_thread
 from experiments.experiment import Experiment, ExperimentError, versions
+from experiments.finite import finite_run
 from experiments.materials import Sample, dataset_of, network_for_run, sample
 from experiments.spec import ExperimentSpec, SurfaceSpec, content_key
 from experiments.task_materials import task_network, task_sample
@@ -89,8 +90,8 @@ class Prepared:
 
     @cached_property
     def runs(self) -> dict[str, Run]:
-        """The runs whose paths are drawn."""
-        return {name: self.experiment.open_run(name) for name in self.request.runs}
+        """The runs whose paths are drawn, without checkpoints that are not finite."""
+        return {name: finite_run(self.experiment, name) for name in self.request.runs}
 
     @cached_property
     def model(self) -> nn.Module:
@@ -192,6 +193,7 @@ def surface_header(prepared: Prepared, surface: Surface) -> dict[str, Any]:
     """What made a surface, and what its numbers leave out."""
     ratio = prepared.plane.explained_variance_ratio
     measured_on = prepared.measured_on
+    lost = {name: len(found) for name in prepared.runs if (found := prepared.experiment.open_run(name).not_finite)}
     return {
         "options": asdict(prepared.request.options),
         **({"task": prepared.request.task} if prepared.request.task else {}),
@@ -211,6 +213,7 @@ def surface_header(prepared: Prepared, surface: Surface) -> dict[str, Any]:
         "precision_error": surface.precision_error,
         **({"loss_name": measured_on.loss_name} if measured_on.loss_name else {}),
         **({"metric_name": measured_on.metric_name} if measured_on.metric_name else {}),
+        **({"not_finite": lost} if lost else {}),
         "versions": versions(),
     }
 

@@ -237,6 +237,7 @@ def describe_surface(path: Path) -> dict[str, Any]:
         "min_loss": float(finite.min()) if finite.size else None,
         "max_loss": float(finite.max()) if finite.size else None,
         "non_finite": int(loss.size - finite.size),
+        **({"left_out": left} if (left := stored.header.get("not_finite")) else {}),
         **({"metric": stored.header.get("metric_name"), **spread} if own.size else {}),
         **{key: stored.header.get(key) for key in ("strategy", "points_evaluated", "interpolation_error")},
         **{key: stored.header[key] for key in ("measured_on", "samples", "explained_variance_ratio", "runs")},

@@ -16,6 +16,7 @@ from torch import nn
 from checkpoints import read_result, write_result
 from experiments.engine import Engine
 from experiments.experiment import Experiment
+from experiments.finite import finite_run
 from experiments.materials import Sample, same_data
 from experiments.spec import SurfaceSpec
 from experiments.surface_plan import SurfaceRequest, surface_network, surface_sample
@@ -107,7 +108,7 @@ def _worker(experiment: str, file: str, strategy: str) -> SurfaceWorker:
         place, SurfaceSpec(**options | {"parameters": tuple(options["parameters"])}), name, task
     )
     same_data(measured_on, str(described.header["data"]))
-    model = surface_network(place.spec, place.open_run(name), name, task)
+    model = surface_network(place.spec, finite_run(place, name), name, task)
     arrays = described.arrays
     plane = Plane(arrays["origin"].astype(np.float64), arrays["axes"].astype(np.float64))
     return SurfaceWorker(

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from checkpoints import Result
 from experiments.experiment import Experiment, ExperimentError
+from experiments.finite import finite_run
 from experiments.materials import dataset_of, network
 from experiments.own_metric import metric_label, under_its_name
 from experiments.pictures import choose_surface, surface_picture
@@ -123,7 +124,7 @@ def _about(experiment: Experiment, stored: Result) -> dict[str, str]:
         "parameters": list(_layout(experiment, stored).names),
         "digest": folder_digest(stored.arrays),
     }
-    with experiment.open_run(stored.header["runs"][0]) as run:
+    with finite_run(experiment, stored.header["runs"][0]) as run:
         steps = [int(run.steps[i]) for i in (len(run) - 1, 0) if np.array_equal(run.vector(i), stored.arrays["origin"])]
     return {ABOUT: json.dumps(about, sort_keys=True), **({"step": str(steps[0])} if steps else {})}
 
@@ -174,7 +175,7 @@ def _origin_state(experiment: Experiment, stored: Result) -> dict[str, Tensor]:
     name = stored.header["runs"][0]
     if name not in experiment.run_names():
         return dict(network_of(experiment, stored).state_dict())
-    with experiment.open_run(name) as run:
+    with finite_run(experiment, name) as run:
         return run.state_dict(len(run) - 1)
 
 

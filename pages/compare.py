@@ -35,6 +35,7 @@ def main() -> None:
     st.title("Compare paths")
     experiment = parts.current()
     st.markdown(_sentence(experiment))
+    parts.tell_not_finite(experiment)
     files = _surfaces(experiment)
     stored = list(files.values())
     picture_column, control_column = st.columns([3.2, 1], gap="medium")

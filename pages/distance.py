@@ -30,6 +30,7 @@ def main() -> None:
         )
         + f"Read it beside {standing.judged_by(experiment)}, and beside its spread."
     )
+    parts.tell_not_finite(experiment)
     if lone_run.is_alone(experiment):
         lone_run.distance(experiment)
         return

@@ -156,6 +156,13 @@ def summary(experiment: Experiment) -> Summary:
     return _summary(str(experiment.path), stamp(experiment))
 
 
+def tell_not_finite(experiment: Experiment) -> None:
+    """Say of which runs some checkpoints are left out, as their weights are NaN or infinite."""
+    for run in summary(experiment).runs:
+        if run.not_finite:
+            st.caption(f":material/warning: {run.name}: {run.not_finite}; they are left out.")
+
+
 def stamp(experiment: Experiment) -> tuple[int, ...]:
     """Changes whenever a file of the experiment does."""
     files = [p for p in experiment.path.rglob("*") if p.is_file() and "live" not in p.parts]

@@ -27,6 +27,7 @@ def main() -> None:
             else "move the step and watch more of the poisoned ones fall to its left."
         )
     )
+    parts.tell_not_finite(experiment)
     picture_column, control_column = st.columns([3.2, 1], gap="medium")
     if lone_run.is_alone(experiment):
         lone_run.sharpness(experiment, picture_column, control_column)

@@ -21,7 +21,7 @@ from checkpoints.importing.metrics import MetricTable, Place, match_metrics, rea
 from checkpoints.importing.report import FileReport, ImportReport
 from checkpoints.importing.states import State, read_state
 from checkpoints.layout import StateLayout
-from checkpoints.packing import KIND, checksum, verify_rows
+from checkpoints.packing import FINITE, KIND, checksum, verify_rows
 
 OnFile = Callable[[int, int], None]  # (files done, files in all)
 
@@ -112,6 +112,7 @@ def import_checkpoints(
         for i, (vector, rest, step, epoch) in enumerate(_chain(first, rows)):
             tables["digests"][i] = np.frombuffer(hashlib.sha256(vector.data).digest(), np.uint8)
             tables["others"][i], tables["steps"][i], tables["epochs"][i] = rest, step, epoch
+            tables[FINITE][i] = found.is_finite(vector, rest)
             checksums.append(checksum(vector))
             yield vector
         for k, name in enumerate(reading.metric_names):
@@ -173,6 +174,7 @@ class _Reading:
             "epochs": np.full(n, np.nan),
             "digests": np.zeros((n, 32), np.uint8),
             "others": np.zeros((n, self.layout.others.bytes), np.uint8),
+            FINITE: np.zeros(n, np.uint8),
         }
         return tables | {f"metrics/{k}": np.full(n, np.nan) for k in range(len(self.metric_names))}
 

@@ -89,6 +89,38 @@ def test_weights_that_diverged_stay_data(tmp_path):
     assert np.isfinite(run.metrics["rounding_absolute"][0])
 
 
+@pytest.mark.parametrize("storage", ["", "float16", "bfloat16"])
+def test_a_run_says_which_checkpoints_are_not_finite(tmp_path, monkeypatch, storage):
+    model = net()
+    recorder = Recorder(tmp_path / "r.h5", model, storage=storage)
+    for step, (place, value) in enumerate(
+        [(None, 0), (model[1].running_var, np.nan), (None, 0), (model[3].bias, -np.inf), (model[0].weight, np.nan)]
+    ):
+        kept = None if place is None else place.detach().clone()
+        with torch.no_grad():
+            if place is not None:
+                place.view(-1)[-1] = value
+            recorder.record(step)
+            if place is not None:
+                place.copy_(kept)
+    live = open_run(tmp_path / "r.h5")
+    assert live.is_live
+    assert live.not_finite == (1, 3, 4)
+    recorder.close()
+    run = open_run(tmp_path / "r.h5")
+    assert run.not_finite == (1, 3, 4)
+    part = run.selected([0, 2])
+    assert part.steps.tolist() == [0, 2]
+    assert part.not_finite == ()
+    assert part.fingerprint == run.fingerprint
+    whole = [part.vectors(), np.concatenate([p for _, p in part.column_chunks(7)], axis=1), run.vectors()[[0, 2]]]
+    np.testing.assert_array_equal(whole[0], whole[2])
+    np.testing.assert_array_equal(whole[1], whole[2])
+    assert torch.equal(part.state_dict(1)["1.running_var"], run.state_dict(2)["1.running_var"])
+    monkeypatch.setattr("checkpoints.run.FINITE", "not there")  # a file of before it was stored
+    assert open_run(tmp_path / "r.h5").not_finite == (1, 3, 4)
+
+
 def test_named_blocks_alone_are_stored_with_all_buffers(tmp_path):
     model = net()
     expected = flat(model, {"3.weight", "3.bias"})

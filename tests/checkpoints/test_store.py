@@ -248,6 +248,7 @@ def test_packing_in_one_pass_gives_the_bytes_of_the_plain_way(tmp_path):
         "epochs": np.arange(3) / 2,
         "digests": np.frombuffer(b"".join(hashes), np.uint8).reshape(3, 32),
         "others": np.stack([rest for _, rest in states]),
+        "finite": np.ones(3, np.uint8),
         "metrics/0": np.arange(3.0),
     }
     header = {"layout": layout.to_json(), "metadata": metadata, "metrics": ["loss"]}

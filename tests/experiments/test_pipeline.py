@@ -24,12 +24,14 @@ from experiments import (
     import_runs,
     load_preset_or_file,
     override,
+    read_sal,
     read_snapshot,
     render,
     summarise,
     train_experiment,
 )
 from experiments.materials import dataset_of, network, sample
+from experiments.report import report_html
 from experiments.spec import SalSpec, SpecError
 from experiments.surface_plan import surface_of
 from landscape import Plane, coarse_surface
@@ -230,18 +232,30 @@ def test_run_of_another_model_is_refused_by_name(toy):
         compute_surface(toy)
 
 
-def test_nan_weights_are_one_sentence(toy):
+@pytest.mark.parametrize("finite", [0, 2])
+def test_checkpoints_with_nan_weights_are_told_and_left_out(toy, finite):
     path = toy.run_path("ops-s0")
     path.unlink()
     model = network(toy.spec, dataset_of(toy.spec), 0)
     with Recorder(path, model) as recorder:
-        recorder.record(0)
-        next(iter(model.parameters())).data[0, 0] = float("nan")
-        recorder.record(1)
-    with pytest.raises(ValueError, match="NaN"):
-        compute_surface(toy)
-    with pytest.raises(ValueError, match="NaN"):
-        compute_sal(toy)
+        for step in range(4):
+            next(iter(model.parameters())).data[0, 0] = float("nan") if step >= finite else step
+            recorder.record(step)
+    said = f"weights are not finite at {4 - finite} of 4 checkpoints (first: step {finite})"
+    assert next(run for run in summarise(toy).runs if run.name == "ops-s0").not_finite == said
+    assert f"ops-s0 (poisoned): finished, 4 checkpoints; {said}" in summarise(toy).as_text()
+    assert f"ops-s0: {said}" in report_html(toy)
+    if finite == 0:
+        for compute in (compute_surface, compute_sal):
+            with pytest.raises(ExperimentError, match="Nothing can be computed of ops-s0"):
+                compute(toy)
+        return
+    stored = read_result(compute_surface(toy), kind="surface")
+    assert stored.header["not_finite"] == {"ops-s0": 2}
+    assert stored.arrays["path/ops-s0/steps"].tolist() == [0, 1]
+    assert all(np.isfinite(values).all() for name, values in stored.arrays.items() if not name.endswith("epochs"))
+    assert read_sal(compute_sal(toy)[1]).steps.tolist() == [0, 1]
+    assert np.isfinite(compute_ud(toy).arms[0].summary.mean)
 
 
 @pytest.mark.parametrize("count", [0, 1])

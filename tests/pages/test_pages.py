@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from checkpoints import Recorder, open_run
+from training import build_model
+
 ROOT = Path(__file__).parents[2]
 PAGES = (
     "home",
@@ -73,6 +76,23 @@ def test_every_page_runs_on_every_shipped_experiment(page, experiment):
     app = visit(page, exp=experiment)
     assert len(app.title) == 1
     assert not app.error
+
+
+def test_pages_tell_of_checkpoints_that_are_not_finite(home):
+    folder = home / "lost"
+    shutil.copytree(ROOT / "experiments/gallery/toy-ops", folder)
+    with open_run(folder / "runs/ops-s0.h5") as run:
+        state = run.state_dict(0)
+    model = build_model("linear", tuple(next(iter(state.values())).shape[1:]), 10, seed=0)
+    model.load_state_dict(state)
+    (folder / "runs/ops-s0.h5").unlink()
+    with Recorder(folder / "runs/ops-s0.h5", model) as recorder:
+        recorder.record(0)
+        next(model.parameters()).data.fill_(float("nan"))
+        recorder.record(5)
+    for page in ("compare", "sharpness", "distance"):
+        captions = [caption.value for caption in visit(page, exp="lost").caption]
+        assert any("ops-s0: weights are not finite at 1 of 2 checkpoints (first: step 5)" in one for one in captions)
 
 
 def test_home_tells_the_paper_s_story_at_once():

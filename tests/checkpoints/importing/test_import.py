@@ -190,6 +190,7 @@ def test_weights_of_a_diverged_run_are_data_and_said(tmp_path):
     report = import_checkpoints(folder, tmp_path / "run.h5")
     assert report.warnings == ["m_10.pt holds NaN or infinite weights (norm.bias)"]
     assert np.isnan(open_run(tmp_path / "run.h5").vector(2)).sum() == 1
+    assert open_run(tmp_path / "run.h5").not_finite == (2,)
 
 
 def test_a_long_report_shows_what_is_special(tmp_path):
