@@ -6,8 +6,12 @@ import difflib
 import os
 import shutil
 import tempfile
+import tomllib
 from pathlib import Path
 
+import tomli_w
+
+from checkpoints import CheckpointError, write_bytes
 from experiments.bench_spec import BENCH_FILE
 from experiments.experiment import SPEC_FILE, Experiment, ExperimentError
 from experiments.spec import NAME_PATTERN, ExperimentSpec, SpecError
@@ -18,6 +22,7 @@ PRESETS = Path(__file__).parent / "presets"
 BENCH_PRESETS = PRESETS / "benches"
 GALLERY = Path(__file__).parent / "gallery"
 MOST_NAMED = 12  # in a sentence
+LONGEST_TITLE = 120  # letters
 ALIASES = {
     "toy-ops-random": "toy-random",
     "digits-ops-random": "digits-random",
@@ -109,6 +114,25 @@ def find_experiment(name_or_path: str) -> Experiment:
 def is_gallery(experiment: Experiment) -> bool:
     """Whether an experiment ships with the project and must not be changed."""
     return GALLERY in experiment.path.resolve().parents
+
+
+def retitle(experiment: Experiment, title: str) -> None:
+    """Give an experiment another title; its name, by which links and commands know it, stays.
+
+    Raises:
+        ExperimentError: It ships with the project, the title is none, or the folder cannot be written.
+    """
+    title = " ".join(title.split())
+    if not title or len(title) > LONGEST_TITLE or not title.isprintable():
+        raise ExperimentError(f"A title is one line of 1 to {LONGEST_TITLE} letters, digits and signs.")
+    if is_gallery(experiment):
+        raise ExperimentError(f"{experiment.name} ships with the project and keeps its title.")
+    file = Experiment.open(experiment.path).path / SPEC_FILE  # which it is not where the spec cannot be read
+    table = tomllib.loads(file.read_text(encoding="utf-8"))
+    try:
+        write_bytes(file, tomli_w.dumps({**table, "title": title}).encode())
+    except CheckpointError as error:
+        raise ExperimentError(str(error)) from None
 
 
 def writable(experiment: Experiment) -> Experiment:

@@ -14,6 +14,7 @@ from experiments.surface_plan import KIND
 from landscape import figures
 from landscape.style import format_ud
 from pages import home_gallery, parts, standing
+from pages.links import plain
 from pages.view3d import Drawn, Player, stage
 
 
@@ -47,7 +48,7 @@ def _showcase(experiment: Experiment) -> None:
     chosen = next((p for p in surfaces if _default_view(p, experiment)), surfaces[0] if surfaces else None)
     if chosen is None:
         summary = parts.summary(experiment)
-        st.subheader(summary.title or experiment.name)
+        st.subheader(plain(summary.title or experiment.name))
         if experiment.finished_runs():
             parts.offer("This experiment has no loss surface yet.", experiment, ["surface", "EXP"], key="home-surface")
         elif not summary.sal:

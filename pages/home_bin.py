@@ -1,4 +1,4 @@
-"""Home: deleting an experiment or a benchmark, undoing it, and what was deleted."""
+"""Home: renaming and deleting what a card shows, undoing that, and what was deleted."""
 
 from __future__ import annotations
 
@@ -6,16 +6,18 @@ from pathlib import Path
 
 import streamlit as st
 
-from experiments import deleting
+from experiments import Experiment, deleting
+from experiments.catalogue import LONGEST_TITLE, retitle
 from experiments.classroom import limits
 from experiments.deleting import Deleted
 from pages.links import plain
 
+RENAME, DELETE = ":material/edit: Rename…", ":material/delete: Delete…"
 NOTICE = "bin-notice"  # (what was deleted last or why not, the kind and place of its card)
 
 
-def delete_button(folder: Path, title: str, kind: str, at: int) -> None:
-    """Offer to delete what a card shows; nothing where it ships with the project, or in a class.
+def more(folder: Path, title: str, kind: str, at: int) -> None:
+    """Offer to rename or delete what a card shows; nothing where it ships with the project, or in a class.
 
     Args:
         folder: Of the experiment or benchmark.
@@ -23,17 +25,29 @@ def delete_button(folder: Path, title: str, kind: str, at: int) -> None:
         kind: ``experiment`` or ``benchmark``.
         at: The card's place in its gallery, where Undo is offered afterwards.
     """
-    if deleting.can_delete(folder) and st.button(
-        f"Delete… *{plain(folder.name)}*",
-        key=f"delete-{kind}-{folder.name}",
+    if not deleting.can_delete(folder):
+        return
+    pressed = st.menu_button(
+        f"More *{plain(folder.name)}*",
+        [RENAME, DELETE] if kind == "experiment" else [DELETE],
+        key=f"more-{kind}-{folder.name}",
         type="tertiary",
-        icon=":material/delete:",
-        help=f"Delete {plain(folder.name)}; it can be restored.",
-    ):
+    )
+    if pressed == RENAME:
+        _rename(folder, title)
+    elif pressed == DELETE:
         called = f"**{plain(title)}** ({plain(folder.name)})" if title != folder.name else f"**{plain(title)}**"
         why_not = deleting.why_not(folder)
         goes = "" if why_not else f"The {kind} {called} goes: {deleting.contents(folder).in_words()}."
         _ask(folder, kind, at, goes, why_not)
+
+
+@st.dialog("Another title")
+def _rename(folder: Path, title: str) -> None:
+    new = st.text_input("Title", title, max_chars=LONGEST_TITLE, key=f"title-{folder.name}")
+    st.caption(f"Links and commands go on calling it {plain(folder.name)}.")
+    if st.button("Rename", key="bin-rename", type="primary", on_click=_retitle, args=(folder,)) and new.strip():
+        st.rerun()
 
 
 @st.dialog("Delete it?")
@@ -115,6 +129,13 @@ def _held(folder: str) -> str:
 # In callbacks: a page that draws itself anew meanwhile loses no press.
 
 
+def _retitle(folder: Path) -> None:
+    try:
+        retitle(Experiment(folder), st.session_state[f"title-{folder.name}"])
+    except (ValueError, OSError) as error:
+        st.toast(str(error), icon=":material/error:")
+
+
 def _delete(folder: Path, kind: str, at: int) -> None:
     try:
         st.session_state[NOTICE] = (deleting.delete(folder), kind, at)
@@ -144,4 +165,4 @@ def _close() -> None:
     st.session_state.pop(NOTICE, None)
 
 
-__all__ = ["bin_panel", "delete_button", "notice", "notice_card"]
+__all__ = ["bin_panel", "more", "notice", "notice_card"]

@@ -58,14 +58,14 @@ def _experiment_card(experiment: Experiment, at: int, apart: str | None) -> None
         st.markdown(f"**{experiment.name}**")
         parts.fail_softly(error)
         with _row(experiment.name):
-            home_bin.delete_button(experiment.path, experiment.name, "experiment", at)
+            home_bin.more(experiment.path, experiment.name, "experiment", at)
         return
     running = [job for job in jobs.list_jobs(summary.name) if job.running]
     words = "Its first results are being computed." if running else _nothing(experiment, summary)
     _picture(picture, words)
     name, state = plain(summary.name), _state(summary, running)
     below = f":gray[{name} · {state}]" if apart is None else f"**{name}** · {plain(apart)}  \n:gray[{state}]"
-    st.markdown(f"**{summary.title or name}**  \n{below}")
+    st.markdown(f"**{plain(summary.title) or name}**  \n{below}")
     _verdicts(summary)
     page = "compare" if summary.surfaces or not summary.ud else "distance"
     with _row(experiment.name):
@@ -76,7 +76,7 @@ def _experiment_card(experiment: Experiment, at: int, apart: str | None) -> None
             help=f"Open {plain(summary.name)}.",
             query_params={"exp": experiment.name},
         )
-        home_bin.delete_button(experiment.path, summary.title or summary.name, "experiment", at)
+        home_bin.more(experiment.path, summary.title or summary.name, "experiment", at)
 
 
 def _nothing(experiment: Experiment, summary: Summary) -> str:
@@ -98,7 +98,7 @@ def _bench_card(bench: Bench, at: int) -> None:
         st.markdown(f"**{bench.name}**")
         parts.fail_softly(error)
         with _row(f"bench-{bench.name}"):
-            home_bin.delete_button(bench.path, bench.name, "benchmark", at)
+            home_bin.more(bench.path, bench.name, "benchmark", at)
         return
     _picture(picture, "No results yet: open it and start it.")
     st.markdown(f"**{title}**  \n:gray[{bench.name} · {total - left} of {total} runs]")
@@ -112,11 +112,11 @@ def _bench_card(bench: Bench, at: int) -> None:
             help=f"Open {plain(bench.name)}.",
             query_params={"bench": bench.name},
         )
-        home_bin.delete_button(bench.path, title, "benchmark", at)
+        home_bin.more(bench.path, title, "benchmark", at)
 
 
 def _row(name: str) -> DeltaGenerator:
-    """What can be done with a card's experiment: open it on the left, delete it on the right.
+    """What can be done with a card's experiment: open it on the left, rename or delete it on the right.
 
     The name in their labels is heard, not seen (``parts.CSS``): seen, it stands above, and a long one would be cut.
     """

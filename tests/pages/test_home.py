@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from experiments import deleting, jobs, list_experiments
+from experiments import Experiment, deleting, jobs, list_experiments
 from experiments.classroom import CLASSROOM_VARIABLE
 from experiments.jobs import Job
+from pages import home_bin
 
 ROOT = Path(__file__).parents[2]
 
@@ -47,7 +48,7 @@ def names() -> list[str]:
 
 def test_deleting_asks_with_what_goes_and_undo_brings_it_back(home):
     app = visit(exp="mine")
-    app.button(key="delete-experiment-mine").click().run()
+    app.menu_button(key="more-experiment-mine").set_value(home_bin.DELETE).run()
     held = deleting.contents(home / "mine")
     assert f"goes: {held.in_words()}." in words(app)
     assert "mine" in names(), "asking deletes nothing"
@@ -65,7 +66,7 @@ def test_deleting_asks_with_what_goes_and_undo_brings_it_back(home):
 
 def test_keeping_it_keeps_it():
     app = visit()
-    app.button(key="delete-experiment-mine").click().run()
+    app.menu_button(key="more-experiment-mine").set_value(home_bin.DELETE).run()
     app.button(key="bin-keep").click().run()
     assert "mine" in names()
     assert "Undo" not in labels(app)
@@ -98,11 +99,11 @@ def test_a_taken_name_is_said(home, finished_toy):
 
 
 def test_what_ships_is_not_offered_and_neither_is_anything_in_class(monkeypatch):
-    assert [one.key for one in visit().button if one.label.startswith("Delete…")] == ["delete-experiment-mine"]
+    assert [one.key for one in visit().menu_button] == ["more-experiment-mine"]
     deleting.delete(visit_path())
     monkeypatch.setenv(CLASSROOM_VARIABLE, "1")
     app = visit()
-    assert not any(label.startswith("Delete") for label in labels(app))
+    assert not list(app.menu_button)
     assert not [one.label for one in app.expander if "Deleted" in one.label]
 
 
@@ -114,14 +115,14 @@ def test_a_running_job_is_one_sentence(home, monkeypatch):
     app = visit()
     job = Job("1", home / "mine", ("ud",), "mine", 1, "running")
     monkeypatch.setattr(jobs, "list_jobs", lambda name=None: [job] if name in (None, "mine") else [])
-    app.button(key="delete-experiment-mine").click().run()
+    app.menu_button(key="more-experiment-mine").set_value(home_bin.DELETE).run()
     assert "A job of mine is running; stop it" in words(app)
     assert "bin-delete" not in [one.key for one in app.button]
 
 
 def test_a_job_that_began_meanwhile_is_said_in_the_card_s_place(home, monkeypatch):
     app = visit()
-    app.button(key="delete-experiment-mine").click().run()
+    app.menu_button(key="more-experiment-mine").set_value(home_bin.DELETE).run()
     job = Job("1", home / "mine", ("ud",), "mine", 1, "running")
     monkeypatch.setattr(jobs, "list_jobs", lambda name=None: [job] if name in (None, "mine") else [])
     app.button(key="bin-delete").click().run()
@@ -132,7 +133,7 @@ def test_a_job_that_began_meanwhile_is_said_in_the_card_s_place(home, monkeypatc
 def test_an_unreadable_experiment_can_be_deleted(home):
     (home / "mine" / "experiment.toml").write_text("seeds = 'none'")
     app = visit()
-    app.button(key="delete-experiment-mine").click().run()
+    app.menu_button(key="more-experiment-mine").set_value(home_bin.DELETE).run()
     app.button(key="bin-delete").click().run()
     assert "mine" not in names()
 
@@ -148,13 +149,13 @@ def test_a_page_that_shows_what_was_deleted_elsewhere_goes_on(home, page):
 
 def test_cards_of_one_title_say_their_names_and_what_differs(home, finished_toy):
     shutil.copytree(finished_toy, home / "x_y_z")
-    told = [one.value for one in visit().markdown if "Toy: one linear layer" in one.value]
+    told = [one.value for one in visit().markdown if "one linear layer" in one.value]
     assert len(told) == 3, "two copies, and the one that ships"
     assert any("**x\\_y\\_z** · n samples 1000, epochs 2 · made " in one for one in told)
     assert any("**toy\\-ops** · epochs 10 · ships with the project" in one for one in told)
     shutil.rmtree(home / "x_y_z")
     shutil.rmtree(home / "mine")
-    told = [one.value for one in visit().markdown if "Toy: one linear layer" in one.value]
+    told = [one.value for one in visit().markdown if "one linear layer" in one.value]
     assert [":gray[toy\\-ops · 2 of 2 runs" in one for one in told] == [True], "nothing to tell apart"
 
 
@@ -162,3 +163,24 @@ def test_every_link_of_a_card_names_what_it_opens_though_only_open_is_seen():
     opened = [one.label for one in visit().page_link if one.label.startswith("Open")]
     assert "Open *mine*" in opened
     assert len(set(opened)) == len(opened) == 3
+
+
+def test_a_title_can_be_changed_and_the_name_stays(home):
+    app = visit(exp="mine")
+    app.menu_button(key="more-experiment-mine").set_value(home_bin.RENAME).run()
+    app.text_input(key="title-mine").set_value("Mine, at *last*")
+    app.button(key="bin-rename").click().run()
+    assert "**Mine\\, at" not in words(app)
+    assert "**Mine, at \\*last\\***" in words(app)
+    assert Experiment.open(home / "mine").spec.title == "Mine, at *last*"
+    assert not app.exception
+
+
+def test_a_title_that_is_none_is_one_sentence(home):
+    before = (home / "mine" / "experiment.toml").read_bytes()
+    app = visit()
+    app.menu_button(key="more-experiment-mine").set_value(home_bin.RENAME).run()
+    app.text_input(key="title-mine").set_value("  ")
+    app.button(key="bin-rename").click().run()
+    assert "A title is one line of 1 to 120 letters" in words(app)
+    assert (home / "mine" / "experiment.toml").read_bytes() == before
