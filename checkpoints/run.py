@@ -73,6 +73,16 @@ class Run:
         return self._layout.left_out
 
     @property
+    def buffers(self) -> tuple[str, ...]:
+        """Names of what is stored beside the trainable parameters: frozen parameters and buffers."""
+        return self._layout.others.names
+
+    @property
+    def tied(self) -> dict[str, str]:
+        """Further names of stored tensors, as tied weights have them, with the name each is tied to."""
+        return dict(self._layout.aliases)
+
+    @property
     def fingerprint(self) -> str:
         """Hash of what was recorded; equal for a live and a packed copy of the same checkpoints."""
         if self._whole is not None:

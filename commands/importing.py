@@ -96,35 +96,31 @@ def import_(
 
 def _tell(found: list[Any], surfaces: dict[Path, str], as_json: bool) -> None:
     """Print a dry run; it fails when something could not be imported."""
+    from checkpoints.importing import describe_recorded
     from experiments.importing_networks import different_networks
 
     apart = different_networks(found)
+    recorded = {source.run: describe_recorded(source.places[0]) for source, report in found if report is None}
+    reports = [(source.run, report or recorded[source.run]) for source, report in found]
     if as_json:
-        runs = [{"run": source.run, "report": report and report.as_json()} for source, report in found]
+        runs = [
+            {"run": source.run, "report": report and report.as_json()}
+            | ({"recorded": recorded[source.run].as_json()} if report is None else {})
+            for source, report in found
+        ]
         told = {"runs": runs, "surfaces": {str(k): v for k, v in surfaces.items()}, "different_networks": apart}
         click.echo(json.dumps(told, indent=2))
     else:
         for path, kind in surfaces.items():
             click.echo(f"{path}: {kind}")
-        for source, report in found:
-            click.echo(f"Run {source.run}")
-            click.echo(_recorded(source.places[0]) if report is None else report.as_text())
+        for run, report in reports:
+            click.echo(f"Run {run}")
+            click.echo(report.as_text())
         for problem in apart:
             click.echo(f"CANNOT BE IMPORTED TOGETHER: {problem}")
-    problems = [problem for _, report in found if report is not None for problem in report.problems]
+    problems = [problem for _, report in reports for problem in report.problems]
     problems += apart
     if problems:
         raise click.ClickException(f"{problems[0]}" + (f" And {len(problems) - 1} more." if problems[1:] else ""))
     if not as_json:
         click.echo("Nothing was written; leave out --dry-run to import.")
-
-
-def _recorded(place: Path) -> str:
-    """One line about a recorded run, with what it names."""
-    from checkpoints import open_run
-    from checkpoints.factories import factories_of
-    from experiments.own_notes import HINTS
-
-    with open_run(place) as run:
-        named = " ".join(f"{HINTS[key]} {name}" for key, name in factories_of(run.metadata).items())
-    return f"{place}: a recorded run, taken as it is" + (f"; it names {named}" if named else "")

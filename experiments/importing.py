@@ -164,7 +164,9 @@ def examine_runs(
     found: list[tuple[Source, ImportReport | None]] = []
     for source in sources:
         if source.recorded:
-            open_run(source.places[0])
+            with open_run(source.places[0]) as run:
+                if layout is not None and own_names(spec):
+                    network_for_run(spec, dataset_of(spec), run, source.run)
             found.append((source, None))
             continue
         count = _counter(progress, f"reading {source.run}")
@@ -272,7 +274,7 @@ def _import(
     if source.recorded:
         with open_run(source.places[0]) as run:
             if len(run) == 0:
-                raise ExperimentError(f"The recording {source.places[0]} holds no checkpoint.")
+                raise ExperimentError(f"The recording {source.places[0]} holds no checkpoint; record at least one.")
         copy_run(source.places[0], target)
         return
     count = _counter(progress, f"importing {source.run}")

@@ -18,7 +18,7 @@ import psutil
 import torch
 
 from checkpoints import Run
-from checkpoints.importing.report import ImportReport
+from checkpoints.importing import ImportReport, describe_recorded
 from experiments.check_names import loss_metrics
 from experiments.experiment import Experiment
 from experiments.importing import examine_runs, import_runs
@@ -169,10 +169,10 @@ def _row(source: Source, told: ImportReport | None, run: Run | None, folder: Pat
         }
         row |= {"epochs": [float(epochs[0]), float(epochs[-1])] if len(epochs) else None}
         row |= {"tensors": len(run.parameters.names), "parameters": sum(map(math.prod, run.parameters.shapes))}
-        if told is None and not all(np.isfinite(run.vector(i)).all() for i in range(len(run))):
-            row["warnings"] = [f"{source.run} holds NaN or infinite weights"]
-        if run.left_out:
-            row["warnings"] = [*row["warnings"], f"{len(run.left_out)} parameters of the model were not recorded"]
+        if told is None:
+            recorded = describe_recorded(source.places[0], verify=False)
+            row["warnings"] = [f"{source.run}: {warning}" for warning in recorded.warnings]
+            row["details"] = _shorter(recorded.as_text(), folder)
     return row
 
 

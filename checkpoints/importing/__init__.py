@@ -3,6 +3,7 @@
 from checkpoints.importing.finding import ENDINGS, ending_of, find_checkpoints
 from checkpoints.importing.metrics import read_metrics
 from checkpoints.importing.reading import Like, examine_checkpoints, first_layout, import_checkpoints
+from checkpoints.importing.recorded import RecordedReport, describe_recorded
 from checkpoints.importing.report import FileReport, ImportReport
 from checkpoints.importing.states import read_state
 
@@ -11,6 +12,8 @@ __all__ = [
     "FileReport",
     "ImportReport",
     "Like",
+    "RecordedReport",
+    "describe_recorded",
     "ending_of",
     "examine_checkpoints",
     "find_checkpoints",

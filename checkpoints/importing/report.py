@@ -94,7 +94,7 @@ class ImportReport:
 
     def as_text(self) -> str:
         """Lines for a terminal."""
-        return "\n".join(self._lines())
+        return "\n".join(map(printable, self._lines()))
 
     def highlights(self, name: str) -> Iterator[str]:
         """The few lines that are worth saying after an import of the run ``name``."""
@@ -168,9 +168,9 @@ class ImportReport:
             yield "    (a state dict does not say what is trainable: all but buffers, known by name and type)"
         if others.names:
             word = "frozen parameters and buffers" if self.of_model else "buffers"
-            yield f"  {len(others.names)} {word}: {_some(others.names)}"
+            yield f"  {len(others.names)} {word}: {some(others.names)}"
         if layout.aliases:
-            yield f"  tied: {_some([f'{a} is {b}' for a, b in layout.aliases.items()])}"
+            yield f"  tied: {some([f'{a} is {b}' for a, b in layout.aliases.items()])}"
 
 
 def size(count: int) -> str:
@@ -180,7 +180,13 @@ def size(count: int) -> str:
     return f"{count / (1 << 20):.1f} MiB" if count < 1 << 30 else f"{count / (1 << 30):.2f} GiB"
 
 
-def _some(names: Any) -> str:
+def printable(line: str) -> str:
+    """A line with names from files that may be a stranger's: nothing in it moves a terminal's cursor."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line)
+
+
+def some(names: Any) -> str:
+    """The first few names, and how many there are."""
     listed = list(names)
     return ", ".join(listed[:4]) + (f", … ({len(listed)} in all)" if len(listed) > 4 else "")
 

@@ -106,7 +106,7 @@ def test_a_run_says_which_checkpoints_are_not_finite(tmp_path, monkeypatch, stor
     live = open_run(tmp_path / "r.h5")
     assert live.is_live
     assert live.not_finite == (1, 3, 4)
-    recorder.close()
+    recorder.finish()
     run = open_run(tmp_path / "r.h5")
     assert run.not_finite == (1, 3, 4)
     part = run.selected([0, 2])

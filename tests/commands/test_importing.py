@@ -62,6 +62,11 @@ def test_files_and_recordings_together(tmp_path):
     assert said["runs"] == ["sgd-s0", "rec-s0"]
     dry = json.loads(call("import", "x", "rec.h5", "sgd", "--dry-run", "--json").stdout)["runs"]
     assert dry[0]["report"] is None
+    assert (dry[0]["recorded"]["checkpoints"], dry[0]["recorded"]["parameters"]) == (2, 1802)
+    torch.save({"w": torch.zeros(3)}, "other_1.pt")
+    other = call("import", "x", "rec.h5", "other_1.pt", "--dry-run")
+    assert other.exit_code == 1
+    assert "CANNOT BE IMPORTED TOGETHER: other_1-s0 is another network than rec-s0" in other.output
     assert dry[1]["report"]["parameters"] == 1802
 
 

@@ -236,7 +236,8 @@ def test_what_runs_say_of_themselves_is_shown_and_never_run():
     hints = {"model_factory": "stranger:net", "data_factory": "os:abort", "loss": "evil \x1b[2J", "metric": "mse"}
     record("rec.h5", "net", "classes", torch.nn.functional.cross_entropy, **hints)
     names = "--model stranger:net --data os:abort"
-    assert f"a recorded run, taken as it is; it names {names}\n" in call("import", "mine", "rec.h5", "--dry-run").output
+    dry = call("import", "mine", "rec.h5", "--dry-run").output
+    assert "it names model stranger:net, data os:abort (nothing of it is run)\n" in dry
     done = call("import", "mine", "rec.h5")
     assert "if you know the code that its runs name: trust" in done.output
     notes = json.loads(call("show", "mine", "--json").output)["notes"]
