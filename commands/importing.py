@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from options import LOSSES, json_option, terminal_progress
+
+if TYPE_CHECKING:
+    from experiments import Experiment
 
 
 @click.command(name="import")
@@ -49,7 +52,7 @@ def import_(
     metrics: tuple[Path, ...],
     as_json: bool,
 ) -> None:
-    """Make an experiment EXP from runs of one network; each becomes an arm.
+    """Make an experiment EXP from runs of one network; each becomes an arm. Into one that was imported, add runs.
 
     A run is what any PyTorch loop recorded with checkpoints.Recorder, or a folder of checkpoints (.pt, .pth, .pth.tar,
     .ckpt, .safetensors), one file for each step or epoch, in the order of the numbers in their names. No code in a
@@ -68,6 +71,7 @@ def import_(
               unlearnscape import mine rec.h5 --model my_code:net --data my_code:data --loss mse
     """
     from experiments import examine_runs, home, import_runs
+    from experiments.importing_adding import imported_there
     from experiments.importing_surfaces import surface_kinds
     from experiments.own_notes import offer
     from experiments.trust import at_terminal
@@ -75,14 +79,15 @@ def import_(
     common: dict[str, Any] = {"model": model, "data": data, "loss": loss, "metric": metric}
     common |= {"order": order, "metrics": metrics}
     common["own_code"] = at_terminal()
+    place = home() / exp if exp == Path(exp.name) else exp  # a name alone is one in the folder of experiments
     if dry_run:
         with terminal_progress() as progress:
-            found = examine_runs(recordings, progress=progress, **common)
-        _tell(found, surface_kinds(recordings), as_json)
+            found = examine_runs(recordings, into=place, progress=progress, **common)
+        surfaces = surface_kinds(recordings)
+        _tell(found, surfaces, None if surfaces else imported_there(place), as_json)
         return
     with terminal_progress() as progress:
         notes: list[str] = []
-        place = home() / exp if exp == Path(exp.name) else exp  # a name alone is one in the folder of experiments
         experiment = import_runs(place, recordings, clean=clean, progress=progress, say=notes.append, **common)
     if clause := offer(experiment.spec):
         notes.append(f"Its network or data are not known yet; {clause}")
@@ -94,12 +99,18 @@ def import_(
             click.echo(f"  {note}")
 
 
-def _tell(found: list[Any], surfaces: dict[Path, str], as_json: bool) -> None:
-    """Print a dry run; it fails when something could not be imported."""
+def _tell(found: list[Any], surfaces: dict[Path, str], there: Experiment | None, as_json: bool) -> None:
+    """Print a dry run; it fails when something could not be imported.
+
+    ``there``: the experiment that runs would be added to, one of which comes first in ``found``.
+    """
     from checkpoints.importing import describe_recorded
     from experiments.importing_networks import different_networks
 
     apart = different_networks(found)
+    held = there.run_names() if there else []
+    if there:
+        found = [(source, report) for source, report in found[1:] if source.run not in held]
     recorded = {source.run: describe_recorded(source.places[0]) for source, report in found if report is None}
     reports = [(source.run, report or recorded[source.run]) for source, report in found]
     if as_json:
@@ -108,9 +119,16 @@ def _tell(found: list[Any], surfaces: dict[Path, str], as_json: bool) -> None:
             | ({"recorded": recorded[source.run].as_json()} if report is None else {})
             for source, report in found
         ]
-        told = {"runs": runs, "surfaces": {str(k): v for k, v in surfaces.items()}, "different_networks": apart}
+        told: dict[str, Any] = {
+            "runs": runs,
+            "surfaces": {str(k): v for k, v in surfaces.items()},
+            "different_networks": apart,
+        }
+        told |= {"added_to": {"experiment": str(there.path), "runs": held}} if there else {}
         click.echo(json.dumps(told, indent=2))
     else:
+        if there:
+            click.echo(f"{len(found)} of these would be added to {there.path}, which holds {', '.join(held)}")
         for path, kind in surfaces.items():
             click.echo(f"{path}: {kind}")
         for run, report in reports:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +13,7 @@ from checkpoints import copy_run, open_run, write_bytes
 from checkpoints.importing import ImportReport, Like, examine_checkpoints, import_checkpoints
 from checkpoints.layout import StateLayout
 from experiments.experiment import SPEC_FILE, Experiment, ExperimentError, versions
+from experiments.importing_adding import imported_there, lead_of, merged, new_names, placed, title_of
 from experiments.importing_networks import shared_order
 from experiments.importing_sources import Source, find_sources
 from experiments.importing_surfaces import (
@@ -75,12 +76,16 @@ def import_runs(
     Raises:
         ExperimentError, checkpoints.CheckpointError: One of them cannot be imported; nothing is left behind.
     """
-    sources, surfaces = _given(recordings, metrics)
-    spec = _allowed(_spec(path, sources, clean, (model, data, loss, metric), surfaces), own_code)
+    sources, surfaces, there = _given(recordings, metrics, path)
+    given = _allowed(_spec(path, sources, clean, (model, data, loss, metric), surfaces, there), own_code)
+    spec = merged(there, given, clean) if there else given
+    new = new_names(there, sources) if there else []
     layout = _layout(spec, sources, surfaces)
     written = {s.run: _run_path(path, s) for s in sources if _run_path(path, s).is_file()}
-    likes = shared_order(sources, order=order, layout=layout, written=written)
+    likes = _likes(sources, there, order=order, layout=layout, written=written)
     notes: list[str] = []
+    if new and there:
+        notes.append(f"added {', '.join(new)} beside {', '.join(there.run_names())}; surfaces that are there stay")
     with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=_parent(path)) as folder:
         staged = Experiment.create(spec, Path(folder) / path.name)
         staged.run_path("x").parent.mkdir()
@@ -94,25 +99,28 @@ def import_runs(
             for source in sources:
                 network_for_run(spec, dataset_of(spec), staged.open_run(source.run), source.run)
         notes += import_surfaces(staged, surfaces) if surfaces else []
-        with _filled_in(path, spec):
+        with _whole_or_not(path, spec, spec.title if there else None) as moved:
+            for kind in ("runs", "surfaces") if there else ():  # before the spec names them
+                _move(staged.path / kind, path / kind, moved)
             experiment = Experiment.create(spec, path)
-        if own_names(spec) and set(own_names(experiment.spec)) <= set(own_names(spec)):
+            for kind in ("runs", "surfaces"):
+                _move(staged.path / kind, experiment.path / kind, moved)
+        if own_names(given) and set(own_names(experiment.spec)) <= set(own_names(given)):
             grant(path, experiment.spec)
-        for kind in ("runs", "surfaces"):
-            _move(staged.path / kind, experiment.path / kind)
     for note in notes:
         say(note)
     return experiment
 
 
 @contextmanager
-def _filled_in(path: Path, spec: ExperimentSpec) -> Iterator[None]:
+def _whole_or_not(path: Path, spec: ExperimentSpec, title: str | None) -> Iterator[list[Path]]:
     """Note network, data, loss and metric in an experiment that was imported without; what it knows stays.
 
-    Where the block fails, the experiment is as it was.
+    Gives a list for the files that the block brings. Where the block fails, the experiment is as it was.
     """
+    moved: list[Path] = []
     if not (path / SPEC_FILE).is_file():
-        yield
+        yield moved
         return
     bytes_before = (path / SPEC_FILE).read_bytes()
     before = load_spec(path / SPEC_FILE)
@@ -124,28 +132,52 @@ def _filled_in(path: Path, spec: ExperimentSpec) -> Iterator[None]:
     )
     if before.data.name and before.model.name:
         known = before
-    known = replace(known, metric=before.metric if before.metric is not None else spec.metric)
+    metric = before.metric if before.metric is not None else spec.metric
+    known = replace(known, metric=metric, title=before.title if title is None else title)
     if known != before:
         write_bytes(path / SPEC_FILE, spec_to_toml(known, made_by=versions()).encode())
     try:
-        yield
+        yield moved
     except BaseException:
-        if known != before:
+        for file in moved:
+            file.unlink(missing_ok=True)
+        if (path / SPEC_FILE).read_bytes() != bytes_before:
             write_bytes(path / SPEC_FILE, bytes_before)
         raise
 
 
-def _move(source: Path, target: Path) -> None:
-    """Give staged files their place; what is there already stays."""
+def _move(source: Path, target: Path, moved: list[Path]) -> None:
+    """Give staged files their place, and list them; what is there already stays."""
     for file in sorted(source.glob("*.h5")):
-        target.mkdir(exist_ok=True)
-        if not (target / file.name).exists():
-            os.replace(file, target / file.name)
+        try:
+            target.mkdir(exist_ok=True)
+            if not (target / file.name).exists():
+                os.replace(file, target / file.name)
+                moved.append(target / file.name)
+        except OSError as error:
+            raise ExperimentError(f"{target / file.name} cannot be written: {error.strerror or error}.") from None
+
+
+def _likes(
+    sources: Sequence[Source],
+    there: Experiment | None,
+    *,
+    order: Path | None,
+    layout: StateLayout | None,
+    written: Mapping[str, Path],
+    strict: bool = True,
+) -> dict[str, Like]:
+    """What :func:`shared_order` says, where runs are added beside a run of the experiment that is there."""
+    lead = [lead_of(there)] if there else []
+    beside = [source for source in sources if source.run not in {one.run for one in lead}]
+    files = {one.run: one.places[0] for one in lead} | dict(written)
+    return shared_order([*lead, *beside], order=order, layout=layout, written=files, strict=strict)
 
 
 def examine_runs(
     recordings: Sequence[Path],
     *,
+    into: Path | None = None,
     model: str = "",
     data: str = "",
     loss: str | None = None,
@@ -155,13 +187,20 @@ def examine_runs(
     metrics: Sequence[Path] = (),
     progress: Progress | None = None,
 ) -> list[tuple[Source, ImportReport | None]]:
-    """What an import would understand, without writing anything; None for what was recorded by ``Recorder``."""
-    sources, surfaces = _given(recordings, metrics)
-    spec = _allowed(_spec(Path("examined"), sources, None, (model, data, loss, metric), surfaces), own_code)
+    """What an import would understand, without writing anything; None for what was recorded by ``Recorder``.
+
+    ``into``: the experiment's folder; a run of it that others would be added to comes first.
+    """
+    sources, surfaces, there = _given(recordings, metrics, into)
+    named = (model, data, loss, metric)
+    spec = _allowed(_spec(into or Path("examined"), sources, None, named, surfaces, there), own_code)
+    spec = merged(there, spec, None) if there else spec
+    if there:
+        new_names(there, sources)
     layout = _layout(spec, sources, surfaces)
-    likes = shared_order(sources, order=order, layout=layout, strict=False)
+    likes = _likes(sources, there, order=order, layout=layout, written={}, strict=False)
     progress = progress or Silent()
-    found: list[tuple[Source, ImportReport | None]] = []
+    found: list[tuple[Source, ImportReport | None]] = [(lead_of(there), None)] if there else []
     for source in sources:
         if source.recorded:
             with open_run(source.places[0]) as run:
@@ -182,11 +221,14 @@ def examine_runs(
     return found
 
 
-def _given(recordings: Sequence[Path], metrics: Sequence[Path]) -> tuple[list[Source], SurfaceFiles]:
-    """The runs among what was given, and the surfaces."""
+def _given(
+    recordings: Sequence[Path], metrics: Sequence[Path], path: Path | None
+) -> tuple[list[Source], SurfaceFiles, Experiment | None]:
+    """The runs among what was given, the surfaces, and the experiment that runs alone can be added to."""
     places, surfaces = split_places(recordings)
     sources = find_sources(places, metrics)
-    return sources + origins(surfaces, sources), surfaces
+    there = imported_there(path) if path is not None and places == list(recordings) else None
+    return (placed(sources, there) if there else sources + origins(surfaces, sources)), surfaces, there
 
 
 def _run_path(path: Path, source: Source) -> Path:
@@ -208,6 +250,7 @@ def _spec(
     clean: str | None,
     named: tuple[str, str, str | None, str | None],
     surfaces: SurfaceFiles,
+    there: Experiment | None,
 ) -> ExperimentSpec:
     model, data, loss, metric = named
     shown = {parsed: role for run, role in roles_of(surfaces).items() if (parsed := parse_run_name(run))}
@@ -216,7 +259,7 @@ def _spec(
     if not names:
         raise ExperimentError("No run was given; a surface of Li et al.'s tool needs the folder of its checkpoints.")
     clean = clean or (names[0] if sources else next((n for n in names if roles[n] == "clean"), names[0]))
-    if clean not in names:
+    if clean not in names and not (there and clean in there.spec.arms):
         raise ExperimentError(f"{clean!r} is none of the recordings {', '.join(names)}.")
     arms = {
         name: ArmSpec(
@@ -228,7 +271,7 @@ def _spec(
     data = str(Path(data).resolve()) if data.endswith(".npz") else data
     return ExperimentSpec(
         name=path.name,
-        title=f"Imported: {', '.join(arms)}",
+        title=title_of(tuple(arms)),
         seeds=tuple(sorted({source.seed for source in sources} | {seed for _, seed in shown})),
         data=DataSpec(data),
         model=ModelSpec(model),
@@ -253,6 +296,8 @@ def _allowed(spec: ExperimentSpec, own_code: bool) -> ExperimentSpec:
 def _layout(spec: ExperimentSpec, sources: Sequence[Source], surfaces: SurfaceFiles) -> StateLayout | None:
     """The layout of the network that was named, or of an exported one: what in a checkpoint is trainable."""
     own = bool(own_names(spec))  # tried even where it is not needed yet: better now than later
+    if own and spec.grant.root is None:  # of an experiment that runs are added to: they have the network of its runs
+        return None
     if not (spec.model.name and spec.data.name) or (all(source.recorded for source in sources) and not own):
         return surfaces.folders[0].layout if surfaces.folders else None
     dataset = dataset_of(spec)

@@ -9,6 +9,7 @@ from checkpoints import CheckpointError, read_result
 from experiments.cross_task_step import SCORES
 from experiments.experiment import Experiment, ExperimentError
 from experiments.finite import not_finite_words
+from experiments.importing_adding import imported
 from experiments.own_metric import own_label, spoken, stored_names
 from experiments.own_notes import own_notes
 from experiments.sal_step import read_sal
@@ -245,7 +246,11 @@ def _missing(
         [] if runs else experiment.planned_runs()
     )
     known = experiment.spec.model.name and experiment.spec.data.name
-    if unfinished and not known:  # an import brought their surface or their SAL, not them
+    arms = {experiment.arm_of(name) for name in experiment.finished_runs()}
+    seeds = {experiment.arm_of(name) for name in unfinished} <= arms  # of runs that are here
+    if unfinished and seeds and imported(experiment.spec):
+        missing.append((f"runs {', '.join(unfinished)}", f"import {experiment.path} RUNS"))
+    elif unfinished and not known:  # an import brought their surface or their SAL, not them
         missing.append((f"runs {', '.join(unfinished)}", f"import {experiment.name}-whole RUNS"))
     elif unfinished:
         missing.append((f"runs {', '.join(unfinished)}", f"train {experiment.path}"))
