@@ -20,7 +20,7 @@ import torch
 from checkpoints import Run
 from checkpoints.importing import ImportReport, describe_recorded
 from experiments.check_names import loss_metrics
-from experiments.experiment import Experiment
+from experiments.experiment import SPEC_FILE, Experiment
 from experiments.importing import examine_runs, import_runs
 from experiments.importing_sources import Source, find_sources
 from experiments.materials import Sample, dataset_of, network_for_run, sample
@@ -40,6 +40,9 @@ FOR_PAGES = {
     "or give the order with --order FILE": "or rename one",
     "import its runs again with --data NAME, FILE.npz or a function of yours, package.module:function": "choose data",
     "import its runs again with --model NAME or a function of yours, package.module:function": "choose the network",
+    "leave --model out to add runs to it, or choose another name": "choose that network, or leave it unknown",
+    "leave --data out to add runs to it, or choose another name": "choose those data, or leave them unknown",
+    "give its file or folder another name": "give it another name below",
     "say which network it is when importing": "choose another network or other data",
 }
 
@@ -77,7 +80,7 @@ def answer(task: Mapping[str, Any]) -> dict[str, Any]:
     """The report, or ``{"problem": one sentence}`` whatever the files do."""
     folder = Path(task["folder"])
     try:
-        return (examine if task["what"] == "examine" else _make)(task)
+        return {"examine": examine, "make": _make, "add": _add}[task["what"]](task)
     except Exception as error:  # strangers' files; the server gets a sentence
         return {"problem": _sentence(error, folder)}
 
@@ -93,7 +96,7 @@ def _sentence(error: Exception, folder: Path) -> str:
 
 def _shorter(text: str, folder: Path) -> str:
     """Without the temporary folder, and with advice that fits the page."""
-    for place in (f"{folder}/given/", f"{folder}/tables/", f"{folder}/"):
+    for place in (f"{folder}/given/", f"{folder}/made/", f"{folder}/tables/", f"{folder}/"):
         text = text.replace(place, "")
     for words, instead in FOR_PAGES.items():
         text = text.replace(words, instead)
@@ -103,6 +106,18 @@ def _shorter(text: str, folder: Path) -> str:
 def _make(task: Mapping[str, Any]) -> dict[str, Any]:
     notes: list[str] = []
     _import(task, Path(task["folder"]) / "made" / task["name"], task["model"], task["data"], notes.append)
+    return {"notes": notes}
+
+
+def _add(task: Mapping[str, Any]) -> dict[str, Any]:
+    """The experiment with the new runs: those that it has are links, so that nothing of it can be changed."""
+    notes: list[str] = []
+    there, target = Experiment(Path(task["there"])), Path(task["folder"]) / "made" / task["name"]
+    (target / "runs").mkdir(parents=True)
+    (target / SPEC_FILE).write_bytes((there.path / SPEC_FILE).read_bytes())
+    for name in there.finished_runs():
+        (target / "runs" / f"{name}.h5").symlink_to(there.run_path(name))
+    _import(task, target, task["model"], task["data"], notes.append)
     return {"notes": notes}
 
 

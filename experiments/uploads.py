@@ -20,15 +20,17 @@ import time
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from checkpoints import CheckpointError, write_bytes
 from checkpoints.importing.finding import ENDINGS, INNER, ending_of, is_part
 from checkpoints.importing.shards import INDEXES
 from experiments import classroom
-from experiments.catalogue import check_name, home
-from experiments.experiment import Experiment, ExperimentError
+from experiments.catalogue import check_name, home, list_experiments
+from experiments.experiment import SPEC_FILE, Experiment, ExperimentError
+from experiments.importing_adding import takes_runs
 from experiments.importing_sources import arm_name
 from experiments.progress import Stopped
 
@@ -118,6 +120,43 @@ def make(
             raise ExperimentError(answer["problem"])
         _move_in(Path(task["folder"]) / "made" / name, target)
     return Experiment.open(target)
+
+
+def add(
+    runs: Sequence[Given],
+    name: str,
+    choices: Choices,
+    limits: Limits | None = None,
+    stop: Callable[[], bool] = lambda: False,
+) -> Experiment:
+    """Add some runs to an experiment of the user's that was imported, whole or not at all. Arguments as :func:`make`.
+
+    Raises:
+        ExperimentError: They do not fit it, or it takes none; it is as it was.
+        Stopped: As ``stop`` said.
+    """
+    _refuse_in_class()
+    there = Experiment.open(home().absolute() / check_name(name))
+    if not takes_runs(there):
+        raise ExperimentError(f"{name} was not made of imported runs; make a new experiment.")
+    before = (there.path / SPEC_FILE).read_bytes()
+    with laid_out(runs, replace(choices, clean="")) as task:
+        order = task | {"what": "add", "name": name, "there": str(there.path)}
+        answer = ask([order], limits or Limits(), stop)[0]
+        if "problem" in answer:
+            raise ExperimentError(answer["problem"])
+        _bring(Path(task["folder"]) / "made" / name, there.path, before)
+    return Experiment.open(there.path)
+
+
+def receivers() -> list[str]:
+    """Experiments of the user's that runs can be added to."""
+    found = []
+    for experiment in list_experiments():
+        with suppress(ValueError, OSError):
+            if experiment.path.parent == home() and takes_runs(experiment):
+                found.append(experiment.name)
+    return found
 
 
 # What was given -------------------------------------------------------------------------------------------
@@ -293,6 +332,33 @@ def _move_in(made: Path, target: Path) -> None:
             shutil.rmtree(staging, ignore_errors=True)
     except OSError as error:
         raise ExperimentError(f"{target} cannot be written: {error.strerror or error}.") from None
+
+
+def _bring(made: Path, target: Path, before: bytes) -> None:
+    """Give new runs their place and then name them in the spec, or leave the experiment as it was."""
+    spec = (made / SPEC_FILE).read_bytes()
+    new = [file for file in sorted((made / "runs").glob("*.h5")) if not file.is_symlink() and file.is_file()]
+    moved: list[Path] = []
+    try:
+        staging = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+        try:
+            for file in new:
+                shutil.copyfile(file, staging / file.name)
+            if (target / SPEC_FILE).read_bytes() != before or any((target / "runs" / f.name).exists() for f in new):
+                raise ExperimentError(f"{target.name} was changed while runs were added to it; add them again.")
+            for file in new:
+                os.replace(staging / file.name, target / "runs" / file.name)
+                moved.append(target / "runs" / file.name)
+            write_bytes(target / SPEC_FILE, spec)
+        except BaseException:
+            for file in moved:
+                file.unlink(missing_ok=True)
+            raise
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+    except (OSError, CheckpointError) as error:
+        reason = (error.strerror or error) if isinstance(error, OSError) else error
+        raise ExperimentError(f"{target} cannot be written: {reason}.") from None
 
 
 # The child ------------------------------------------------------------------------------------------------

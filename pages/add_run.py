@@ -17,10 +17,12 @@ from experiments.uploads import (
     Content,
     Given,
     Limits,
+    add,
     arrange,
     examine,
     from_paths,
     make,
+    receivers,
 )
 from landscape.loss_words import loss_label
 from pages import add_run_wait, parts
@@ -30,6 +32,7 @@ from training.models import MODELS
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 FILES, FOLDER, HERE = "Files", "A folder", "A folder on this machine"
+NEW = "a new experiment"
 UNKNOWN, NPZ = "not known", "an .npz file on this machine"
 MOST_BYTES = 512 << 20  # of one upload
 CHECK, MAKE = "add-check", "add-make"  # set by the buttons
@@ -291,21 +294,34 @@ def _losses(rows: Sequence[dict[str, Any]]) -> None:
 def _finish(runs: Sequence[Given], chosen: Choices, limits: Limits) -> None:
     """Names, and the experiment."""
     st.subheader("3 · Name them", anchor=False)
+    there = receivers()
+    into = NEW
+    if there:
+        into = st.selectbox(
+            "Put them into",
+            [NEW, *there],
+            key="add-into",
+            help="An experiment of imported runs takes more of the same network; its surfaces stay.",
+        )
     left, right = st.columns(2)
-    name = left.text_input("Experiment", classroom.free_name("my-runs", home()), max_chars=64, key="add-experiment")
+    name = into
+    if into == NEW:
+        name = left.text_input("Experiment", classroom.free_name("my-runs", home()), max_chars=64, key="add-experiment")
     names = {}
     with st.expander("Names of the runs", icon=":material/edit:"):
         for column, run in zip(st.columns(2) * len(runs), runs, strict=False):
             names[run.name] = column.text_input(run.name, run.name, max_chars=64, key=f"add-name-{run.name}").strip()
-    clean = right.selectbox(
-        "Reference run",
-        [run.name for run in runs],
-        key="add-clean",
-        help="The one that others are compared with; it is drawn solid. A run whose name says clean or "
-        "poisoned is drawn as such.",
-    )
+    clean = ""
+    if into == NEW:
+        clean = right.selectbox(
+            "Reference run",
+            [run.name for run in runs],
+            key="add-clean",
+            help="The one that others are compared with; it is drawn solid. A run whose name says clean or "
+            "poisoned is drawn as such.",
+        )
     st.button(
-        "Make an experiment",
+        "Make an experiment" if into == NEW else "Add to the experiment",
         key="add-make-button",
         type="primary",
         icon=":material/add_circle:",
@@ -314,7 +330,8 @@ def _finish(runs: Sequence[Given], chosen: Choices, limits: Limits) -> None:
     )
     if st.session_state.pop(MAKE, False):
         named = Choices(chosen.model, chosen.data, clean, names)
-        add_run_wait.start(MAKING, MAKING, lambda stop: make(runs, name.strip(), named, limits, stop))
+        do = make if into == NEW else add
+        add_run_wait.start(MAKING, MAKING, lambda stop: do(runs, name.strip(), named, limits, stop))
     made = add_run_wait.wait(MAKING, MAKING, "Importing in a process of its own …")
     if made is not None:
         try:

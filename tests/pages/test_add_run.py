@@ -57,6 +57,30 @@ def test_two_uploaded_runs_are_checked_and_become_an_experiment(tmp_path, home):
     assert Experiment.open(home / "my-runs").spec.clean_arm == "clean"
 
 
+def test_a_third_run_is_added_to_the_experiment_of_two(tmp_path, home):
+    files = [(*recorded(tmp_path, name), "application/octet-stream") for name in ("clean", "other", "third")]
+    app = visit("add_run")
+    app.file_uploader[0].set_value(files[:2]).run()
+    press(app, "add-check-button")
+    assert not [box for box in app.selectbox if box.key == "add-into"], "there is nothing to add to yet"
+    press(app, "add-make-button")
+    app = visit("add_run")
+    for given, words in ((files[1], "holds other-s0 already"), (files[2], "")):
+        before = {file: file.read_bytes() for file in sorted((home / "my-runs").rglob("*")) if file.is_file()}
+        app.file_uploader[0].set_value([given]).run()
+        press(app, "add-check-button")
+        app.selectbox(key="add-into").set_value("my-runs").run()
+        press(app, "add-make-button")
+        assert [words in error.value for error in app.error] == ([True] if words else [])
+        if words:
+            assert all(file.read_bytes() == content for file, content in before.items())
+    assert "my-runs is made of clean-s0, other-s0, third-s0" in app.success[0].value
+    experiment = Experiment.open(home / "my-runs")
+    assert experiment.spec.clean_arm == "clean"
+    assert not any(file.is_symlink() for file in experiment.path.rglob("*"))
+    assert sorted(path.name for path in home.iterdir()) == ["my-runs"]
+
+
 def test_a_file_that_is_none_and_another_choice(home):
     app = visit("add_run")
     app.file_uploader[0].set_value([("run.h5", b"no run", "application/octet-stream")]).run()
