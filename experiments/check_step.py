@@ -18,7 +18,7 @@ from experiments.check_names import loss_metrics
 from experiments.engine import one_thread
 from experiments.experiment import Experiment, ExperimentError
 from experiments.materials import Sample, dataset_of, network_for_run, sample
-from experiments.own_metric import metric_label, stored_names
+from experiments.own_metric import metric_label, part_of, stored_names
 from experiments.progress import Progress, Silent
 from training.own_losses import mean_over
 
@@ -103,8 +103,8 @@ def check_runs(
 
     Returns:
         A result for each run and loss that it stores (``experiments.check_names``), then for the experiment's own
-        metric where the run stores it under the name of the function, ``test_`` or ``train_`` before it. Nothing is
-        written. Raises :class:`ExperimentError`.
+        metric where the run stores it under the name of the function, or that after ``test_``, ``eval_``, ``val_`` or
+        ``train_``. Nothing is written. Raises :class:`ExperimentError`.
     """
     spec, progress = experiment.spec, progress or Silent()
     if spec.tasks is not None:
@@ -123,7 +123,7 @@ def _of_run(experiment: Experiment, run: Run, name: str, progress: Progress, dow
     stored = {name for name, values in run.metrics.items() if not np.isnan(values).all()}
     label = metric_label(experiment.spec.metric)
     own = stored_names(label, stored) if label != "loss" else []  # which would be the losses' names
-    metrics = loss_metrics(stored - set(own)) | {name: "test" if name.startswith("test_") else "train" for name in own}
+    metrics = loss_metrics(stored - set(own)) | {name: part_of(name, label) for name in own}
     if not metrics:
         return
     model = network_for_run(experiment.spec, dataset_of(experiment.spec, download=download), run, name)

@@ -81,7 +81,7 @@ def merged(there: Experiment, given: ExperimentSpec, clean: str | None) -> Exper
             )
     new = {name: ArmSpec(method=IMPORTED_METHOD) for name in given.arms if name not in before.arms}
     arms = {**before.arms, **new}
-    return replace(
+    whole = replace(
         before,
         title=title_of(tuple(arms)) if before.title == title_of(tuple(before.arms)) else before.title,
         seeds=(*before.seeds, *(seed for seed in given.seeds if seed not in before.seeds)),
@@ -92,6 +92,13 @@ def merged(there: Experiment, given: ExperimentSpec, clean: str | None) -> Exper
         metric=before.metric if before.metric is not None else given.metric,
         grant=given.grant if own_names(given) else before.grant,
     )
+    rest = [name for name in own_names(whole) if name not in own_names(given)]
+    if own_names(given) and rest:  # what an experiment names is run only where the user names it, too
+        raise ExperimentError(
+            f"{there.path} already holds an experiment that differs in the code it names ({', '.join(rest)} there); "
+            "name all of that with --model, --data, --loss and --metric, or none of it."
+        )
+    return whole
 
 
 def lead_of(there: Experiment) -> Source:

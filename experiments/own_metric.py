@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 from experiments.spec import is_own
 from landscape.figure_data import BUILT_IN
 
-PARTS = ("test_", "train_", "")  # as of losses; without either, a metric is taken for that of training
+# As of losses, that of the test data first; without any of them, a metric is taken for that of training.
+PARTS = ("test_", "eval_", "val_", "train_", "")
+_IN_WORDS = {"test": "test ", "eval": "evaluation ", "val": "validation ", "train": "training "}
 
 
 def metric_label(name: object) -> str:
@@ -25,14 +27,23 @@ def own_label(name: object) -> str:
 
 
 def stored_names(label: str, held: Container[str]) -> list[str]:
-    """The names under which a run stores a metric, among those that it holds, that of the test data first."""
-    return [f"{part}{label}" for part in PARTS if label and f"{part}{label}" in held]
+    """The names under which a run stores a metric, among those that it holds, that of the test data first.
+
+    Loggers write ``val_margin`` or ``val/margin``.
+    """
+    known = (f"{part}{label}" for part in PARTS)
+    names = dict.fromkeys(name for one in known for name in (one, one.replace("_", "/", 1) if one != label else one))
+    return [name for name in names if label and name in held]
+
+
+def part_of(stored: str, label: str) -> str:
+    """The data that a stored metric is of, by its name: ``test`` or ``train``."""
+    return "test" if stored.removesuffix(label)[:-1] in ("test", "eval", "val") else "train"
 
 
 def spoken(stored: str, label: str) -> str:
-    """A stored name in words: ``test margin``, ``training margin``, ``margin``."""
-    part = {"test_": "test ", "train_": "training "}.get(stored.removesuffix(label), "")
-    return f"{part}{label}"
+    """A stored name in words: ``test margin``, ``validation margin``, ``training margin``, ``margin``."""
+    return f"{_IN_WORDS.get(stored.removesuffix(label)[:-1], '')}{label}"
 
 
 def under_its_name(arrays: Mapping[str, NDArray[Any]], name: object) -> dict[str, NDArray[Any]]:
@@ -59,4 +70,14 @@ def _renamed(key: str, old: str, new: str) -> str:
     return key.removesuffix(old) + new if key == old or last in (f"true_{old}", f"in_plane_{old}") else key
 
 
-__all__ = ["BUILT_IN", "PARTS", "back_again", "metric_label", "own_label", "spoken", "stored_names", "under_its_name"]
+__all__ = [
+    "BUILT_IN",
+    "PARTS",
+    "back_again",
+    "metric_label",
+    "own_label",
+    "part_of",
+    "spoken",
+    "stored_names",
+    "under_its_name",
+]

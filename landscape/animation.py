@@ -14,7 +14,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as Canvas
 from numpy.typing import NDArray
 
-from landscape.figure_data import BUILT_IN, COMPUTED, PathData, RunCurves, SurfaceData, values_of
+from landscape.figure_data import BUILT_IN, COMPUTED, PathData, RunCurves, SurfaceData, held_out, values_of
 from landscape.figures import subtitle
 from landscape.heights import choose_heights
 from landscape.loss_words import loss_label, loss_word
@@ -215,7 +215,8 @@ def _ground(axes: Any, dark: bool) -> None:
 def _metric(curves: Sequence[RunCurves]) -> tuple[str, str, float]:
     """The first metric that any run knows: its name, its axis, and what it is multiplied by."""
     label = curves[0].metric_name if curves else ""
-    own = [(f"test_{label}", f"test {label}"), (f"train_{label}", f"training {label}"), (label, label)]
+    own = [(key, f"{part} {label}") for key, part in held_out(label)]
+    own += [(f"train_{label}", f"training {label}"), (label, label)]
     own = [] if label in ("", *BUILT_IN) else [*own, (COMPUTED, f"{label} on {curves[0].computed_on}")]
     for name, axis, factor in (METRICS[0], *((key, axis, 1.0) for key, axis in own), *METRICS[1:]):
         if any(name in one.metrics for one in curves):

@@ -140,3 +140,12 @@ def nearest(path: PathData, step: int) -> int:
 def f32(values: NDArray[np.float64]) -> NDArray[np.float32]:
     """Typed arrays travel to the browser as bytes."""
     return np.ascontiguousarray(values, dtype=np.float32)
+
+
+def held_out(label: str) -> list[tuple[str, str]]:
+    """Names under which runs record a metric on data that they do not train on, each with the word for the data.
+
+    Loggers write ``val_margin``, ``val/margin`` or ``eval_margin``.
+    """
+    parts = {"test": "test", "eval": "evaluation", "val": "validation"}
+    return [(f"{part}{mark}{label}", word) for part, word in parts.items() for mark in "_/"]

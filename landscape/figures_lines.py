@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 from plotly.subplots import make_subplots
 
-from landscape.figure_data import BUILT_IN, COMPUTED
+from landscape.figure_data import BUILT_IN, COMPUTED, held_out
 from landscape.figures import PathData, RunCurves
 from landscape.loss_words import loss_label
 from landscape.style import CLEAN, DASHES, LIGHTER, MARKERS, arrange, colours, format_accuracy, format_loss, say_instead
@@ -195,7 +195,8 @@ class _Panel:
 def _panels(runs: Sequence[RunCurves]) -> list[_Panel]:
     """The panels that some run has something for, from left to right."""
     label = runs[0].metric_name if runs else ""
-    own = [(f"test_{label}", "test", 3.0), (f"train_{label}", "train", 1.2), (label, "recorded", 1.2)]
+    own = [(key, part, 3.0) for key, part in held_out(label)]
+    own += [(f"train_{label}", "train", 1.2), (label, "recorded", 1.2)]
     anew = not any(key in run.metrics for run in runs for key, _, _ in own)
     if anew:
         own = [(COMPUTED, f"on {runs[0].computed_on}" if runs else "", 2.0)]
@@ -214,12 +215,13 @@ def _panels(runs: Sequence[RunCurves]) -> list[_Panel]:
 
 def _ends(run: RunCurves) -> list[str]:
     """Where a run's curves end, in words."""
-    accuracy, own = run.metrics.get("test_accuracy"), run.metrics.get(f"test_{run.metric_name}")
+    accuracy = run.metrics.get("test_accuracy")
+    own, on = next(((run.metrics[k], p) for k, p in held_out(run.metric_name) if k in run.metrics), (None, ""))
     words = []
     if accuracy is not None and len(accuracy):
         words.append(f"{run.name} reaches {format_accuracy(float(accuracy[-1]))} on test data")
     if run.metric_name not in ("", *BUILT_IN) and own is not None and len(own):
-        words.append(f"its {run.metric_name} ends at {float(own[-1]):.3g} on test data")
+        words.append(f"its {run.metric_name} ends at {float(own[-1]):.3g} on {on} data")
     return words
 
 

@@ -90,7 +90,7 @@ class RecordedReport:
             yield f"  tied: {some([f'{a} is {b}' for a, b in self.tied.items()])}"
         yield f"  metrics {', '.join(map(self._metric, self.metrics))}" if self.metrics else "  no metrics"
         if self.factories:
-            named = ", ".join(f"{key.replace('_factory', '')} {name}" for key, name in self.factories.items())
+            named = " ".join(f"--{key.replace('_factory', '')} {name}" for key, name in self.factories.items())
             yield f"  it names {named} (nothing of it is run)"
         yield from (f"  WARNING: {warning}" for warning in self.warnings)
         yield from (f"  CANNOT BE IMPORTED: {problem}" for problem in self.problems)

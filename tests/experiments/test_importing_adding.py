@@ -146,6 +146,8 @@ def test_code_that_was_not_granted_is_not_run_to_add_a_run(tmp_path, monkeypatch
     wider = import_runs(experiment.path, [folder(tmp_path / "c")], own_code=True)
     assert wider.run_names() == ["a-s0", "b-s0", "c-s0"]
     assert wider.spec.grant.root is None
+    with pytest.raises(ExperimentError, match=r"differs in the code it names \(evil:net, evil:data there\)"):
+        import_runs(experiment.path, [folder(tmp_path / "d")], metric="good:metric", own_code=True)
     assert not (tmp_path / "config").exists()
 
 

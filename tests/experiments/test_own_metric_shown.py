@@ -119,6 +119,33 @@ def pair() -> Experiment:
     return Experiment.open("two")
 
 
+@pytest.mark.parametrize(
+    ("column", "words"), [("val_margin", "validation"), ("eval_margin", "evaluation"), ("val/margin", "validation")]
+)
+def test_what_loggers_call_the_metric_of_held_out_data_is_that_metric(tmp_path, column, words):
+    code: dict = {}
+    exec(CODE, code)
+    x, y = code["data"]()[1]
+    rows = [f"step,{column}"]
+    Path("logged").mkdir()
+    model = code["net"]()
+    for step in range(2):
+        torch.save(model.state_dict(), f"logged/step{step}.pt")
+        with torch.no_grad():
+            rows.append(f"{step},{float(code['margin'](model(x), y))!r}")
+            model[0].weight.add_(0.1)
+    Path("log.csv").write_text("\n".join(rows))
+    named = [*NAMED, "--metric", "metrics_of_mine:margin", "--metrics", "log.csv"]
+    assert call("import", "two", "logged", *named).exit_code == 0
+    last = float(rows[-1].split(",")[1])
+    assert f"2 checkpoints, {words} margin {last:.4g}" in call("show", "two").output
+    said = call("check", "two")
+    assert f"logged-s0, {column} (metrics_of_mine:margin) on test data: agrees" in said.output, said.output
+    assert call("surface", "two", "--grid", "2", "--plane", "random").exit_code == 0
+    drawn = draw(Experiment.open("two"), "curves", stored=find_surfaces(Experiment.open("two"))[0])
+    assert f"logged-s0 margin, {words}" in {trace.name for trace in drawn.data}
+
+
 def test_ud_report_and_show_say_the_metric_and_no_accuracy(pair):
     assert call("surface", "two", "--grid", "3").exit_code == 0
     last = {name: pair.open_run(f"{name}-s0").metrics["test_margin"][-1] for name in ("slow", "fast")}

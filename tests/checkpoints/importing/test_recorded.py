@@ -40,7 +40,7 @@ def test_everything_that_matters_is_said(tmp_path):
     assert "3 frozen parameters and buffers: norm.running_mean, norm.running_var, norm.num_batches_tracked" in text
     assert "tied: head.weight is embed.weight" in text
     assert "loss, rounding_absolute, rounding_relative, test_accuracy (at 2 of 3)" in text
-    assert "it names model nets:make, loss mse (nothing of it is run)" in text
+    assert "it names --model nets:make --loss mse (nothing of it is run)" in text
     assert report.problems == report.warnings == []
     told = json.loads(json.dumps(report.as_json()))
     assert (told["checkpoints"], told["parameters"], told["bytes"]) == (3, 36, path.stat().st_size)
