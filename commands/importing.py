@@ -59,11 +59,11 @@ def import_(
     file is ever executed. Beside runs, surfaces can be given: direction, surface and projection files of Li et al.'s
     tool, or what export wrote: a file with --format npz, a folder with --format li, which needs no runs beside it.
 
-    A network, data, a loss or a metric of your own is a function, named package.module:function and imported from the
-    present directory. That of the network takes nothing, or input_shape and n_classes by keyword. That of the data
-    returns (train, test), each a pair (inputs, targets) of arrays or a torch Dataset of such pairs. Loss and metric
-    take the outputs and targets of a batch, and return one number, the mean over it. Naming them here lets this
-    experiment run them from now on.
+    A network, data, a loss or a metric of your own is a function, package.module:function or path/file.py:function,
+    and imported from the present directory. That of the network takes nothing, or input_shape and n_classes by
+    keyword. That of the data returns (train, test), each a pair (inputs, targets) of arrays or a torch Dataset of such
+    pairs. Loss and metric take the outputs and targets of a batch, and return one number, the mean over it. Naming
+    them here lets this experiment run them from now on.
 
     \b
     Examples: unlearnscape import mine clean.h5 poisoned.h5 --model mlp --data my.npz
@@ -73,10 +73,12 @@ def import_(
     from experiments import examine_runs, home, import_runs
     from experiments.importing_adding import imported_there
     from experiments.importing_surfaces import surface_kinds
+    from experiments.own import as_module
     from experiments.own_notes import offer
     from experiments.trust import at_terminal
 
-    common: dict[str, Any] = {"model": model, "data": data, "loss": loss, "metric": metric}
+    common: dict[str, Any] = {"model": as_module(model), "data": as_module(data)}
+    common |= {"loss": loss and as_module(loss), "metric": metric and as_module(metric)}
     common |= {"order": order, "metrics": metrics}
     common["own_code"] = at_terminal()
     place = home() / exp if exp == Path(exp.name) else exp  # a name alone is one in the folder of experiments

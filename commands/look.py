@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import click
 
@@ -14,7 +15,14 @@ from options import json_option
 @json_option
 def show(exp: str, as_json: bool) -> None:
     """Tell what an experiment holds, and what is missing with the command that makes it."""
-    from experiments import find_experiment, summarise
+    from experiments import ExperimentError, find_experiment, summarise
+    from experiments.importing_sources import import_hint
 
-    summary = summarise(find_experiment(exp))
+    try:
+        experiment = find_experiment(exp)
+    except ExperimentError as error:
+        if hint := import_hint(Path(exp)):
+            raise click.ClickException(f"There is no experiment {exp!r}, but {hint}") from None
+        raise click.ClickException(str(error)) from None
+    summary = summarise(experiment)
     click.echo(json.dumps(summary.as_json(), indent=2) if as_json else summary.as_text())

@@ -69,11 +69,12 @@ def surface(
     from checkpoints import read_result
     from experiments import Where, compute_surface, describe_surface
     from experiments.adopting import adopt_metric
+    from experiments.own import as_module
     from experiments.surface_plan import KIND as SURFACE_KIND
 
     experiment = open_for_writing(exp)
     if metric is not None:
-        experiment = adopt_metric(experiment, metric, download=download)
+        experiment = adopt_metric(experiment, as_module(metric), download=download)
     if parameters is not None:
         given["parameters"] = _indices(parameters)
         given["plane"] = given.get("plane") or "parameters"

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
+import shlex
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from checkpoints.importing import ending_of
+from checkpoints import CheckpointError, open_run
+from checkpoints.importing import ending_of, find_checkpoints
 from checkpoints.manifest import MANIFEST, live_folder
 from experiments.experiment import ExperimentError
 from experiments.spec import NAME_PATTERN, parse_run_name, run_name
+
+MOST_HINTED = 6  # runs in a command that is suggested
 
 
 @dataclass(frozen=True)
@@ -99,3 +103,47 @@ def _with_seeds(sources: list[Source]) -> list[Source]:
 
 def _is_recording(place: Path) -> bool:
     return (live_folder(place) / MANIFEST).is_file()
+
+
+def import_hint(place: Path) -> str:
+    """What lies at a path that is no experiment, with the command that imports it, as a clause; empty for nothing."""
+    try:
+        return _hint(place)
+    except (OSError, ValueError):  # a name that no file can have is a ValueError
+        return ""
+
+
+def _hint(place: Path) -> str:
+    name = shlex.quote(arm_name(place.name.removesuffix(".h5")))
+    if place.is_file():
+        try:
+            with open_run(place):
+                return f"{place} is a recorded run; make an experiment of it: import {name} {shlex.quote(str(place))}"
+        except CheckpointError:
+            return ""
+    if not place.is_dir():
+        return ""
+    if _is_recording(place):
+        return f"{place} is a recording; make an experiment of it: import {name} {shlex.quote(str(place))}"
+    try:
+        files = len(find_checkpoints(place).files)
+    except CheckpointError as error:  # in no order that can be told, say; or there are none
+        files = 0
+        folders = [one for one in sorted(place.iterdir()) if one.is_dir() and _holds_checkpoints(one)]
+        recorded = [one for one in sorted(place.glob("*.h5")) if one.is_file()]
+        inside = [*folders, *recorded][:MOST_HINTED]
+        if not inside:
+            return "" if "holds no checkpoint" in str(error) else f"the folder {place} holds checkpoints: {error}"
+        given = " ".join(shlex.quote(str(one)) for one in inside)
+        more = " …" if len(folders) + len(recorded) > len(inside) else ""
+        return f"the folder {place} holds runs; make an experiment of them: import {name}-all {given}{more}"
+    count = f"{files} checkpoint{'' if files == 1 else 's'}"
+    # The name of the folder itself would be that of the experiment's folder where experiments lie in this one.
+    return f"the folder {place} holds {count}; make an experiment of them: import {name}-runs {shlex.quote(str(place))}"
+
+
+def _holds_checkpoints(folder: Path) -> bool:
+    try:
+        return bool(find_checkpoints(folder).files)
+    except CheckpointError:
+        return False

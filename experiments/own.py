@@ -11,6 +11,7 @@ import sys
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from training.own_losses import DEFAULTS, REAL, Loss, misfit, named_loss
 
 KEPT = 2  # data sets in memory
 OURS = {"analysis", "app", "checkpoints", "cli", "commands", "experiments", "landscape", "options", "pages", "training"}
+OURS |= {"version"}
 _loaded: OrderedDict[tuple[Any, ...], Dataset] = OrderedDict()
 _roots: dict[str, str] = {}  # which directory a package of the user's was imported from
 
@@ -189,7 +191,9 @@ def _find(spec: ExperimentSpec, kind: str, name: str) -> Callable[..., Any]:
     package = module_name.split(".")[0]
     if package in OURS:
         raise ExperimentError(
-            f"{name} cannot be imported: {module_name} is the name of a part of this program; rename."
+            f"{name} cannot be imported: {package} is the name of a part of this program; rename that "
+            f"{'folder' if '.' in module_name else 'file'} of yours, or copy the function into a file of another name, "
+            f"such as my_{package}.py, and give my_{package}:{attribute}."
         )
     if _roots.setdefault(package, root) != root:  # one of the same name from elsewhere
         for loaded in [one for one in sys.modules if one.split(".")[0] == package]:
@@ -209,6 +213,31 @@ def _find(spec: ExperimentSpec, kind: str, name: str) -> Callable[..., Any]:
     if not callable(found):
         raise ExperimentError(f"{name}, named as {kind}, is a {type(found).__name__}, not a function.")
     return found  # type: ignore[no-any-return]
+
+
+def as_module(name: str) -> str:
+    """A name as it is imported: ``nets/small.py:make``, seen from the present directory, is ``nets.small:make``.
+
+    Raises:
+        ExperimentError: The file cannot be imported by a name from here.
+    """
+    file, mark, attribute = name.rpartition(":")
+    if not mark or not file.endswith(".py"):
+        return name
+    path = Path(file)
+    here = Path.cwd()
+    if path.is_absolute() and path.is_relative_to(here):
+        path = path.relative_to(here)
+    parts = [part for part in path.with_suffix("").parts if part != "."]
+    found = f"{'.'.join(parts)}:{attribute}"
+    if path.is_absolute() or ".." in parts or not is_own(found):
+        raise ExperimentError(
+            f"{name} cannot be imported from here: go to the folder of {path.name}, whose name may have letters, "
+            f"digits and underscores alone, and give {path.stem}:{attribute or 'function'}."
+        )
+    if not path.is_file():
+        raise ExperimentError(f"There is no file {file}; give package.module:function as seen from {here}.")
+    return found
 
 
 def _role(kind: str) -> str:

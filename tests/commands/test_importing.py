@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from click.testing import CliRunner, Result
 import cli
 from checkpoints import open_run
 from cli import main
-from experiments import list_experiments
+from experiments import Experiment, list_experiments
 from training import build_model
 
 
@@ -172,6 +173,57 @@ def test_network_and_data_are_filled_in_where_runs_were_imported_without_them():
     other = call("import", "mine", "sgd", "mit Adam, läuft", "--model", "linear", "--data", "toy")
     assert other.exit_code == 1
     assert "differs in model" in other.output or "another network" in other.output
+
+
+def test_show_of_what_is_no_experiment_gives_the_command_that_imports_it():
+    assert call("import", "one", "sgd").exit_code == 0
+    Path("one/runs/sgd-s0.h5").rename("rec.h5")
+    shutil.rmtree("one")
+    Path("both").mkdir()
+    Path("sgd").rename("both/sgd")
+    Path("mit Adam, läuft").rename("both/mit Adam, läuft")
+    Path("empty").mkdir()
+    wanted = {
+        "both/sgd": "the folder both/sgd holds 3 checkpoints; make an experiment of them: import sgd-runs both/sgd",
+        "both": "holds runs; make an experiment of them: import both-all 'both/mit Adam, läuft' both/sgd",
+        "rec.h5": "rec.h5 is a recorded run; make an experiment of it: import rec rec.h5",
+    }
+    for place, words in wanted.items():
+        said = call("show", place)
+        assert said.exit_code == 1
+        assert f"There is no experiment {place!r}, but " in said.output
+        assert words in said.output
+        command = shlex.split(said.output.strip().rpartition(": ")[2])
+        assert call(*command).exit_code == 0
+    for place in ("empty", "nowhere", "/"):
+        assert "There is no experiment" in call("show", place).output
+        assert "import" not in call("show", place).output
+    assert "did you mean both-all?" in call("show", "both-al").output
+
+
+def test_a_factory_can_be_named_by_its_file(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    Path("own_nets").mkdir()
+    Path("own_nets/small.py").write_text(
+        "from training import build_model\ndef net():\n    return build_model('mlp', (12,), 10, seed=0)\n"
+    )
+    given = ("import", "mine", "sgd", "--data", "toy", "--model")
+    done = call(*given, "./own_nets/small.py:net")
+    assert done.exit_code == 0, done.output
+    assert Experiment.open("mine").spec.model.name == "own_nets.small:net"
+    for name, words in {
+        "own_nets/none.py:net": "There is no file own_nets/none.py",
+        "/elsewhere/nets.py:net": "cannot be imported from here: go to the folder of nets.py",
+        "own_nets/small.py:": "cannot be imported from here",
+        "../x.py:net": "cannot be imported from here",
+        "training/nets.py:net": "There is no file training/nets.py",
+        "training.nets:net": "rename that folder of yours, or copy the function into a file of another name, such as "
+        "my_training.py, and give my_training:net",
+    }.items():
+        said = call("import", "other", "both", *given[2:], name)
+        assert said.exit_code == 1
+        assert words in said.output, said.output
+    assert not Path("other").exists()
 
 
 @pytest.mark.parametrize("terminal", [False, True])
