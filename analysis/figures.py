@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 from plotly.subplots import make_subplots
 
+from landscape.heights import nice_ticks
 from landscape.loss_words import in_unit, sal_label
 from landscape.style import DASHES, MARKERS, REFERENCES, SURFACE_SCALE, arrange, colours, format_ud, ink
 from landscape.ticks import log_ticks
@@ -145,7 +146,7 @@ def sal_heatmap(
         subplot_titles=list(panels),
         shared_yaxes=True,
         shared_xaxes=stacked,
-        horizontal_spacing=0.03,
+        horizontal_spacing=0.06,
         vertical_spacing=0.3 / (n + 1),
     )
     marks, labels = log_ticks(10.0**low, 10.0 ** max(low, high))
@@ -177,6 +178,8 @@ def sal_heatmap(
         )
     figure.update_xaxes(showgrid=False)
     figure.update_xaxes(title_text=time, row=n if stacked else 1)
+    for column, (_, epochs) in enumerate([] if stacked else panels.values(), start=1):
+        figure.update_xaxes(tickvals=_apart(epochs, last=column == n), col=column)
     figure.update_yaxes(type="category", autorange="reversed", showgrid=False, tickfont={"size": 12}, nticks=24)
     first = {name: float(np.nanmean(sal[-1])) for name, (sal, _) in panels.items()}
     words = "; ".join(
@@ -281,6 +284,14 @@ def ud_steps(
         dark=dark,
         height=260,
     )
+
+
+def _apart(times: NDArray[np.float64], *, last: bool) -> list[float]:
+    """A few ticks below a panel; none at its right end, where those of a neighbour begin."""
+    low, high = float(np.min(times)), float(np.max(times))
+    if high <= low:
+        return [low]
+    return [tick for tick in nice_ticks(low, high, 3) if last or tick < high - 0.1 * (high - low)]
 
 
 def _hatches(roles: Sequence[str]) -> list[dict[str, object]]:

@@ -30,6 +30,8 @@ from landscape.style import (
 )
 
 PANEL_TITLE = 30  # pixels above panels that have titles of their own
+BOX = {"x": 1.15, "y": 1.15, "z": 0.72}  # sides of a scene's box, where the camera stands two units away
+SMALLER = 0.8  # the share of that which fits where scenes stand side by side; views measure their own
 SCENE_FONT = "Arial, Helvetica, sans-serif"  # scenes draw their own text and know no web fonts
 
 
@@ -300,11 +302,9 @@ def _scene(figure: go.Figure, surface: SurfaceData, heights: Heights, number: in
                     "range": [heights.low, heights.high + room],
                 },
                 "aspectmode": "manual",
-                "aspectratio": {"x": 1.15, "y": 1.15, "z": 0.72},
-                "camera": {
-                    "eye": {"x": 1.25, "y": -1.4, "z": 0.88} if count == 1 else {"x": 2.05, "y": -2.25, "z": 1.35},
-                    "center": {"x": 0, "y": 0, "z": -0.16},
-                },
+                # One camera however many scenes there are: a smaller box, not a farther eye, fits a narrow one.
+                "aspectratio": {k: v * (1.0 if count == 1 else SMALLER) for k, v in BOX.items()},
+                "camera": {"eye": {"x": 1.25, "y": -1.4, "z": 0.88}, "center": {"x": 0, "y": 0, "z": -0.16}},
                 "uirevision": "constant",
             }
         }

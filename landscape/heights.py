@@ -68,7 +68,7 @@ def choose_heights(values: Sequence[NDArray[np.float64]], quantity: str, scale: 
         low, high = np.log10(smallest), np.log10(max(top, smallest * 1.01))
         if high - low > CLIP_DECADES:
             low = high - CLIP_DECADES
-        marks, labels = log_ticks(10.0**low, min(10.0**high, np.finfo(float).max))
+        marks, labels = log_ticks(10.0**low, min(10.0**high, np.finfo(float).max), most=6)
         ticks = [float(t) for t in np.clip(np.log10(marks), low, high)]
         return Heights(True, float(low), float(high), clip, ticks, labels, f"{name} (log)", note)
     low, high = float(finite.min()), top

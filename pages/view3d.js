@@ -157,7 +157,7 @@ function besides(layout) {
   return starts.size > 1 ? axes : axes.slice(0, 1);
 }
 
-// A phone: no colour bar, panels above each other, and a camera that stands farther away.
+// A phone: no colour bar, and panels above each other.
 function fit(figure, width, height) {
   figure.layout.autosize = true;
   delete figure.layout.width;
@@ -165,8 +165,6 @@ function fit(figure, width, height) {
   if (width >= NARROW) return;
   for (const trace of figure.data) if (trace.type === "surface" || trace.type === "contour") trace.showscale = false;
   const scenes = scenesOf(figure.layout);
-  for (const name of scenes)
-    for (const axis of ["x", "y", "z"]) figure.layout[name].camera.eye[axis] *= scenes.length > 1 ? 0.9 : 1.35;
   const axes = besides(figure.layout);
   const panels = scenes.length || axes.length;
   figure.layout.margin.r = 8;
@@ -430,6 +428,7 @@ function draw(Plotly, stage, panel, given, data) {
   const height = heightOf(figure, box.clientWidth, data.height);
   panel.style.minHeight = `${height}px`;
   fit(figure, box.clientWidth, height);
+  fitScenes(figure, box.clientWidth);
   box.paths = stage.player && data.player ? readPaths(figure) : [];
   if (box.paths.length) walkFigure(figure, box.paths, stage.player.steps[stage.player.at]);
   panel.querySelector(".stage-skeleton")?.remove();

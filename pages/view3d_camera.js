@@ -4,6 +4,34 @@ const TURN = Math.PI / 36; // radians a key press turns the camera
 const ZOOM = 1.12;
 const STILL = 3; // frames without a move after which nothing follows any more
 
+// Boxes of scenes are as large as their panels let them be, with room for numbers at both sides; the camera is left
+// alone, for it is the same in panels of all shapes and stays when they come and go.
+const BOX = { x: 1.15, y: 1.15, z: 0.72 };
+const ACROSS = 0.455; // from the middle of such a box to its corner at the side, in heights of its panel
+const NUMBERS = 44; // pixels beside that corner
+const BAR_ROOM = 84; // pixels of a colour bar
+const TITLED = 420; // pixels: in a narrower panel the name of the heights stands above the scene, not beside it
+
+function fitScenes(figure, width) {
+  const { layout } = figure;
+  const margin = { l: 0, r: 0, t: 0, b: 0, ...layout.margin };
+  const bar = figure.data.some((trace) => trace.type === "surface" && trace.showscale !== false) ? BAR_ROOM : 0;
+  for (const name of scenesOf(layout)) {
+    const scene = layout[name];
+    const [left, right] = scene.domain?.x ?? [0, 1];
+    const [bottom, top] = scene.domain?.y ?? [0, 1];
+    const wide = (width - margin.l - margin.r - bar) * (right - left);
+    const tall = (layout.height - margin.t - margin.b) * (top - bottom);
+    const share = clamp((wide / 2 - NUMBERS) / (ACROSS * tall), 0.3, 1);
+    scene.aspectratio = Object.fromEntries(Object.entries(BOX).map(([axis, side]) => [axis, side * share]));
+    const text = scene.zaxis?.title?.text;
+    if (wide >= TITLED || !text) continue;
+    scene.zaxis.title = { text: "" };
+    const place = { x: left, y: top, xref: "paper", yref: "paper", xanchor: "left", yanchor: "top", showarrow: false };
+    layout.annotations = [...(layout.annotations ?? []), { ...place, text: `↑ ${text}`, font: { size: 13 } }];
+  }
+}
+
 // One camera for all scenes: drag one and the others follow, in this figure and in those beside it. While a drag goes
 // on only the others are moved: a relayout would set the dragged scene back to where its layout still is.
 function linkCameras(Plotly, stage, box) {

@@ -75,3 +75,10 @@ def test_ud_in_one_picture_and_on_paper(dark):
     assert "UD = 12.80 / 24.58 = 0.52" in figure.layout.title.text
     assert "0.52" in figure.layout.meta["alt"]
     assert save_static(figure, "png")[:4] == b"\x89PNG"
+
+
+def test_numbers_below_heat_maps_side_by_side_do_not_meet():
+    epochs, blocks = np.arange(11.0), [f"fc[{i}]" for i in range(40)]
+    figure = figures.sal_heatmap({name: (np.full((11, 40), 1e-3), epochs) for name in ("clean", "ops")}, blocks)
+    assert max(figure.layout.xaxis.tickvals) <= 9
+    assert max(figure.layout.xaxis2.tickvals) == 10

@@ -112,7 +112,11 @@ def test_a_click_on_the_contours_answers_and_the_link_reopens_it(server: Server,
 
 def test_a_phone_stacks_the_panels(server: Server, page: Page):
     page.set_viewport_size({"width": 390, "height": 844})
-    open_page(page, server.url + "/compare?arrange=Side+by+side&view=Contour")
+    open_page(page, server.url + "/compare?arrange=Side+by+side&view=Both")
+    ready(page, ".view3d")
+    scenes = page.locator(".view3d")
+    assert scenes.evaluate("el => el.layout.scene.aspectratio.x") < 1.15, "the box is smaller than on a wide screen"
+    assert scenes.evaluate("el => el.layout.annotations.filter((a) => a.text.startsWith('↑ loss')).length") == 2
     ready(page, ".view2d")
     first, second = page.locator(".view2d").evaluate("el => [el.layout.yaxis.domain, el.layout.yaxis2.domain]")
     assert first[0] > second[1], "the first panel stands above the second"
