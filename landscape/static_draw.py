@@ -26,6 +26,7 @@ from landscape.static_layout import (
     margins,
     panel_of,
     panels_of,
+    sample_length,
     wrapped,
     zoom,
 )
@@ -83,7 +84,7 @@ def draw_panels(canvas: Canvas, figure: go.Figure, *, dark: bool, title: bool = 
     if shared:
         _title_of_all(canvas, drawn, shared, dark)
     if handles:
-        _legend(canvas, handles, dark)
+        _legend(canvas, handles, dark, sample_length(figure))
     for note in figure.layout.annotations:
         if note.yref == "paper" and note.text and note.text.startswith("β"):
             place = drawn[0].get_xaxis_transform()
@@ -91,14 +92,14 @@ def draw_panels(canvas: Canvas, figure: go.Figure, *, dark: bool, title: bool = 
             drawn[0].text(at, 1.03, note.text, ha=note.xanchor, va="bottom", color=ink(dark=dark), transform=place)
 
 
-def _legend(canvas: Canvas, handles: dict[str, Any], dark: bool) -> None:
+def _legend(canvas: Canvas, handles: dict[str, Any], dark: bool, sample: float) -> None:
     canvas.legend(
         handles.values(),
         handles.keys(),
         loc="lower left",
         bbox_to_anchor=(0.02, 0.0),
-        ncols=legend_columns(canvas.get_figwidth(), list(handles)),
-        handlelength=2.2,
+        ncols=legend_columns(canvas.get_figwidth(), list(handles), sample),
+        handlelength=sample,
         columnspacing=1.2,
         frameon=False,
         labelcolor=ink(dark=dark),

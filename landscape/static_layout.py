@@ -17,7 +17,8 @@ from landscape.style import ink
 
 BASE = 9.5  # points of the text that all sizes here are meant for; another font size scales them
 LETTER = 0.56  # mean width of a letter, in font sizes
-HANDLE = 3.6  # width of a legend's line and the gaps around it, in font sizes
+SAMPLE, LONG_SAMPLE = 2.2, 4.6  # length of a legend's line, in font sizes: usual, and where dashes are long
+AROUND_SAMPLE = 1.4  # the gaps around it
 TALL, NARROW = 0.64, 5.0  # height over width; figures narrower than so many inches are drawn taller
 TALL_NARROW = 0.85
 SCENE, MAP, PLOT, ROW = 0.6, 0.62, 0.5, 0.2  # height over width of one panel: 3-D, map, alone, one of a stack
@@ -150,10 +151,16 @@ def _above(figure: go.Figure) -> float:
     return 0.3 if named else 0.14
 
 
-def legend_columns(width: float, names: list[str]) -> int:
+def sample_length(figure: go.Figure) -> float:
+    """How long a legend's lines have to be for their dashes to be told apart, in font sizes."""
+    lines = (trace.line.dash for trace in figure.data if trace.type.startswith("scatter") and trace.name)
+    return LONG_SAMPLE if any(str(dash).startswith("longdash") for dash in lines) else SAMPLE
+
+
+def legend_columns(width: float, names: list[str], sample: float = SAMPLE) -> int:
     """Columns of a legend that fit a width in inches."""
     size = float(rcParams["legend.fontsize"] if isinstance(rcParams["legend.fontsize"], float) else BASE * zoom()) / 72
-    widest = (max(map(len, names)) * LETTER + HANDLE) * size
+    widest = (max(map(len, names)) * LETTER + sample + AROUND_SAMPLE) * size
     return max(1, min(len(names), int(0.96 * width / widest)))
 
 
@@ -182,7 +189,7 @@ def _below(figure: go.Figure, width: float) -> float:
     """Inches under the panels: numbers, axis title, legend."""
     entries = [plain(trace.name) for trace in figure.data if trace.name and trace.showlegend is not False]
     unique = list(dict.fromkeys(entries))
-    lines = -(-len(unique) // legend_columns(width, unique)) if unique else 0
+    lines = -(-len(unique) // legend_columns(width, unique, sample_length(figure))) if unique else 0
     return (0.55 + 0.2 * lines) * zoom()
 
 

@@ -12,6 +12,7 @@ from landscape.figures import PathData, RunCurves, StandingSurface, SurfaceData,
 from landscape.figures_lines import divergence_bar, loss_along_path, residual_along_path, training_curves
 from landscape.heights import choose_heights, nice_ticks
 from landscape.static_export import figure_csv, figure_html, save_static
+from landscape.static_layout import sample_length
 from landscape.style import (
     CLEAN,
     CONTROL,
@@ -259,3 +260,8 @@ def test_printed_logarithmic_axes_show_plain_numbers():
     for number in (">0.5<", ">1<", ">1.5<"):
         assert number in svg
     assert "mathdefault" not in svg
+
+
+def test_printed_legends_show_more_of_long_dashes():
+    short, long = ([path("a", "clean"), path("b", role)] for role in ("compared", "compared 5"))
+    assert sample_length(residual_along_path(long)) > 1.5 * sample_length(residual_along_path(short))
