@@ -74,7 +74,7 @@ class Run:
 
     @property
     def buffers(self) -> tuple[str, ...]:
-        """Names of what is stored beside the trainable parameters: frozen parameters and buffers."""
+        """Names of the frozen parameters and buffers, which are stored beside the trainable parameters."""
         return self._layout.others.names
 
     @property
