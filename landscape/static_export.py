@@ -17,7 +17,7 @@ from matplotlib.font_manager import findfont, get_font_names
 from numpy.typing import NDArray
 
 from landscape.static_draw import draw_panels
-from landscape.static_layout import BASE, fitting_height
+from landscape.static_layout import BASE, fitting_height, stacked
 from landscape.style import PLOTLY_CONFIG
 
 FORMATS = ("png", "svg", "pdf")
@@ -67,6 +67,7 @@ def save_static(
         "axes.spines.right": False,
     }
     with mpl.rc_context(settings):
+        figure = stacked(figure, width / DPI)
         tall = min(fitting_height(figure, width / DPI, title=title), 80.0) if height is None else height / DPI
         canvas = Canvas(figsize=(width / DPI, tall), dpi=DPI)
         FigureCanvasAgg(canvas)

@@ -24,6 +24,7 @@ TALL_NARROW = 0.85
 SCENE, MAP, PLOT, ROW = 0.6, 0.62, 0.5, 0.2  # height over width of one panel: 3-D, map, alone, one of a stack
 LEAST, LEAST_ALONE = 0.62, 1.15  # inches: no panel is lower, in a stack and otherwise
 NAME, BAR = 0.155, 0.3  # inches of a named row of a heat map and of a bar
+LEAST_BESIDE = {"surface": 3.4, "contour": 2.2}  # inches of one beside others
 MOST_NAMES = 16  # rows of heat maps side by side; of more rows not all are named
 
 
@@ -54,7 +55,9 @@ def panels_of(figure: go.Figure) -> Panels:
     heads = [a.text for a in figure.layout.annotations if a.font is None or a.font.size in (None, 16)]
     titles = heads if len(heads) == len(keys) > 1 else []
     if keys[0].startswith("scene"):
-        return Panels(keys, titles, 1, len(keys), [(0, number) for number in range(len(keys))])
+        upright = len({figure.layout[key].domain.x for key in keys}) == 1
+        cells = [(number, 0) if upright else (0, number) for number in range(len(keys))]
+        return Panels(keys, titles, len(keys) if upright else 1, 1 if upright else len(keys), cells)
     corners = []
     for key in keys:
         x, y = key.split()
@@ -64,6 +67,26 @@ def panels_of(figure: go.Figure) -> Panels:
     tops, lefts = sorted({top for top, _ in corners}), sorted({left for _, left in corners})
     cells = [(tops.index(top), lefts.index(left)) for top, left in corners]
     return Panels(keys, titles, len(tops), len(lefts), cells)
+
+
+def stacked(figure: go.Figure, width: float) -> go.Figure:
+    """A figure whose surfaces or contours stand above each other where they would be too narrow side by side."""
+    if not figure.data or figure.data[0].type not in LEAST_BESIDE:
+        return figure
+    panels = panels_of(figure)
+    if panels.rows > 1 or width / panels.columns >= LEAST_BESIDE[figure.data[0].type] * zoom():
+        return figure
+    figure, count = go.Figure(figure), len(panels.keys)
+    for number, key in enumerate(panels.keys):
+        rows = [1 - (number + 1) / count, 1 - number / count]
+        if panels.three:
+            figure.layout[key].domain = {"x": [0, 1], "y": rows}
+            continue
+        x, y = key.split()
+        figure.layout[axis_name(x, "x")].domain = [0, 1]
+        title = figure.layout[axis_name(panels.keys[0].split()[1], "y")].title.text
+        figure.layout[axis_name(y, "y")].update(domain=rows, showticklabels=True, title={"text": title})
+    return figure
 
 
 def panel_of(trace: Any) -> str:

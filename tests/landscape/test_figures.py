@@ -12,7 +12,7 @@ from landscape.figures import PathData, RunCurves, StandingSurface, SurfaceData,
 from landscape.figures_lines import divergence_bar, loss_along_path, residual_along_path, training_curves
 from landscape.heights import choose_heights, nice_ticks
 from landscape.static_export import figure_csv, figure_html, save_static
-from landscape.static_layout import sample_length
+from landscape.static_layout import panels_of, sample_length, stacked
 from landscape.style import (
     CLEAN,
     CONTROL,
@@ -265,3 +265,11 @@ def test_printed_logarithmic_axes_show_plain_numbers():
 def test_printed_legends_show_more_of_long_dashes():
     short, long = ([path("a", "clean"), path("b", role)] for role in ("compared", "compared 5"))
     assert sample_length(residual_along_path(long)) > 1.5 * sample_length(residual_along_path(short))
+
+
+@pytest.mark.parametrize("draw", [surface_3d, contour_2d])
+def test_two_panels_stand_above_each_other_in_a_narrow_column(draw):
+    figure = draw([surface(5, 5), surface(5, 5)], [[path()], [path("ops-s0", "poisoned")]])
+    assert (panels_of(stacked(figure, 10)).rows, panels_of(stacked(figure, 10)).columns) == (1, 2)
+    assert (panels_of(stacked(figure, 3.31)).rows, panels_of(stacked(figure, 3.31)).columns) == (2, 1)
+    assert save_static(figure, "png", width=331)
