@@ -62,7 +62,7 @@ def draw_panels(canvas: Canvas, figure: go.Figure, *, dark: bool, title: bool = 
     between = gaps(canvas, figure, panels, (left, right, bottom, top))
     grid = canvas.add_gridspec(panels.rows, panels.columns, left=left, right=right, bottom=bottom, top=top, **between)
     shared = _shared_title(figure, panels)
-    drawn = []
+    drawn, barred = [], False
     for number, (key, (row, column)) in enumerate(zip(panels.keys, panels.cells, strict=True)):
         axes = canvas.add_subplot(grid[row, column], projection="3d" if panels.three else None)
         drawn.append(axes)
@@ -73,14 +73,16 @@ def draw_panels(canvas: Canvas, figure: go.Figure, *, dark: bool, title: bool = 
             if handle is not None and trace.showlegend is not False and trace.name:
                 handles.setdefault(plain(trace.name), handle)
         if panels.three:
-            barred = any(trace.type == "surface" and trace.showscale is not False for trace in traces)
-            _scene(axes, figure.layout[key], barred=barred)
+            barred |= any(trace.type == "surface" and trace.showscale is not False for trace in traces)
         else:
             _axes(axes, figure, traces[0], last_row=(row + 1, column) not in panels.cells, titled=not shared)
             reference_shapes(axes, figure, traces[0])
             point_labels(axes, figure, traces[0])
         if panels.titles:
             axes.set_title(plain(panels.titles[number]), fontsize=10 * zoom(), color=ink(dark=dark))
+    beside = SCENE_TICKS * (3 if canvas.get_figwidth() < NARROW * zoom() else 1)
+    for key, axes in zip(panels.keys if panels.three else (), drawn, strict=False):  # once a colour bar has its place
+        _scene(axes, figure.layout[key], barred=barred, ticks=beside)
     if shared:
         _title_of_all(canvas, drawn, shared, dark)
     if handles:
@@ -343,8 +345,8 @@ def _point_handle(trace: Any) -> Line2D:
     return Line2D([], [], linestyle="", marker=marker, markersize=6, markerfacecolor=face, markeredgecolor=colour)
 
 
-def _scene(axes: Axes3D, scene: Any, *, barred: bool) -> None:
-    narrow = _spread(axes) < NARROW * zoom()
+def _scene(axes: Axes3D, scene: Any, *, barred: bool, ticks: float) -> None:
+    narrow = _spread(axes, ticks) < NARROW * zoom()
     for letter in "xyz":
         axis = scene[f"{letter}axis"]
         if not (narrow and barred and letter == "z"):  # beside a colour bar that has the same title
@@ -358,11 +360,11 @@ def _scene(axes: Axes3D, scene: Any, *, barred: bool) -> None:
     axes.set_box_aspect((1.15, 1.15, 0.72), zoom=1.05)
 
 
-def _spread(axes: Axes3D) -> float:
+def _spread(axes: Axes3D, ticks: float) -> float:
     """Let a scene fill its cell, which it would leave empty above and below; returns its square's side in inches."""
     cell, canvas = axes.get_position(), axes.figure
     wide, tall = cell.width * canvas.get_figwidth(), cell.height * canvas.get_figheight()
-    side = min(wide - 2 * SCENE_TICKS * zoom(), tall / SCENE_TALL)
+    side = min(wide - 2 * ticks * zoom(), tall / SCENE_TALL)
     x, y = (cell.x0 + cell.x1) / 2, (cell.y0 + cell.y1) / 2
     across, along = side / canvas.get_figwidth(), side / canvas.get_figheight()
     axes.set_position((x - across / 2, y - along / 2, across, along))
