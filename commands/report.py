@@ -11,7 +11,7 @@ from options import out_option
 
 @click.command()
 @click.argument("exp")
-@out_option("File to write [default: EXP-report.html here].")
+@out_option("File or folder to write to [default: EXP-report.html here].")
 def report(exp: str, out: Path | None) -> None:
     """Write what an experiment says on one page of HTML: figures, tables, settings, versions, commands.
 
@@ -22,6 +22,10 @@ def report(exp: str, out: Path | None) -> None:
     from experiments.report import report_html
 
     experiment = find_experiment(exp)
-    target = out or Path(f"{experiment.name}-report.html")
+    target = Path(f"{experiment.name}-report.html") if out is None else out
+    if target.is_dir():
+        target /= f"{experiment.name}-report.html"
+    if not target.parent.is_dir():
+        raise click.ClickException(f"There is no folder {target.parent} to write to; make it, or give another --out.")
     write_bytes(target, report_html(experiment).encode())
     click.echo(str(target))

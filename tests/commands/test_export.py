@@ -67,6 +67,18 @@ def test_refusals_are_one_sentence(arguments, words):
     assert list(Path().iterdir()) == []
 
 
+def test_a_report_goes_into_a_folder_and_is_refused_before_it_is_made_where_there_is_none(tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.setattr("experiments.report.report_html", lambda experiment: f"<html>{experiment.name}</html>")
+    assert call("report", "digits-random", "--out", str(tmp_path / "here")).exit_code == 0
+    assert (tmp_path / "here" / "digits-random-report.html").read_text() == "<html>digits-random</html>"
+
+    monkeypatch.setattr("experiments.report.report_html", lambda experiment: pytest.fail("made although refused"))
+    refused = call("report", "digits-random", "--out", str(tmp_path / "nowhere" / "r.html"))
+    assert refused.exit_code == 1
+    assert f"There is no folder {tmp_path / 'nowhere'} to write to; make it, or give another --out." in refused.output
+
+
 def test_a_report_and_a_film_are_files():
     assert call("report", "digits-random", "--out", "r.html").exit_code == 0
     assert Path("r.html").read_text().startswith("<!doctype html>")
