@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
 from typing import Any
@@ -27,15 +26,12 @@ from commands.train import run, train
 from commands.trust import trust
 from version import __version__
 
-RARELY = (50_000, 20, 20)  # of collections: libraries make objects by the 100,000 when they are imported, and keep them
-
 
 class Commands(click.Group):
     """Turns every refusal into one sentence and an exit code; a stack trace is never shown."""
 
     def invoke(self, context: click.Context) -> Any:
         """Run a command under the house's rules for errors and stops."""
-        gc.set_threshold(*RARELY)
         step_back()  # whoever looks at a page comes first, also while a job only imports
         from experiments import ProgressFile, Stopped
 
