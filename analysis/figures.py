@@ -10,15 +10,18 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 from plotly.subplots import make_subplots
 
+from landscape.figures_standing import Numbers, numbered, upright
 from landscape.heights import nice_ticks
 from landscape.loss_words import in_unit, sal_label
-from landscape.style import DASHES, MARKERS, REFERENCES, SURFACE_SCALE, arrange, colours, format_ud, ink
+from landscape.style import DASHES, MARKERS, REFERENCES, SURFACE_SCALE, arrange, colours, format_ud, ink, top_of, wrap
 from landscape.ticks import log_ticks
 
 CLEAN_NAME = "clean"
 BINS = 30
 HATCHES = ("/", "\\", "x", "-", "+", "|", ".")
 STACK = 24  # blocks
+FEW = 40  # blocks that are also drawn one by one
+BETA_ROOM = 26  # pixels for β between the subtitle's last line and the first panel
 DECADES = 6.0  # below the largest value; what is smaller falls into the first bin
 
 
@@ -45,39 +48,35 @@ def sal_histogram(
         loss_name: Empty for cross-entropy, in nats.
     """
     series = {reference: clean, **poisoned}
-    kinds = [roles.get(reference, "clean"), *(roles.get(name, "poisoned") for name in poisoned)]
-    tints = colours(kinds, dark=dark)
-    everything = np.concatenate([*series.values(), [threshold]])
-    edges = _edges(everything)
-    centres = (edges[:-1] + edges[1:]) / 2
-    figure = make_subplots(rows=len(series), cols=1, shared_xaxes=True, vertical_spacing=0.06)
-    words = []
-    hatches = _hatches(kinds)
-    rows = zip(series.items(), kinds, tints, hatches, strict=True)
-    for row, ((name, values), kind, tint, hatch) in enumerate(rows, start=1):
-        counts, _ = np.histogram(np.log10(np.maximum(values, 10 ** edges[0])), edges)
-        above = int((values > threshold).sum())
+    blank = blank_histogram(
+        {name: len(values) for name, values in series.items()}, roles=roles, dark=dark, loss_name=loss_name
+    )
+    return numbered(blank, histogram_numbers(series, threshold, subtitle=subtitle, dark=dark, loss_name=loss_name))
+
+
+def blank_histogram(
+    blocks: Mapping[str, int], *, roles: Mapping[str, str], dark: bool = False, loss_name: str = ""
+) -> go.Figure:
+    """The figure of :func:`sal_histogram` without its numbers, for {run: blocks}, the reference first."""
+    kinds = [roles.get(name, "poisoned" if k else "clean") for k, name in enumerate(blocks)]
+    figure = make_subplots(rows=len(blocks), cols=1, shared_xaxes=True, vertical_spacing=0.06)
+    rows = zip(blocks.items(), kinds, colours(kinds, dark=dark), _hatches(kinds), strict=True)
+    for row, ((name, count), kind, tint, hatch) in enumerate(rows, start=1):
         figure.add_trace(
             go.Bar(
-                x=10.0**centres,
-                y=counts,
-                width=(10.0 ** edges[1:] - 10.0 ** edges[:-1]) * 0.96,
                 marker={
                     "color": tint,
                     "line": {"width": 0},
                     "pattern": hatch,
                 },
-                name=f"{name}: {above} of {len(values)} above β",
                 hovertemplate=f"{name}: %{{y}} blocks near {in_unit('%{x:.2g}', loss_name)}<extra></extra>",
             ),
             row=row,
             col=1,
         )
-        if len(values) <= 40:
+        if count <= FEW:
             figure.add_trace(
                 go.Scatter(
-                    x=np.maximum(values, 10 ** edges[0]),
-                    y=np.full(len(values), -0.08 * max(1, counts.max())),
                     mode="markers",
                     marker={"color": tint, "symbol": MARKERS.get(kind, "cross"), "size": 7},
                     showlegend=False,
@@ -87,37 +86,69 @@ def sal_histogram(
                 row=row,
                 col=1,
             )
-        if threshold > 0:
-            figure.add_vline(x=threshold, line={"color": ink(dark=dark), "width": 1.2}, row=row, col=1)
         figure.update_yaxes(title_text="blocks", row=row, col=1)
-        words.append(f"{name} has {above} of {len(values)} blocks above β")
+    figure.update_xaxes(type="log")
+    figure.update_xaxes(title_text=sal_label(loss_name, "logarithmic"), row=len(blocks), col=1)
+    arrange(figure, title="SAL of every block", alt="", dark=dark, height=190 + 130 * len(blocks))
+    return figure.update_layout(barmode="overlay", bargap=0, margin={"b": 92})
+
+
+def histogram_numbers(
+    series: Mapping[str, NDArray[np.float64]],
+    threshold: float,
+    *,
+    subtitle: str = "",
+    dark: bool = False,
+    loss_name: str = "",
+) -> Numbers:
+    """The numbers of :func:`sal_histogram`: {run: SAL [L]}, the reference first."""
+    everything = np.concatenate([*series.values(), [threshold]])
+    edges = _edges(everything)
+    centres = (edges[:-1] + edges[1:]) / 2
+    line = {"color": ink(dark=dark), "width": 1.2}
     marks, labels = log_ticks(10.0 ** edges[0], 10.0 ** edges[-1], most=6)
-    figure.update_xaxes(type="log", tickvals=marks, ticktext=labels, range=[edges[0], edges[-1]])
-    figure.update_xaxes(title_text=sal_label(loss_name, "logarithmic"), row=len(series), col=1)
+    axis = {"tickvals": marks, "ticktext": labels, "range": [float(edges[0]), float(edges[-1])]}
+    traces: list[dict[str, object]] = []
+    layout: dict[str, object] = {}
+    words, lines = [], []
+    for number, (name, values) in zip(("", *range(2, len(series) + 1)), series.items(), strict=True):
+        counts, _ = np.histogram(np.log10(np.maximum(values, 10 ** edges[0])), edges)
+        above = int((values > threshold).sum())
+        traces.append(
+            {
+                "x": 10.0**centres,
+                "y": counts,
+                "width": (10.0 ** edges[1:] - 10.0 ** edges[:-1]) * 0.96,
+                "name": f"{name}: {above} of {len(values)} above β",
+            }
+        )
+        if len(values) <= FEW:
+            below = np.full(len(values), -0.08 * max(1, counts.max()))
+            traces.append({"x": np.maximum(values, 10 ** edges[0]), "y": below})
+        if threshold > 0:
+            lines.append(upright(threshold, f"x{number}", f"y{number}", line=line))
+        layout[f"xaxis{number}"] = axis
+        words.append(f"{name} has {above} of {len(values)} blocks above β")
     at = float(np.log10(threshold)) if threshold > 0 else 0.0
-    figure.add_annotation(
-        x=at,
-        y=1.0,
-        yref="paper",
-        yanchor="bottom",
-        xanchor="right" if at > (edges[0] + edges[-1]) / 2 else "left",  # towards the middle, where there is room
-        text=f"β = {threshold:.2g}",
-        showarrow=False,
-        font={"size": 13, "color": ink(dark=dark)},
-    )
+    label = {
+        "x": at,
+        "y": 1.0,
+        "yref": "paper",
+        "yanchor": "bottom",
+        "xanchor": "right" if at > (edges[0] + edges[-1]) / 2 else "left",  # towards the middle, where there is room
+        "text": f"β = {threshold:.2g}",
+        "showarrow": False,
+        "font": {"size": 13, "color": ink(dark=dark)},
+    }
     smallest = int((everything < 10 ** edges[0]).sum())
     note = f" · {_many(smallest)} below {10 ** edges[0]:.0e} counted in the first bin" if smallest else ""
-    arrange(
-        figure,
-        title="SAL of every block",
-        subtitle=subtitle + note,
-        alt=f"Histogram of SAL with the learnable threshold β at {in_unit(f'{threshold:.3g}', loss_name)}: "
-        f"{'; '.join(words)}.",
-        dark=dark,
-        height=190 + 130 * len(series),
+    text = wrap(subtitle + note)
+    layout |= {"title": {"subtitle": {"text": text}}, "margin": {"t": top_of(text) + BETA_ROOM}}
+    alt = (
+        f"Histogram of SAL with the learnable threshold β at {in_unit(f'{threshold:.3g}', loss_name)}: "
+        f"{'; '.join(words)}."
     )
-    label = 26  # pixels for β between the subtitle's last line and the first panel
-    return figure.update_layout(barmode="overlay", bargap=0, margin={"t": figure.layout.margin.t + label, "b": 92})
+    return Numbers(traces, alt, layout, lines, [label])
 
 
 def sal_heatmap(

@@ -1,8 +1,8 @@
-"""Figures of a training that is under way: learnable blocks beside UD so far, and the mark of the moment shown."""
+"""Figures of a training that is under way: learnable blocks beside UD so far."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 from plotly.subplots import make_subplots
 
+from landscape.figures_standing import Numbers, numbered
 from landscape.style import DASHES, MARKERS, arrange, colours, format_ud, ink
 
 
@@ -37,15 +38,19 @@ def learnable_and_distance(
         distances: {run: UD so far}; gradient is a line, search is large hollow markers joined by dots.
         roles: {run: role}.
     """
+    return numbered(blank_learnable(counts, distances, roles, dark=dark), learnable_numbers(counts, distances))
+
+
+def blank_learnable(
+    counts: Collection[str], distances: Collection[str], roles: Mapping[str, str], *, dark: bool = False
+) -> go.Figure:
+    """The figure of :func:`learnable_and_distance` without its numbers, for runs of these names."""
     figure = make_subplots(rows=1, cols=2, subplot_titles=["#LP", "UD so far"], horizontal_spacing=0.12)
-    words = []
     for name, tint in zip(counts, colours([roles[name] for name in counts], dark=dark), strict=True):
-        role, (epochs, values) = roles[name], counts[name]
+        role = roles[name]
         line = {"color": tint, "width": 2.5, "dash": DASHES[role]}
         figure.add_trace(
             go.Scatter(
-                x=_f32(epochs),
-                y=_f32(values),
                 mode="lines",
                 line=line,
                 name=name,
@@ -55,14 +60,10 @@ def learnable_and_distance(
             row=1,
             col=1,
         )
-        words.append(f"{name} has {int(values[-1])} learnable blocks")
-        distance = distances.get(name)
-        if distance is None:
+        if name not in distances:
             continue
         figure.add_trace(
             go.Scatter(
-                x=_f32(distance.epochs[: len(distance.gradient)]),
-                y=_f32(distance.gradient),
                 mode="lines",
                 line=line,
                 name=name,
@@ -75,8 +76,6 @@ def learnable_and_distance(
         )
         figure.add_trace(
             go.Scatter(
-                x=_f32(distance.search_epochs),
-                y=_f32(distance.search),
                 mode="lines+markers",
                 line={"color": tint, "width": 1.2, "dash": "dot"},
                 marker={"symbol": f"{MARKERS[role]}-open", "size": 11, "color": tint, "line": {"width": 2.5}},
@@ -88,11 +87,6 @@ def learnable_and_distance(
             row=1,
             col=2,
         )
-        words += [
-            f"UD of {name} is {format_ud(float(values[-1]))} by {way}"
-            for way, values in (("gradient", distance.gradient), ("search", distance.search))
-            if len(values) and np.isfinite(values[-1])
-        ]
     figure.add_hline(y=1.0, line={"color": ink(dark=dark), "width": 1, "dash": "dot"}, row=1, col=2)
     figure.update_xaxes(title_text="epoch")
     figure.update_yaxes(rangemode="tozero")
@@ -100,17 +94,31 @@ def learnable_and_distance(
         figure,
         title="Learnable blocks and UD",
         subtitle="UD: line by gradient at every checkpoint · hollow markers by search at epochs",
-        alt="; ".join(words) + ".",
+        alt="",
         dark=dark,
         height=340,
     ).update_layout(margin={"t": 88, "b": 92})
 
 
-def mark_epoch(figure: go.Figure, epoch: float, *, dark: bool = False) -> go.Figure:
-    """Draw a thin upright line at an epoch through every panel of a figure over epochs; returns the figure."""
-    return figure.add_vline(
-        x=float(epoch), line={"color": ink(dark=dark), "width": 1, "dash": "dash"}, row="all", col="all"
-    )
+def learnable_numbers(
+    counts: Mapping[str, tuple[NDArray[np.float64], NDArray[np.int64]]], distances: Mapping[str, DistanceSoFar]
+) -> Numbers:
+    """The numbers of :func:`learnable_and_distance`."""
+    traces, words = [], []
+    for name, (epochs, values) in counts.items():
+        traces.append({"x": _f32(epochs), "y": _f32(values)})
+        words.append(f"{name} has {int(values[-1])} learnable blocks")
+        distance = distances.get(name)
+        if distance is None:
+            continue
+        traces.append({"x": _f32(distance.epochs[: len(distance.gradient)]), "y": _f32(distance.gradient)})
+        traces.append({"x": _f32(distance.search_epochs), "y": _f32(distance.search)})
+        words += [
+            f"UD of {name} is {format_ud(float(values[-1]))} by {way}"
+            for way, values in (("gradient", distance.gradient), ("search", distance.search))
+            if len(values) and np.isfinite(values[-1])
+        ]
+    return Numbers(traces, "; ".join(words) + ".")
 
 
 def _f32(values: NDArray[np.generic]) -> NDArray[np.float32]:

@@ -12,6 +12,7 @@ from plotly.subplots import make_subplots
 
 from landscape.figure_data import BUILT_IN, COMPUTED, held_out
 from landscape.figures import PathData, RunCurves
+from landscape.figures_standing import Numbers, numbered
 from landscape.loss_words import loss_label
 from landscape.style import CLEAN, DASHES, LIGHTER, MARKERS, arrange, colours, format_accuracy, format_loss, say_instead
 from landscape.ticks import log_axis
@@ -120,48 +121,76 @@ def training_curves(runs: Sequence[RunCurves], *, dark: bool = False) -> go.Figu
     if not panels:
         empty = arrange(go.Figure(), title="Training curves", alt=NOTHING, dark=dark, height=380)
         return say_instead(empty, f"{NOTHING} · {REMEDY}")
+    return numbered(blank_curves(runs, dark=dark), curve_numbers(runs))
+
+
+def blank_curves(runs: Sequence[RunCurves], *, dark: bool = False) -> go.Figure:
+    """The figure of :func:`training_curves` without its numbers, for runs that have some."""
+    panels = _panels(runs)
     titles = [panel.title for panel in panels]
     figure = make_subplots(rows=1, cols=len(panels), subplot_titles=titles, horizontal_spacing=0.24 / len(panels))
-    words = []
-    time, moments = over_time(runs)
     legend = next((panel for panel in panels if not panel.own), panels[0])
-    for run, x, tint in zip(runs, moments, colours([r.role for r in runs], dark=dark), strict=True):
-        for column, panel in enumerate(panels, start=1):
-            for key, part, width in panel.keys:
-                values = run.metrics.get(key)
-                if values is None:
-                    continue
-                figure.add_trace(
-                    go.Scatter(
-                        x=_f32(x[: len(values)]),
-                        y=_f32(panel.factor * values[: len(x)]),
-                        mode="lines",
-                        line={"color": tint, "width": width, "dash": DASHES[run.role]},
-                        name=f"{run.name} {panel.of(part) if panel.own else part}",
-                        legendgroup=run.name,
-                        showlegend=panel is legend,
-                        hovertemplate=f"{run.name} {panel.of(part)} %{{y:.3g}}<extra></extra>",
-                    ),
-                    row=1,
-                    col=column,
-                )
-        words += _ends(run)
+    tints = dict(zip(map(id, runs), colours([run.role for run in runs], dark=dark), strict=True))
+    for curve in _curves(runs, panels):
+        run, panel, part = curve.run, curve.panel, curve.part
+        figure.add_trace(
+            go.Scatter(
+                mode="lines",
+                line={"color": tints[id(run)], "width": curve.width, "dash": DASHES[run.role]},
+                name=f"{run.name} {panel.of(part) if panel.own else part}",
+                legendgroup=run.name,
+                showlegend=panel is legend,
+                hovertemplate=f"{run.name} {panel.of(part)} %{{y:.3g}}<extra></extra>",
+            ),
+            row=1,
+            col=1 + panels.index(panel),
+        )
     for column, panel in enumerate(panels, start=1):
         if panel.word == "accuracy":
             figure.update_yaxes(range=[0, 102], row=1, col=column)
-        elif panel.word == "loss":
-            drawn = [run.metrics[key] for run in runs for key, _, _ in panel.keys if key in run.metrics]
-            figure.update_yaxes(**log_axis(drawn), row=1, col=column)
-    figure.update_xaxes(title_text=time)
-    arrange(
-        figure,
-        title="Training curves",
-        subtitle=_made_of(runs, panels),
-        alt="; ".join(words or [f"Curves of {', '.join(run.name for run in runs)}"]) + ".",
-        dark=dark,
-        height=380,
-    )
+    figure.update_xaxes(title_text=over_time(runs)[0])
+    arrange(figure, title="Training curves", subtitle=_made_of(runs, panels), alt="", dark=dark, height=380)
     return figure.update_layout(margin={"t": figure.layout.margin.t + 22, "b": 92})
+
+
+def curve_numbers(runs: Sequence[RunCurves]) -> Numbers:
+    """The numbers of :func:`training_curves`."""
+    panels = _panels(runs)
+    times = dict(zip(map(id, runs), over_time(runs)[1], strict=True))
+    traces = []
+    for curve in _curves(runs, panels):
+        x, values = times[id(curve.run)], curve.run.metrics[curve.key]
+        traces.append({"x": _f32(x[: len(values)]), "y": _f32(curve.panel.factor * values[: len(x)])})
+    layout = {}
+    for column, panel in enumerate(panels, start=1):
+        if panel.word == "loss":
+            drawn = [run.metrics[key] for run in runs for key, _, _ in panel.keys if key in run.metrics]
+            layout[f"yaxis{column if column > 1 else ''}"] = log_axis(drawn)
+    words = [word for run in runs for word in _ends(run)]
+    alt = "; ".join(words or [f"Curves of {', '.join(run.name for run in runs)}"]) + "."
+    return Numbers(traces, alt, layout)
+
+
+@dataclass(frozen=True)
+class _Curve:
+    """One line of training curves."""
+
+    run: RunCurves
+    panel: _Panel
+    key: str
+    part: str
+    width: float
+
+
+def _curves(runs: Sequence[RunCurves], panels: Sequence[_Panel]) -> list[_Curve]:
+    """Every line that has values, in the order in which they are drawn."""
+    return [
+        _Curve(run, panel, key, part, width)
+        for run in runs
+        for panel in panels
+        for key, part, width in panel.keys
+        if run.metrics.get(key) is not None
+    ]
 
 
 def _made_of(runs: Sequence[RunCurves], panels: Sequence[_Panel]) -> str:

@@ -99,7 +99,7 @@ def arrange(
         font={"family": FONT, "size": 13, "color": ink(dark=dark)},
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
-        margin={"l": 12, "r": 12, "t": 66 + 16 * wrap(subtitle).count("<br>"), "b": 12},
+        margin={"l": 12, "r": 12, "t": top_of(wrap(subtitle)), "b": 12},
         legend={"orientation": "h", "yref": "container", "yanchor": "bottom", "y": 0.005, "xanchor": "left", "x": 0},
         hoverlabel={"font": {"family": FONT, "size": 13}},
         modebar=TOOLBAR[dark],
@@ -130,6 +130,11 @@ def wrap(text: str, width: int = 50) -> str:
         else:
             lines[-1] = joined
     return "<br>".join(lines)
+
+
+def top_of(subtitle: str) -> int:
+    """Pixels above the panels of a figure with a wrapped subtitle."""
+    return 66 + 16 * subtitle.count("<br>")
 
 
 def format_loss(value: float) -> str:

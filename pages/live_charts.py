@@ -7,16 +7,19 @@ second would keep the browser from answering its viewer.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import plotly.graph_objects as go
 import streamlit as st
 
-from analysis import figures as analysis_figures
-from analysis.figures_live import DistanceSoFar, learnable_and_distance, mark_epoch
+from analysis import figures, figures_live
+from analysis.figures_live import DistanceSoFar
 from experiments import learnable_counts
 from landscape import figures_lines
 from landscape.figures import RunCurves
+from landscape.figures_standing import Numbers, StandingChart
+from landscape.time_axis import over_time
 from pages import parts
 from pages.live_view import Moment
 from pages.view3d import Drawn, stage
@@ -51,9 +54,7 @@ def charts(moment: Moment, *, moving: bool) -> None:
         if follows and (name != due or (one is not None and now - one.when < PACE)):
             continue
         if one is None or one.moment != shown:
-            figure = make(moment, dark=dark)
-            drawn = None if figure is None else Drawn.of(figure, parts.alternative(figure))
-            kept[name] = _Drawn(training, shown, now, drawn)
+            kept[name] = _Drawn(training, shown, now, make(moment, dark=dark))
     left, right = st.columns(2, gap="medium")
     for place, name, height in (
         (left, "curves", 430),
@@ -68,7 +69,7 @@ def charts(moment: Moment, *, moving: bool) -> None:
                 stage([drawn], key=f"live-{name}", height=height)
 
 
-def curves(moment: Moment, *, dark: bool) -> go.Figure | None:
+def curves(moment: Moment, *, dark: bool) -> Drawn | None:
     """Loss and accuracy of every run, with the moment marked; None while there is but one checkpoint."""
     arrays = moment.snapshot.arrays
     if max(run["checkpoints"] for run in moment.snapshot.header["runs"]) < 2:
@@ -87,10 +88,14 @@ def curves(moment: Moment, *, dark: bool) -> go.Figure | None:
         )
         for run in moment.snapshot.header["runs"]
     ]
-    return _marked(figures_lines.training_curves(series, dark=dark), moment, dark)
+    lines = tuple((run.name, run.role, tuple(run.metrics)) for run in series)
+    chart = _standing(
+        ("curves", over_time(series)[0], lines, dark), lambda: figures_lines.blank_curves(series, dark=dark)
+    )
+    return _drawn(chart, figures_lines.curve_numbers(series), moment, panels=2)
 
 
-def learnable(moment: Moment, *, dark: bool) -> go.Figure | None:
+def learnable(moment: Moment, *, dark: bool) -> Drawn | None:
     """Learnable blocks beside UD by both ways, with the moment marked; None before there is a threshold."""
     arrays, counts = moment.snapshot.arrays, learnable_counts(moment.snapshot)
     if not counts:
@@ -107,27 +112,44 @@ def learnable(moment: Moment, *, dark: bool) -> go.Figure | None:
         if f"run/{name}/ud" in arrays
     }
     roles = {run["name"]: run["role"] for run in moment.snapshot.header["runs"]}
-    return _marked(learnable_and_distance(over, distances, roles, dark=dark), moment, dark)
+    chart = _standing(
+        ("learnable", tuple(roles.items()), tuple(over), tuple(distances), dark),
+        lambda: figures_live.blank_learnable(over, distances, roles, dark=dark),
+    )
+    return _drawn(chart, figures_live.learnable_numbers(over, distances), moment, panels=2)
 
 
-def sal(moment: Moment, *, dark: bool) -> go.Figure | None:
+def sal(moment: Moment, *, dark: bool) -> Drawn | None:
     """SAL of every block of every run at the moment shown; None without a clean run to compare with."""
     header, arrays = moment.snapshot.header, moment.snapshot.arrays
     threshold = header["ud"].get("threshold")
     clean = next((run for run in header["runs"] if run["role"] == "clean"), None)
     if threshold is None or clean is None or len(header["runs"]) < 2:
         return None
-    now = {run["name"]: arrays[f"run/{run['name']}/sal"][moment.at(run["name"])] for run in header["runs"]}
+    ordered = sorted(header["runs"], key=lambda run: run is not clean)
+    now = {run["name"]: arrays[f"run/{run['name']}/sal"][moment.at(run["name"])] for run in ordered}
+    roles = {run["name"]: run["role"] for run in ordered}
     which = "newest checkpoint" if moment.newest else f"checkpoint at step {moment.step}"
-    return analysis_figures.sal_histogram(
-        now.pop(clean["name"]),
+    numbers = figures.histogram_numbers(
         now,
         float(threshold),
-        roles={run["name"]: run["role"] for run in header["runs"]},
         subtitle=f"{which} · one block per {header['blocks']} · gradient estimate on {header['samples']} samples",
         dark=dark,
     )
+    blocks = {name: len(values) for name, values in now.items()}
+    chart = _standing(
+        ("sal", tuple(blocks.items()), tuple(roles.items()), dark),
+        lambda: figures.blank_histogram(blocks, roles=roles, dark=dark),
+    )
+    return _drawn(chart, numbers, None, panels=1)
 
 
-def _marked(figure: go.Figure, moment: Moment, dark: bool) -> go.Figure:
-    return figure if moment.newest else mark_epoch(figure, moment.epoch, dark=dark)
+@st.cache_resource(max_entries=48, show_spinner=False)
+def _standing(lines: tuple[object, ...], _blank: Callable[[], go.Figure]) -> StandingChart:
+    return StandingChart(_blank())
+
+
+def _drawn(chart: StandingChart, numbers: Numbers, moment: Moment | None, *, panels: int) -> Drawn:
+    """A chart with its numbers; a moment that is gone back to is marked in it."""
+    mark = None if moment is None or moment.newest else moment.epoch
+    return Drawn(chart.drawn(numbers, mark=mark), numbers.alt, three=False, panels=panels)

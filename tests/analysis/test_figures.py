@@ -1,10 +1,15 @@
 """Figures of SAL and UD: counts above β, zeros shown, shared colours, words."""
 
+import json
+
 import numpy as np
 import pytest
 
 from analysis import figures
+from analysis.figures_live import DistanceSoFar, blank_learnable, learnable_and_distance, learnable_numbers
+from landscape.figures_standing import StandingChart
 from landscape.static_export import save_static
+from tests.landscape.test_figures_standing import same
 
 RNG = np.random.default_rng(0)
 CLEAN, POISONED = RNG.lognormal(-6, 2, 120), RNG.lognormal(-9, 2, 120)
@@ -82,3 +87,32 @@ def test_numbers_below_heat_maps_side_by_side_do_not_meet():
     figure = figures.sal_heatmap({name: (np.full((11, 40), 1e-3), epochs) for name in ("clean", "ops")}, blocks)
     assert max(figure.layout.xaxis.tickvals) <= 9
     assert max(figure.layout.xaxis2.tickvals) == 10
+
+
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("blocks", [7, 120])
+def test_a_standing_histogram_is_that_of_a_new_figure(blocks, dark):
+    roles = {"clean": "clean", "ops": "poisoned", "seed": "control"}
+    standing = StandingChart(figures.blank_histogram(dict.fromkeys(roles, blocks), roles=roles, dark=dark))
+    for threshold, words in ((0.003, "few"), (1e-6, " · ".join(3 * ["words " * 8])), (0.0, "none")):
+        series = {name: RNG.lognormal(-6, 2, blocks) for name in roles}
+        series["ops"][0] = 0.0
+        drawn = standing.drawn(figures.histogram_numbers(series, threshold, subtitle=words, dark=dark))
+        clean = series.pop("clean")
+        same(drawn, figures.sal_histogram(clean, series, threshold, roles=roles, subtitle=words, dark=dark))
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_standing_learnable_blocks_are_those_of_a_new_figure(dark):
+    roles = {"clean": "clean", "ops": "poisoned"}
+    standing = StandingChart(blank_learnable(roles, ["ops"], roles, dark=dark))
+    for count in (2, 30):
+        epochs = np.arange(count) / 6
+        counts = {name: (epochs, RNG.integers(0, 9, count)) for name in roles}
+        search = np.arange(count // 6)
+        distances = {"ops": DistanceSoFar(epochs, RNG.random(count), search.astype(float), RNG.random(len(search)))}
+        new = learnable_and_distance(counts, distances, roles, dark=dark)
+        same(standing.drawn(learnable_numbers(counts, distances)), new)
+        marked = standing.drawn(learnable_numbers(counts, distances), mark=0.5)
+        assert len(json.loads(marked)["layout"]["shapes"]) == 3, "one in each panel, and the line at 1 stays"
+        assert f"UD of ops is {distances['ops'].gradient[-1]:.2f} by gradient" in new.layout.meta["alt"]
