@@ -38,7 +38,8 @@ def sal_histogram(
 ) -> go.Figure:
     """Histograms of SAL over blocks, clean (or another reference) against poisoned, with the learnable threshold β.
 
-    The axis is logarithmic, because SAL spans decades. Few blocks (up to 40) are also drawn one by one.
+    The axis is logarithmic, because SAL spans decades; blocks are counted on one scale in all panels. Few blocks (up to
+    40) are also drawn one by one.
 
     Args:
         clean: [L] SAL of the clean run at one checkpoint; poisoned: {run: [L]}.
@@ -111,8 +112,12 @@ def histogram_numbers(
     traces: list[dict[str, object]] = []
     layout: dict[str, object] = {}
     words, lines = [], []
-    for number, (name, values) in zip(("", *range(2, len(series) + 1)), series.items(), strict=True):
-        counts, _ = np.histogram(np.log10(np.maximum(values, 10 ** edges[0])), edges)
+    heights = [np.histogram(np.log10(np.maximum(values, 10 ** edges[0])), edges)[0] for values in series.values()]
+    highest = max(1, *(int(counts.max()) for counts in heights))  # one scale in all panels, so that bars compare
+    few = any(len(values) <= FEW for values in series.values())
+    scale = {"range": [-0.16 * highest if few else 0.0, 1.06 * highest]}
+    panels = zip(("", *range(2, len(series) + 1)), series.items(), heights, strict=True)
+    for number, (name, values), counts in panels:
         above = int((values > threshold).sum())
         traces.append(
             {
@@ -123,11 +128,11 @@ def histogram_numbers(
             }
         )
         if len(values) <= FEW:
-            below = np.full(len(values), -0.08 * max(1, counts.max()))
+            below = np.full(len(values), -0.08 * highest)
             traces.append({"x": np.maximum(values, 10 ** edges[0]), "y": below})
         if threshold > 0:
             lines.append(upright(threshold, f"x{number}", f"y{number}", line=line))
-        layout[f"xaxis{number}"] = axis
+        layout |= {f"xaxis{number}": axis, f"yaxis{number}": scale}
         words.append(f"{name} has {above} of {len(values)} blocks above β")
     at = float(np.log10(threshold)) if threshold > 0 else 0.0
     label = {
@@ -259,7 +264,7 @@ def learnable_blocks_over_time(
         figure.add_hline(y=mean, line={"color": tint, "width": 1, "dash": "dot"})
         words.append(f"{name} has {mean:.1f} learnable blocks on average")
     figure.update_xaxes(title_text=time)
-    figure.update_yaxes(title_text="#LP", rangemode="tozero")
+    figure.update_yaxes(title_text="learnable blocks (#LP)", rangemode="tozero")
     return arrange(
         figure,
         title="Learnable blocks",
@@ -303,7 +308,7 @@ def ud_steps(
             name="mean learnable blocks",
         )
     )
-    figure.update_yaxes(type="category")
+    figure.update_yaxes(type="category", showgrid=False)  # a line would strike through the numbers
     widest = max(learnable_clean, learnable_poisoned, 1e-9)
     figure.update_xaxes(title_text="mean learnable blocks", range=[0, 1.12 * widest])
     return arrange(

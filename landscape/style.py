@@ -78,6 +78,7 @@ def arrange(
     figure: go.Figure, *, title: str, subtitle: str = "", alt: str, dark: bool = False, height: int = 460
 ) -> go.Figure:
     """Give a figure the house's layout: title and subtitle above, legend below, transparent ground, alt text."""
+    thick = any(trace.type == "surface" for trace in figure.data)  # lines in scenes are, and their dashes long
     axis = {
         "gridcolor": faint(dark=dark),
         "zerolinecolor": faint(dark=dark),
@@ -100,7 +101,15 @@ def arrange(
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
         margin={"l": 12, "r": 12, "t": top_of(wrap(subtitle)), "b": 12},
-        legend={"orientation": "h", "yref": "container", "yanchor": "bottom", "y": 0.005, "xanchor": "left", "x": 0},
+        legend={
+            "orientation": "h",
+            "yref": "container",
+            "yanchor": "bottom",
+            "y": 0.005,
+            "xanchor": "left",
+            "x": 0,
+            "itemwidth": 56 if thick else 30,
+        },
         hoverlabel={"font": {"family": FONT, "size": 13}},
         modebar=TOOLBAR[dark],
         height=height,

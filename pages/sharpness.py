@@ -109,7 +109,7 @@ def _numbers(clean: SalSeries, poisoned: dict[str, SalSeries], pairs: dict[str, 
         distance = pairs[name].distance
         column.metric(
             f"{name} learnable blocks",
-            f"{distance.learnable_poisoned:.1f}",
+            f"{distance.learnable_poisoned:.1f} of {len(clean.blocks)}",
             f"{distance.learnable_poisoned - distance.learnable_clean:+.1f}",
         )
 

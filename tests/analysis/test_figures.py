@@ -27,6 +27,19 @@ def test_histograms_hold_every_block_and_the_threshold():
     assert any("β = 0.003" in (a.text or "") for a in figure.layout.annotations)
 
 
+@pytest.mark.parametrize("blocks", [120, 30])
+def test_histograms_count_on_one_scale_so_that_bars_compare(blocks):
+    narrow = np.full(blocks, 1e-3)
+    figure = figures.sal_histogram(CLEAN[:blocks], {"ops": narrow}, 0.003, roles={"ops": "poisoned"})
+    above, below = figure.layout.yaxis.range, figure.layout.yaxis2.range
+    assert above == below
+    assert above[1] > blocks, "the bar of all blocks of one run fits"
+    points = [t for t in figure.data if t.type == "scatter"]
+    assert len(points) == (2 if blocks == 30 else 0)
+    assert all(above[0] < y < 0 for t in points for y in t.y), "single blocks lie below the bars, within the panel"
+    assert above[0] == 0 or points
+
+
 @pytest.mark.parametrize(("threshold", "side"), [(1e-6, "left"), (10.0, "right")])
 def test_the_threshold_is_labelled_towards_the_middle_and_below_every_line_of_the_subtitle(threshold, side):
     figure = figures.sal_histogram(
@@ -79,6 +92,7 @@ def test_ud_in_one_picture_and_on_paper(dark):
     figure = figures.ud_steps(24.58, 12.8, 0.5207, name="ops", dark=dark)
     assert "UD = 12.80 / 24.58 = 0.52" in figure.layout.title.text
     assert "0.52" in figure.layout.meta["alt"]
+    assert figure.layout.yaxis.showgrid is False, "no line strikes through the numbers"
     assert save_static(figure, "png")[:4] == b"\x89PNG"
 
 

@@ -94,6 +94,14 @@ def test_roles_have_their_colours_dashes_and_markers():
     assert sizes[0] < sizes[-1], "markers are thinner where the path is far off the plane"
 
 
+def test_a_legend_of_thick_lines_shows_more_than_one_dash():
+    scene = surface_3d([surface()], [[path(), path("ops-s0", "poisoned")]])
+    dashed = next(t for t in scene.data if t.type == "scatter3d" and t.line.dash == "dash")
+    dash = 3 * dashed.line.width  # pixels of a dash, and of the gap behind it, in Plotly
+    assert scene.layout.legend.itemwidth >= 3 * dash
+    assert contour_2d([surface()], [[path()]]).layout.legend.itemwidth == 30
+
+
 def test_panels_share_scales_and_uirevision():
     figure = surface_3d([surface(top=2), surface(top=200)], [[path()], [path("ops-s0", "poisoned")]])
     first, second = (t for t in figure.data if t.type == "surface")

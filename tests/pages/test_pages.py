@@ -215,8 +215,9 @@ def test_an_unfinished_surface_is_shown_as_far_as_it_is(home):
 
 def test_sharpness_and_distance_agree_on_the_count():
     sharp, distance = metrics(visit("sharpness")), metrics(visit("distance"))
-    assert sharp["clean-s0 learnable blocks"].endswith("of 120")
-    ratio = float(sharp["ops-s0 learnable blocks"]) / float(sharp["clean-s0 learnable blocks"].split()[0])
+    shown = [sharp[f"{run}-s0 learnable blocks"] for run in ("ops", "clean")]
+    assert all(words.endswith("of 120") for words in shown)
+    ratio = float(shown[0].split()[0]) / float(shown[1].split()[0])
     assert float(distance["UD of ops"]) == pytest.approx(ratio, abs=0.01)
 
 
