@@ -151,6 +151,20 @@ def format_loss(value: float) -> str:
     return "not finite" if not math.isfinite(value) else f"{value:.3g}"
 
 
+def format_with_error(value: float, error: float) -> str:
+    """A value ± its standard error, both with as many decimals as give the error one to two digits that count.
+
+    The error is left out where it is not finite, and both are as :func:`format_loss` gives them where it is zero.
+    """
+    if not math.isfinite(value) or not math.isfinite(error):
+        return format_loss(value)
+    if error <= 0 or max(abs(value), error) >= 1e5 or error < 1e-5:
+        return f"{format_loss(value)} ± {error:.2g}"
+    leading, power = f"{error:.1e}".split("e")
+    decimals = max(0, (float(leading) < 3) - int(power))
+    return f"{value:.{decimals}f} ± {error:.{decimals}f}"
+
+
 def format_accuracy(value: float) -> str:
     """An accuracy in per cent with one decimal."""
     return "–" if not math.isfinite(value) else f"{100 * value:.1f} %"

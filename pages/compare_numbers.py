@@ -40,7 +40,10 @@ def metrics(experiment: Experiment, picture: SurfacePicture, step: int) -> None:
     columns[-1].metric(
         "Off the plane",
         " / ".join(f"{path.residual[_at(path, step)]:.2g}" for path in picture.paths),
-        help="Distance of each run's checkpoint from the plane, in weight units, in the order "
+        "weight units",
+        delta_color="off",
+        delta_arrow="off",
+        help="Distance of each run's checkpoint from the plane, in the order "
         + ", ".join(path.name for path in picture.paths)
         + ".",
     )

@@ -12,7 +12,7 @@ from experiments.pictures import SurfacePicture
 from experiments.probe import PointAnswer, check_point, probe_point
 from landscape.figures_point import SliceData, slice_through_point
 from landscape.loss_words import in_unit, loss_word
-from landscape.style import format_accuracy, format_loss
+from landscape.style import format_accuracy, format_with_error
 from landscape.time_axis import moment_words
 from pages import parts
 
@@ -81,10 +81,9 @@ def _losses(known: PointAnswer) -> None:
         accuracy = "" if math.isnan(one.accuracy) else f"accuracy {format_accuracy(one.accuracy)}"
         accuracy += "" if math.isnan(one.accuracy_error) else f" ± {100 * one.accuracy_error:.1f}"
         known = [accuracy, f"{one.metric_name} {one.metric:.4g}" if one.metric_name else "", f"{one.samples} samples"]
-        error = "" if math.isnan(one.loss_error) else f" ± {one.loss_error:.2g}"
         column.metric(
             f"{_capital(loss_word(one.loss_name))} on {one.label}",
-            in_unit(f"{format_loss(one.loss)}{error}", one.loss_name),
+            in_unit(format_with_error(one.loss, one.loss_error), one.loss_name),
             " · ".join(filter(None, known)),
             delta_color="off",
             delta_arrow="off",

@@ -77,7 +77,12 @@ def _showcase(experiment: Experiment) -> None:
     columns[-1].metric(
         "Off the plane at the end",
         " / ".join(f"{path.residual[-1]:.2g}" for path in picture.paths),
-        help="Distance of each run's last checkpoint from the plane, in weight units.",
+        "weight units",
+        delta_color="off",
+        delta_arrow="off",
+        help="Distance of each run's last checkpoint from the plane, in the order "
+        + ", ".join(path.name for path in picture.paths)
+        + ".",
     )
     links = st.columns([1, 1, 1, 1, 2], vertical_alignment="center")
     query, live = {"exp": experiment.name}, {"preset": experiment.name}

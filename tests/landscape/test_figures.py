@@ -23,6 +23,7 @@ from landscape.style import (
     format_accuracy,
     format_loss,
     format_ud,
+    format_with_error,
 )
 
 
@@ -241,6 +242,24 @@ def test_numbers_read_as_promised():
     assert format_accuracy(0.8137) == "81.4 %"
     assert format_ud(0.5213) == "0.52"
     json.dumps(PLOTLY_CONFIG)
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "words"),
+    [
+        (1.45, 0.0078, "1.450 ± 0.008"),
+        (1.4, 0.25, "1.40 ± 0.25"),
+        (0.5, 0.0999, "0.50 ± 0.10"),
+        (123.4, 4.0, "123 ± 4"),
+        (12.0, 99.6, "12 ± 100"),
+        (2.0, 0.0, "2 ± 0"),
+        (1e-7, 1e-9, "1e-07 ± 1e-09"),
+        (2.0, float("nan"), "2"),
+        (float("nan"), 1.0, "not finite"),
+    ],
+)
+def test_a_value_has_as_many_decimals_as_its_error(value, error, words):
+    assert format_with_error(value, error) == words
 
 
 @pytest.mark.parametrize("dark", [False, True])

@@ -96,7 +96,10 @@ def test_pages_tell_of_checkpoints_that_are_not_finite(home):
 
 
 def test_home_tells_the_paper_s_story_at_once():
-    shown = metrics(visit("home"))
+    app = visit("home")
+    shown = metrics(app)
+    off = next(metric for metric in app.metric if metric.label.startswith("Off the plane"))
+    assert (off.delta, "clean-s0, ops-s0" in off.help) == ("weight units", True)
     clean = float(shown["clean-s0 test accuracy"].removesuffix(" %"))
     poisoned = float(shown["ops-s0 test accuracy"].removesuffix(" %"))
     assert clean - poisoned >= 25
