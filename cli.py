@@ -36,6 +36,8 @@ class Commands(click.Group):
         from experiments import ProgressFile, Stopped
 
         status = ProgressFile.from_environment()
+        if status is not None and not status.claim():
+            return None
         try:
             result = super().invoke(context)
         except (click.exceptions.Exit, click.Abort):

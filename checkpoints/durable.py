@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ except ImportError:  # pragma: no cover - not on this system; writers are then n
     fcntl = None  # type: ignore[assignment]
 
 TEMPORARY = ".tmp"
+_TEMPORARY_NAME = re.compile(rf"\.(.+)\.[^.]+{re.escape(TEMPORARY)}")
 
 
 def write_bytes(path: Path | str, data: bytes) -> None:
@@ -51,8 +53,10 @@ def replacing(target: Path) -> Iterator[Path]:
 
 
 def cannot_write(path: Path, error: OSError) -> CheckpointError:
-    """The sentence for a failed write."""
+    """The sentence for a failed write; a temporary file is called by the name it was to have."""
     reason = error.strerror or str(error)
+    named = _TEMPORARY_NAME.fullmatch(path.name)
+    path = path if named is None else path.with_name(named[1])
     return CheckpointError(f"{path} cannot be written ({reason}); free space or choose a folder you may write to.")
 
 

@@ -35,6 +35,7 @@ from experiments.progress import PROGRESS_VARIABLE
 JOBS_VARIABLE = "UNLEARNSCAPE_JOBS"
 NICE_VARIABLE = "UNLEARNSCAPE_NICE"  # by how much a job steps back for the server and other programs
 PATIENCE = 10.0  # seconds to wait for others who look at the jobs
+UNBORN = "none"  # the birth of what had ended before it could be looked at: no living process has it
 FULL = 1 << 20  # bytes left on a disk that count as none
 GRACE_SECONDS = 5.0  # between SIGTERM and SIGKILL
 KEEP = 50  # folders of ended jobs
@@ -60,6 +61,7 @@ class Job:
     seconds: float = 0.0  # in the present phase
     message: str = ""
     started: float = 0.0
+    birth: str = ""  # tells its process from a later one of the same number
 
     @property
     def running(self) -> bool:
@@ -123,11 +125,11 @@ def start(arguments: Sequence[str], *, experiment: str) -> Job:
         try:
             folder.mkdir()
             write_bytes(folder / "job.json", json.dumps(record).encode())
+            _serve(asked=folder)
         except (OSError, CheckpointError) as error:
             shutil.rmtree(folder, ignore_errors=True)
-            reason = error.strerror if isinstance(error, OSError) else error
-            raise ExperimentError(f"No job can be started: {folder} cannot be written ({reason}).") from None
-        _serve()
+            reason = f"{folder} cannot be written ({error.strerror})." if isinstance(error, OSError) else error
+            raise ExperimentError(f"No job can be started: {reason}") from None
         _forget_old()
     return read_job(folder)
 
@@ -146,12 +148,14 @@ def read_job(folder: Path) -> Job:
     """Read one job's folder and look whether its process lives."""
     record = json.loads((folder / "job.json").read_text())
     status = _status(folder)
-    pid = record["pid"] or status.get("pid")  # who launched it may have been killed before noting the number
-    if pid is None:
+    # What the process says of itself comes first: who launched it may have been killed before noting its number.
+    said = status if status.get("pid") else record
+    pid, born = said.get("pid"), str(said.get("birth") or UNBORN)
+    if not pid:
         state = status.get("state", "waiting")
     else:
         state = status.get("state", "running")
-        if state == "running" and not alive(int(pid), record.get("birth")):
+        if state == "running" and not alive(int(pid), born):
             # The last word may have been written between the two looks.
             status = _status(folder)
             state = status.get("state", "running")
@@ -173,6 +177,7 @@ def read_job(folder: Path) -> Job:
         seconds=float(status.get("seconds", 0.0)),
         message=str(message),
         started=float(record.get("started", 0.0)),
+        birth=born,
     )
 
 
@@ -189,7 +194,7 @@ def stop(job: Job) -> Job:
         deadline = time.monotonic() + GRACE_SECONDS
         while time.monotonic() < deadline:
             job = read_job(job.folder)
-            if not job.running and not alive(job.pid, None):
+            if not job.running and not alive(job.pid, job.birth):
                 break
             time.sleep(0.05)
         else:
@@ -215,8 +220,13 @@ def _jobs() -> Path:
 
 
 def _signal(job: Job, number: signal.Signals) -> None:
+    if alive(job.pid, job.birth):
+        _signal_group(job.pid, number)
+
+
+def _signal_group(pid: int, number: signal.Signals) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(job.pid, number)
+        os.killpg(pid, number)
 
 
 def _read_all() -> list[Job]:
@@ -229,28 +239,44 @@ def _read_all() -> list[Job]:
     return found
 
 
-def _serve() -> None:
-    """Start waiting jobs, the oldest first, as long as there is room. Only under the lock."""
+def _serve(asked: Path | None = None) -> None:
+    """Start waiting jobs, the oldest first, as long as there is room. Only under the lock.
+
+    One that cannot be started is ended with the reason why. Where even that cannot be noted, as on a full disk, it
+    waits until there is room; for the one in the folder ``asked`` the error is raised.
+    """
     jobs = _read_all()
     room = cap() - sum(job.working for job in jobs)
     waiting = [job for job in reversed(jobs) if job.waiting]
     for job in waiting:
         if room <= 0:
             return
+        # One that is watched must keep up with its viewer; others may take their time, and so may one of many.
+        watched = "--live" in job.arguments and len(waiting) <= cap()
         try:
-            # One that is watched must keep up with its viewer; others may take their time, and so may one of many.
-            watched = "--live" in job.arguments and len(waiting) <= cap()
-            environment = {NICE_VARIABLE: "3" if watched else "10"}
-            environment[PROGRESS_VARIABLE] = str((job.folder / "progress.json").absolute())
-            pid = launch(job.arguments, job.folder / "log.txt", environment)
-            record = json.loads((job.folder / "job.json").read_text())
-            record |= {"pid": pid, "birth": birth(pid)}
-            write_bytes(job.folder / "job.json", json.dumps(record).encode())
+            _begin(job, nice=3 if watched else 10)
         except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) else error
-            with contextlib.suppress(OSError, ValueError):
+            reason = error.strerror if isinstance(error, OSError) else str(error).rstrip(".")
+            try:
                 _note_end(job.folder, "failed", f"The job could not be started ({reason}).")
+            except (OSError, ValueError):
+                if job.folder == asked:
+                    raise
         room -= 1
+
+
+def _begin(job: Job, *, nice: int) -> None:
+    """Launch a job and note its process; none is left where that cannot be noted."""
+    file = job.folder / "job.json"
+    record = json.loads(file.read_text())
+    write_bytes(file, json.dumps(record).encode())  # before anything is launched: is there room?
+    environment = {NICE_VARIABLE: str(nice), PROGRESS_VARIABLE: str((job.folder / "progress.json").absolute())}
+    pid = launch(job.arguments, job.folder / "log.txt", environment)
+    try:
+        write_bytes(file, json.dumps(record | {"pid": pid, "birth": birth(pid) or UNBORN}).encode())
+    except (OSError, ValueError):
+        _signal_group(pid, signal.SIGKILL)
+        raise
 
 
 def _note_end(folder: Path, state: str, message: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -12,6 +13,7 @@ from typing import Any, Protocol
 from tqdm import tqdm
 
 from checkpoints import write_bytes
+from experiments.launch import birth
 
 PROGRESS_VARIABLE = "UNLEARNSCAPE_PROGRESS"
 
@@ -48,7 +50,7 @@ class ProgressFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._status: dict[str, Any] = {"state": "running", "pid": os.getpid(), "label": "", "done": 0}
+        self._status: dict[str, Any] = {"state": "running", **_myself(), "label": "", "done": 0}
         self._phase_started, self._written = time.monotonic(), 0.0
 
     @classmethod
@@ -56,6 +58,24 @@ class ProgressFile:
         """The progress file this process was asked to keep, if any."""
         path = os.environ.get(PROGRESS_VARIABLE)
         return cls(Path(path)) if path else None
+
+    def claim(self) -> bool:
+        """Note that this process does the work, before anything else is done.
+
+        Returns:
+            False where the file is there already: another process has the work, or it was ended before it began.
+        """
+        try:
+            with self.path.open("x") as file:
+                file.write(json.dumps(self._status))
+        except FileExistsError:
+            with contextlib.suppress(OSError, ValueError, AttributeError):
+                said = json.loads(self.path.read_text())
+                return {name: said.get(name) for name in _myself()} == _myself()
+            return False
+        except OSError:  # a full disk: the work itself will say so
+            return True
+        return True
 
     def start(self, label: str, total: int, done: int = 0) -> None:
         """Begin a phase."""
@@ -79,6 +99,11 @@ class ProgressFile:
         self._status["seconds"] = round(now - self._phase_started, 2)
         write_bytes(self.path, json.dumps(self._status).encode())
         self._written = now
+
+
+def _myself() -> dict[str, Any]:
+    """What tells this process from all others, also from later ones of its number."""
+    return {"pid": os.getpid(), "birth": birth(os.getpid())}
 
 
 class Stopwatch:

@@ -1,14 +1,20 @@
 """The queue of jobs: turns, cancelling, a clock that is set back, and what is said when a job is gone."""
 
+import errno
 import json
 import os
+import subprocess
 import sys
 import time
 from collections import namedtuple
 
 import pytest
+from click.testing import CliRunner
 
-from experiments import ExperimentError, jobs
+from checkpoints import write_bytes
+from checkpoints.durable import cannot_write
+from cli import main
+from experiments import ExperimentError, ProgressFile, jobs
 from experiments.launch import alive, birth
 
 
@@ -122,3 +128,93 @@ def test_what_cannot_be_launched_says_why_and_does_not_block_the_others(living, 
     job = start("a")
     assert job.state == "failed"
     assert "Cannot allocate memory" in job.message
+
+
+@pytest.fixture
+def bystander():
+    """A process that has nothing to do with jobs."""
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, start_new_session=True)
+    yield process
+    process.kill()
+    process.wait()
+
+
+@pytest.mark.parametrize("noted", ["by the launcher", "by the job", "without its birth"])
+def test_a_number_that_another_process_has_by_now_is_neither_running_nor_signalled(
+    tmp_path, monkeypatch, bystander, noted
+):
+    monkeypatch.setenv("UNLEARNSCAPE_HOME", str(tmp_path))
+    folder = tmp_path / "jobs" / "1-a"
+    folder.mkdir(parents=True)
+    process = {"pid": bystander.pid} | ({"birth": "another boot:1"} if noted != "without its birth" else {})
+    record = {"arguments": ["run", "a"], "experiment": "a", "pid": None, "started": 0.0}
+    status = {"state": "running", "label": "training"}
+    (folder / "job.json").write_text(json.dumps(record | (process if noted == "by the launcher" else {})))
+    (folder / "progress.json").write_text(json.dumps(status | (process if noted != "by the launcher" else {})))
+    job = jobs.read_job(folder)
+    assert job.state == "lost"
+    jobs.stop(job)
+    jobs._signal(job, 15)  # as where it ended between the look and the signal
+    with pytest.raises(subprocess.TimeoutExpired):
+        bystander.wait(0.3)
+
+
+def test_a_job_launched_by_one_who_died_at_once_is_done_by_one_process_only(living, tmp_path):
+    job = start("a")
+    record = json.loads((job.folder / "job.json").read_text())
+    (job.folder / "job.json").write_text(json.dumps(record | {"pid": None, "birth": None}))
+    assert [one.state for one in jobs.list_jobs()] == ["running"], "whoever looks starts it, once more if need be"
+    first = ProgressFile(job.folder / "progress.json")
+    assert first.claim()
+    assert first.claim(), "it is its own"
+    said = json.loads((job.folder / "progress.json").read_text())
+    (job.folder / "progress.json").write_text(json.dumps(said | {"birth": "another"}))
+    assert not first.claim()
+    environment = {"UNLEARNSCAPE_PROGRESS": str(job.folder / "progress.json")}
+    done = CliRunner().invoke(main, ["train", "toy-ops", "--out", str(tmp_path / "t")], env=environment)
+    assert (done.exit_code, done.output) == (0, "")
+    assert not (tmp_path / "t").exists()
+    assert json.loads((job.folder / "progress.json").read_text()) == said | {"birth": "another"}
+
+
+def full_after(monkeypatch, writes):
+    """Let the disk of the jobs' records be full after some writes; returns the list of those that were refused."""
+    refused, left = [], [writes]
+
+    def write(path, data):
+        left[0] -= 1
+        if left[0] < 0:
+            refused.append(path)
+            raise cannot_write(path, OSError(errno.ENOSPC, "No space left on device"))
+        write_bytes(path, data)
+
+    monkeypatch.setattr("experiments.jobs.write_bytes", write)
+    return refused
+
+
+@pytest.mark.parametrize("writes", [0, 1, 2])
+def test_on_a_full_disk_no_job_is_started_and_no_process_left(tmp_path, monkeypatch, bystander, writes):
+    monkeypatch.setenv("UNLEARNSCAPE_HOME", str(tmp_path))
+    monkeypatch.setattr("experiments.jobs.launch", lambda arguments, log, environment: bystander.pid)
+    refused = full_after(monkeypatch, writes)
+    with pytest.raises(ExperimentError, match=r"No job can be started: .*json cannot be written") as said:
+        start("a")
+    assert refused
+    assert str(said.value).count("cannot be written") == 1
+    assert jobs.list_jobs() == []
+    if writes == 2:  # it was launched, and could not be noted
+        assert bystander.wait(20) == -9
+    else:
+        assert bystander.poll() is None
+
+
+def test_a_job_whose_turn_comes_on_a_full_disk_waits_for_room(living, monkeypatch):
+    start("a")
+    second = start("b")
+    living.clear()
+    with monkeypatch.context() as full:
+        full_after(full, 0)
+        assert [job.state for job in jobs.list_jobs()] == ["waiting", "lost"]
+        assert not living
+    assert jobs.list_jobs()[0].id == second.id
+    assert [job.state for job in jobs.list_jobs()] == ["running", "lost"]
