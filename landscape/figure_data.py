@@ -124,12 +124,17 @@ def _cell(grid: NDArray[np.float64], x: NDArray[np.float64]) -> tuple[NDArray[np
     return i, np.clip((x - grid[i]) / (grid[i + 1] - grid[i]), 0.0, 1.0)
 
 
-def marker_sizes(path: PathData, full: float, thin: float) -> list[float]:
-    """Marker sizes: thin where the path is far off the plane, measured by its own length."""
+def far_off(path: PathData) -> NDArray[np.bool_]:
+    """Whether each checkpoint [T] is far off the plane, measured by the path's own length on it."""
     steps = np.diff(path.coordinates, axis=0)
     length = float(np.linalg.norm(steps, axis=1).sum()) if len(steps) else 0.0
-    far = path.residual > OFF_PLANE * max(length, 1e-300)
-    return [thin if off else full for off in far]
+    far: NDArray[np.bool_] = path.residual > OFF_PLANE * max(length, 1e-300)
+    return far
+
+
+def marker_sizes(path: PathData, full: float, thin: float) -> list[float]:
+    """Marker sizes: thin where the path is far off the plane."""
+    return [thin if off else full for off in far_off(path)]
 
 
 def nearest(path: PathData, step: int) -> int:

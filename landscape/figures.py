@@ -14,6 +14,7 @@ from landscape.figure_data import (
     RunCurves,
     SurfaceData,
     f32,
+    far_off,
     interpolate,
     name_of,
     values_of,
@@ -32,6 +33,7 @@ from landscape.style import (
 PANEL_TITLE = 30  # pixels above panels that have titles of their own
 BOX = {"x": 1.15, "y": 1.15, "z": 0.72}  # sides of a scene's box, where the camera stands two units away
 SMALLER = 0.8  # the share of that which fits where scenes stand side by side; views measure their own
+LONGEST_NAME = 24  # characters of an axis in a narrow scene
 SCENE_FONT = "Arial, Helvetica, sans-serif"  # scenes draw their own text and know no web fonts
 
 
@@ -76,7 +78,7 @@ def surface_3d(
     arrange(
         figure,
         title=f"{_begin(name)} surface",
-        subtitle=subtitle(surfaces, heights),
+        subtitle=subtitle(surfaces, heights, paths),
         alt=alternative(surfaces, paths, heights, quantity),
         dark=dark,
         height=560,
@@ -181,7 +183,7 @@ def contour_2d(
     arrange(
         figure,
         title=f"{_begin(name)} contours",
-        subtitle=subtitle(surfaces, heights),
+        subtitle=subtitle(surfaces, heights, paths),
         alt=alternative(surfaces, paths, heights, quantity),
         dark=dark,
         height=560,
@@ -197,17 +199,25 @@ def _named(figure: go.Figure, quantity: str, name: str) -> go.Figure:
     return figure
 
 
-def subtitle(surfaces: Sequence[SurfaceData], heights: Heights) -> str:
+def subtitle(surfaces: Sequence[SurfaceData], heights: Heights, paths: Sequence[Sequence[PathData]] = ()) -> str:
     """What a surface figure shows and leaves out, in one line."""
     first = surfaces[0]
     parts = [] if len(surfaces) > 1 else [first.evaluated_on]
     parts.append(f"{first.plane_name} plane")
     if first.explained is not None:
         parts.append(f"explains {100 * sum(first.explained):.1f} % of the variance")
+    elif far := _far_off(paths):
+        parts.append(far)
     parts.append(f"{first.samples} samples{_error(first)}" if first.samples else "sample size not known")
     parts.append(f"seed{'s' if len(first.seeds) != 1 else ''} {', '.join(map(str, first.seeds))}")
     parts += [note for note in (first.note, heights.note) if note]
     return " · ".join(parts)
+
+
+def _far_off(paths: Sequence[Sequence[PathData]]) -> str:
+    """How far from the plane paths lie where that is far beside their length on it: there the heights mislead."""
+    far = [float(np.max(path.residual)) for mine in paths for path in mine if far_off(path).any()]
+    return f"paths lie up to {max(far):.2g} weight units off it" if far else ""
 
 
 def _begin(name: str) -> str:
@@ -283,7 +293,7 @@ def _scene(figure: go.Figure, surface: SurfaceData, heights: Heights, number: in
         "showspikes": False,
     }
     axes = {
-        f"{letter}axis": axis | {"title": _scene_title(name), "range": [float(v[0]), float(v[-1])]}
+        f"{letter}axis": axis | {"title": _scene_title(_fitting(name, count)), "range": [float(v[0]), float(v[-1])]}
         for letter, name, v in (
             ("x", surface.axis_names[0], surface.alphas),
             ("y", surface.axis_names[1], surface.betas),
@@ -309,6 +319,11 @@ def _scene(figure: go.Figure, surface: SurfaceData, heights: Heights, number: in
             }
         }
     )
+
+
+def _fitting(name: str, count: int) -> str:
+    """The name of an axis, shorter where it is long and scenes stand side by side."""
+    return name.split(" (")[0].replace(" direction ", " ") if count > 1 and len(name) > LONGEST_NAME else name
 
 
 def _scene_title(text: str) -> dict[str, object]:

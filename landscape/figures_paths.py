@@ -130,10 +130,13 @@ def path_traces_2d(
 def picked_trace_3d(
     surface: SurfaceData, values: NDArray[np.float64], at: tuple[float, float], heights: Heights, *, dark: bool
 ) -> go.Scatter3d:
-    """The chosen point, on the surface [A, B] of ``values``."""
+    """The chosen point, on the surface [A, B] of ``values``.
+
+    Plotly draws symbols of scenes as letters; that of ``x`` is missing from many systems' fonts, a plus from none.
+    """
     height = heights.place(interpolate(surface.alphas, surface.betas, values, np.array([at])))
     height = height + 2 * LIFT * (heights.high - heights.low)
-    look = {"symbol": "x", "size": 8, "color": ink(dark=dark), "line": {"color": HALO[dark], "width": 2}}
+    look = {"symbol": "cross", "size": 8, "color": ink(dark=dark), "line": {"color": HALO[dark], "width": 2}}
     return go.Scatter3d(
         x=f32(np.array(at[:1])), y=f32(np.array(at[1:])), z=f32(height), mode="markers", marker=look, **_picked(at)
     )
@@ -141,7 +144,7 @@ def picked_trace_3d(
 
 def picked_trace_2d(at: tuple[float, float]) -> go.Scatter:
     """The chosen point, over contours."""
-    look = {"symbol": "x", "size": 15, "color": "#1F2430", "line": {"color": "white", "width": 2}}
+    look = {"symbol": "cross", "size": 15, "color": "#1F2430", "line": {"color": "white", "width": 2}}
     return go.Scatter(x=[at[0]], y=[at[1]], mode="markers", marker=look, **_picked(at))
 
 

@@ -19,14 +19,12 @@ from experiments.preview import partial_surfaces, preview_surface
 from experiments.surface_plan import KIND
 from landscape import figures
 from landscape.style import REFERENCES, format_loss
-from pages import compare_numbers, compare_point, compare_which, links, parts
+from pages import compare_controls, compare_numbers, compare_point, compare_which, links, parts
+from pages.compare_controls import BESIDE
 from pages.view3d import Drawn, Player, stage
 
-PLANES = {"Joint PCA": "pca", "PCA of the first run": "pca-single", "Random, filter-normalised": "random"}
-PLANES |= {"Three points": "three-point", "Two parameters": "parameters", "Top Hessian eigenvectors": "hessian"}
-DATA = {"clean training": "clean", "poisoned training": "poisoned", "test": "test"}
+ELSEWHERE = ("random", "parameters", "hessian")  # planes that know nothing of where training went
 STALE = "compare-stale"  # the picture changed what the rest of the page shows
-TOP_BLOCKS = {"10 most divergent parameters": "top10", "30 most divergent parameters": "top30"}
 
 
 def main() -> None:
@@ -34,15 +32,20 @@ def main() -> None:
     parts.enter()
     st.title("Compare paths")
     experiment = parts.current()
-    st.markdown(_sentence(experiment))
+    words = st.empty()
     parts.tell_not_finite(experiment)
     files = _surfaces(experiment)
     stored = list(files.values())
     picture_column, control_column = st.columns([3.2, 1], gap="medium")
     with control_column:
-        wanted, runs = _plane_controls(experiment, stored)
-        found = compare_which.choose({path: one for path, one in files.items() if _fits(one, wanted, runs)})
-        view = _view_controls(metric_label(experiment.spec.metric), own=experiment.has_own_reference)
+        above, below = st.container(), st.container()
+        with below:  # first: side by side chooses the data
+            view = compare_controls.view(metric_label(experiment.spec.metric), own=experiment.has_own_reference)
+        with above:
+            wanted, runs = compare_controls.plane(experiment, stored, beside=view["arrangement"] == BESIDE)
+        words.markdown(_sentence(experiment, wanted.plane))
+        with above:
+            found = compare_which.choose({path: one for path, one in files.items() if _fits(one, wanted, runs)})
     # First look and finished surface are drawn in the same place, both by a fragment, which brings a container of its
     # own: so one view goes on from the other.
     with picture_column:
@@ -51,6 +54,8 @@ def main() -> None:
             early = _early(experiment, wanted, runs) if experiment.finished_runs() else None
             with notice:
                 _offer(experiment, wanted, runs, small=early is not None)
+                if early is not None and view["arrangement"] == BESIDE:
+                    st.caption("Two panels stand side by side once this surface is computed.")
             working = parts.working(experiment, "surface")
             if early is not None or working:
                 with canvas:
@@ -75,8 +80,13 @@ def main() -> None:
     compare_numbers.explain(experiment, found, picture, view, player.step)
 
 
-def _sentence(experiment: Experiment) -> str:
+def _sentence(experiment: Experiment, plane: str) -> str:
     """What one sees and what to look for."""
+    if plane in ELSEWHERE:
+        return (
+            "Runs start at a ring and end at a star. This plane was not laid through the paths: what is drawn is their "
+            "shadow, which may lie where the loss is quite another. Read *Off the plane* before you believe a height."
+        )
     if not experiment.has_own_reference:
         return (
             "Both runs start at the ring and end at a star. Watch where the dashed, poisoned path leaves the valley "
@@ -112,123 +122,10 @@ def _surfaces(experiment: Experiment) -> dict[Path, Result]:
     return results
 
 
-def _plane_controls(experiment: Experiment, stored: list[Result]) -> tuple[SurfaceSpec, tuple[str, ...]]:
-    plane = PLANES[
-        st.selectbox(
-            "Plane",
-            list(PLANES),
-            key="plane",
-            bind="query-params",
-            help="The two directions the surface is cut along. Joint PCA holds as much of all runs' movement as two "
-            "directions can.",
-        )
-    ]
-    if experiment.has_own_reference:  # one data set for all runs
-        data = {"training": "clean", "test": "test"}
-    else:
-        data = dict(DATA) | {f"training data of {a}": a for a in experiment.spec.poisoned_arms[1:]}
-    on = data[
-        st.selectbox(
-            "Loss on",
-            list(data),
-            key="on",
-            bind="query-params",
-            help="The data the surface is evaluated on. The same weights have another loss on other data.",
-        )
-    ]
-    blocks = {"all parameters": ""} | {name: name for name in _layers(experiment, stored)} | TOP_BLOCKS
-    block = blocks[
-        st.selectbox(
-            "Parameters",
-            list(blocks),
-            key="block",
-            bind="query-params",
-            help="Restrict the plane to a layer, or to the parameters whose two paths differ most; the others stay "
-            "where the first run ended.",
-        )
-    ]
-    names = experiment.run_names() or sorted({name for result in stored for name in result.header["runs"]})
-    default = _default_runs(experiment, names, stored)
-    runs = st.multiselect(
-        "Runs", names, default=default, key="runs", bind="query-params", help="Paths drawn on the surface."
-    )
-    ordered = tuple(name for name in names if name in runs) or tuple(default)
-    options = replace(experiment.spec.surface, plane=plane, on=on, block=block, parameters=())
-    if plane == "parameters":
-        options = replace(options, parameters=_two_parameters(stored))
-    return options, ordered
-
-
-def _layers(experiment: Experiment, stored: list[Result]) -> list[str]:
-    for name in experiment.finished_runs()[:1]:
-        with experiment.open_run(name) as run:
-            return list(dict.fromkeys(n.rsplit(".", 1)[0] for n in run.parameters.names))
-    return sorted({b for result in stored if (b := result.header["options"]["block"]) and not b.startswith("top")})
-
-
-def _default_runs(experiment: Experiment, names: list[str], stored: list[Result]) -> list[str]:
-    if stored and set(stored[-1].header["runs"]) <= set(names):
-        return list(stored[-1].header["runs"])
-    seed = experiment.seed_of(names[0]) if names else 0
-    return [name for name in names if experiment.seed_of(name) == seed]
-
-
-def _two_parameters(stored: list[Result]) -> tuple[int, int]:
-    """Pick two single parameters, from those whose paths diverge most where that is known."""
-    ranking = next((r for r in stored if "divergence" in r.header), None)
-    if ranking is None:
-        first = int(st.number_input("First parameter (flat index)", min_value=0, value=0, key="theta1"))
-        return first, int(st.number_input("Second parameter", min_value=0, value=first + 1, key="theta2"))
-    names = ranking.header["divergence"]["names"]
-    index = dict(zip(names, (int(i) for i in ranking.arrays["divergence/indices"]), strict=True))
-    one = st.selectbox("First parameter", names, key="theta1", bind="query-params")
-    two = st.selectbox("Second parameter", [n for n in names if n != one], key="theta2", bind="query-params")
-    return index[one], index[two]
-
-
 def _possible(view: dict[str, str], picture: SurfacePicture, second: SurfacePicture | None = None) -> dict[str, str]:
     """The view, of the loss where a surface was computed without the user's own metric."""
     whole = all(one.surface.metric is not None for one in (picture, second) if one is not None)
     return view if whole or view["quantity"] != "metric" else view | {"quantity": "loss"}
-
-
-def _view_controls(metric: str, *, own: bool) -> dict[str, str]:
-    view = {}
-    view["show"] = st.segmented_control(
-        "View", ["3-D", "Contour", "Both"], default="3-D", required=True, key="view", bind="query-params"
-    )
-    view["arrangement"] = st.segmented_control(
-        "Arrangement",
-        ["Overlaid", "Side by side"],
-        default="Overlaid",
-        required=True,
-        key="arrange",
-        bind="query-params",
-        help="Side by side: the reference's path, and the others' on the same data, with shared axes, colours and "
-        "camera."
-        if own
-        else "Side by side: the clean path on the chosen data, each poisoned path on its own training data, with "
-        "shared axes, colours and camera.",
-    )
-    view["quantity"] = st.segmented_control(
-        "Height",
-        ["loss", "accuracy", *(["metric"] if metric else [])],
-        format_func=lambda name: metric if name == "metric" else name,
-        default="loss",
-        required=True,
-        key="height",
-        bind="query-params",
-    )
-    view["scale"] = st.segmented_control(
-        "Scale",
-        ["auto", "log", "linear"],
-        default="auto",
-        required=True,
-        key="scale",
-        bind="query-params",
-        help="Auto takes logarithms when the largest loss is more than 20 times the smallest.",
-    )
-    return view
 
 
 def _fits(result: Result, wanted: SurfaceSpec, runs: tuple[str, ...]) -> bool:
@@ -313,18 +210,37 @@ def _partner(
     view: dict[str, str],
     picture: SurfacePicture,
 ) -> SurfacePicture | None:
-    """The second panel when side by side: the same plane on the poisoned training data."""
-    if view["arrangement"] != "Side by side":
+    """The second panel when side by side: the same plane and the runs of one arm, on the data that they train on."""
+    if view["arrangement"] != BESIDE:
         return None
     if experiment.has_own_reference:
         return picture
-    other = replace(wanted, on="poisoned" if wanted.on != "poisoned" else "clean")
+    arms = [arm for arm in experiment.spec.poisoned_arms if any(experiment.arm_of(run) == arm for run in runs)]
+    if not arms:
+        st.caption("Two panels stand side by side once a poisoned run is among the *Runs*.")
+        return None
+    arm = arms[0]
+    if len(arms) > 1:
+        arm = st.selectbox("Right panel", arms, key="beside", bind="query-params", help="The runs of this arm.")
+    other = replace(wanted, on="poisoned" if arm == experiment.spec.poisoned_arms[0] else arm)
     found = _find(stored, other, runs)
     if found is None:
-        with st.expander(f"The right panel can show the {other.on} training data, once computed"):
-            _offer(experiment, other, runs)
-        return picture
-    return surface_picture(experiment, found)
+        early = _early(experiment, other, runs)
+        found = early if early is not None and _same_place(early, picture) else None
+        if found is None:
+            st.caption(f"The surface on the training data of {arm} is not there, so both paths share one.")
+        _offer(experiment, other, runs, small=found is not None)
+        if found is None:
+            return None
+    second = surface_picture(experiment, found)
+    return replace(second, paths=tuple(path for path in second.paths if experiment.arm_of(path.name) == arm))
+
+
+def _same_place(found: Result, picture: SurfacePicture) -> bool:
+    """Whether a surface spans what another one does, so that the two can be compared panel by panel."""
+    mine = (picture.surface.alphas, picture.surface.betas)
+    pairs = zip((found.arrays["alphas"], found.arrays["betas"]), mine, strict=True)
+    return all(np.allclose(one[[0, -1]], other[[0, -1]], rtol=0.05) for one, other in pairs)
 
 
 def _scrubber(picture: SurfacePicture) -> Player:

@@ -34,6 +34,9 @@ def metrics(experiment: Experiment, picture: SurfacePicture, step: int) -> None:
     columns[-2].metric(
         "Plane explains",
         "–" if explained is None else parts.percent(sum(explained)),
+        "PCA planes only" if explained is None else None,
+        delta_color="off",
+        delta_arrow="off",
         help="Share of the variance of all checkpoints about their mean that lies in this plane. It says how well the "
         "plane holds the spread of the paths, not that the paths lie in it.",
     )

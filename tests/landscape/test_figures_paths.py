@@ -46,6 +46,7 @@ def test_a_chosen_point_is_marked_on_the_surface():
     assert (mark.x[0], mark.y[0]) == (0.5, 0.5)
     assert 1.0 < mark.z[0] < 1.3, "on the surface, a little above"
     assert parts(contour_2d([s], [[]], at=(0.5, 0.5)))["picked"].x[0] == 0.5
+    assert mark.marker.symbol == "cross", "which Plotly draws as a plus, a letter that every font has"
 
 
 def test_long_paths_and_fine_grids_stay_small():

@@ -175,6 +175,35 @@ def test_side_by_side_shares_axes_and_colours():
     assert panels[0]["name"] != panels[1]["name"]
 
 
+@pytest.mark.parametrize("on", ["clean training", "poisoned training", "test"])
+def test_side_by_side_judges_every_run_by_its_own_data(on):
+    app = visit("compare", arrange="Side by side", view="Contour", on=on)
+    traces = contours(app)["data"]
+    grounds = [trace["name"] for trace in traces if trace["type"] == "contour"]
+    assert grounds == ["clean training data", "training data of ops"]
+    walked = {t["name"]: t.get("xaxis", "x") for t in traces if t["type"] == "scatter" and t.get("showlegend")}
+    assert walked == {"clean-s0": "x", "ops-s0": "x2"}
+    assert app.selectbox(key="on").disabled
+    app.button_group(key="arrange").set_value("Overlaid").run()
+    assert (app.selectbox(key="on").value, app.selectbox(key="on").disabled) == (on, False), "what was chosen is kept"
+
+
+def test_two_panels_never_show_different_stretches_of_a_plane():
+    app = visit("compare", arrange="Side by side", view="Contour", plane="Random, filter-normalised")
+    panels = [trace for trace in contours(app)["data"] if trace["type"] == "contour"]
+    assert len(panels) == 1
+    assert any("is not there, so both paths share one" in caption.value for caption in app.caption)
+    assert "Compute it now" in [button.label for button in app.button]
+
+
+def test_a_plane_that_was_not_laid_through_the_paths_says_how_far_off_they_lie():
+    app = visit("compare", view="Contour", plane="Random, filter-normalised")
+    assert "paths lie up to 7.6 weight units off it" in json.dumps(contours(app)["layout"]["title"])
+    assert any("not laid through the paths" in markdown.value for markdown in app.markdown)
+    assert not any("leaves the valley" in markdown.value for markdown in app.markdown)
+    assert "weight units off it" not in json.dumps(contours(visit("compare", view="Contour"))["layout"]["title"])
+
+
 def test_a_missing_surface_offers_the_button_and_the_command():
     app = visit("compare")
     app.selectbox(key="plane").set_value("Three points").run()
