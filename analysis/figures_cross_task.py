@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from plotly.subplots import make_subplots
 
 from analysis.resampling import Estimate
-from analysis.task_similarity import TaskUd
+from analysis.similarity import TaskUd
 from landscape.style import (
     CLEAN,
     CONTROL,

@@ -13,15 +13,15 @@ from torch import nn
 
 from checkpoints.container import write_sealed
 from checkpoints.durable import replacing
-from checkpoints.layout import StateLayout
 from checkpoints.packing import KIND
+from checkpoints.tensors import layout_of
 
 
 def write_random_walk(path: Path, *, parameters: int, checkpoints: int, seed: int) -> None:
     """A packed run whose weights walk at random: steps of about a thousandth along a few fixed directions."""
     with torch.device("meta"):
         shell = nn.Linear(parameters, 1, bias=False)
-    layout = StateLayout.from_model(shell)
+    layout = layout_of(shell)
 
     def rows() -> Iterator[NDArray[np.float32]]:
         generator = np.random.default_rng(seed)

@@ -23,7 +23,7 @@ from checkpoints.container import read_result, write_result
 from checkpoints.durable import TEMPORARY, Lock, cannot_write, replacing, sync_folder
 from checkpoints.errors import CheckpointError
 from checkpoints.factories import Named, with_factories
-from checkpoints.layout import StateLayout, difference
+from checkpoints.layout import difference
 from checkpoints.manifest import (
     MANIFEST,
     Commit,
@@ -36,6 +36,7 @@ from checkpoints.manifest import (
 from checkpoints.measuring import Measured, numbers
 from checkpoints.packing import pack
 from checkpoints.schedule import Schedule, as_schedule
+from checkpoints.tensors import capture, layout_of, rounding, state_dict
 from checkpoints.writer import Writer
 
 RESUME_KIND = "resume-state"
@@ -125,7 +126,7 @@ class Recorder:
         if self.path.exists():
             raise CheckpointError(f"{path} already holds a finished run; choose another path or remove it.")
         self._model, self._resume_state = _unwrapped(model), resume_state
-        self._layout = StateLayout.from_model(self._model, only=only, storage=storage)
+        self._layout = layout_of(self._model, only=only, storage=storage)
         named = {"model_factory": model_factory, "data_factory": data_factory, "loss": loss, "metric": metric}
         header = encode_header(self._layout, with_factories(metadata or {}, **named))
         self._closed = False
@@ -229,7 +230,7 @@ class Recorder:
             )
         last = self._commits[-1]
         vector, rest = read_checkpoint(self.live_path, last, self._layout)
-        self._model.load_state_dict(self._layout.state_dict(vector, rest))
+        self._model.load_state_dict(state_dict(self._layout, vector, rest))
         state: dict[str, Tensor] = {}
         path = self._resume_path(last.step)
         if path.exists():
@@ -277,9 +278,9 @@ class Recorder:
 
     def _capture(self, metrics: dict[str, float]) -> tuple[NDArray[Any], NDArray[np.uint8]]:
         """Copy the model's state; where it is rounded, note by how much."""
-        vector, rest = self._layout.capture(self._model)
+        vector, rest = capture(self._layout, self._model)
         if self._layout.storage:
-            rounded = self._layout.rounding(self._model, vector)
+            rounded = rounding(self._layout, self._model, vector)
             metrics["rounding_absolute"], metrics["rounding_relative"] = rounded
         return vector, rest
 
@@ -365,7 +366,7 @@ class Recorder:
             raise CheckpointError(
                 f"Step {step} comes after step {self._commits[-1].step} was recorded in {self.path}; steps must grow."
             )
-        if stored.digest != _digest(*self._layout.capture(self._model)):
+        if stored.digest != _digest(*capture(self._layout, self._model)):
             raise CheckpointError(
                 f"Step {step} is already recorded in {self.path} with other weights; continue from restore(), or "
                 "choose another path."

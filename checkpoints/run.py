@@ -9,11 +9,10 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from checkpoints.container import Body
 from checkpoints.durable import replacing
@@ -21,6 +20,9 @@ from checkpoints.errors import CheckpointError
 from checkpoints.layout import Parameters, StateLayout
 from checkpoints.manifest import MANIFEST, Commit, live_folder, read_checkpoint, read_manifest
 from checkpoints.packing import FINITE, pack, read_columns, read_packed, read_row
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _looked_at: dict[bytes, bool] = {}  # whether checkpoints are finite, for files that do not say it
 
@@ -146,7 +148,9 @@ class Run:
 
     def state_dict(self, i: int) -> dict[str, Tensor]:
         """The full state at checkpoint ``i``: every parameter and buffer in its own type, under all its names."""
-        return self._layout.state_dict(*self._source.read(self._index(i)))
+        from checkpoints.tensors import state_dict  # here alone, so that runs can be looked through without PyTorch
+
+        return state_dict(self._layout, *self._source.read(self._index(i)))
 
     def close(self) -> None:
         """Runs hold no open file; this exists so that they can be used as context managers."""

@@ -46,8 +46,10 @@ def app(port: int, address: str | None, classroom: bool, hosts: Sequence[str], j
     from streamlit.web.cli import main as streamlit
 
     from experiments.launch import SPARE_VARIABLE
+    from lazy_names import load
 
-    for module in ("experiments", "analysis.figures", "analysis.figures_live", "landscape.static_export", "pandas"):
+    load("analysis", "checkpoints", "experiments", "landscape", "training")
+    for module in ("analysis.figures", "analysis.figures_live", "landscape.static_export", "pandas"):
         importlib.import_module(module)
     # What was imported stays: looking through it for garbage would take a fifth of a second each time.
     gc.collect()

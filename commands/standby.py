@@ -40,12 +40,11 @@ def _warm_up() -> None:
     import torch
 
     from analysis import sharpness_aware_learnability
-    from experiments import compute_surface, train_experiment
     from landscape import evaluate_surface, pca_plane
+    from lazy_names import load
     from training.data import load_dataset
 
-    assert callable(train_experiment)
-    assert callable(compute_surface)
+    load("analysis", "checkpoints", "experiments", "landscape", "training")
     load_dataset("toy")  # with scikit-learn
     model = torch.nn.Linear(4, 3)
     batches = [(torch.zeros(8, 4), torch.zeros(8, dtype=torch.int64))]

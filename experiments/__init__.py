@@ -1,30 +1,37 @@
 """Experiments: what they are (spec, presets, catalogue), the pipeline that runs them, and jobs in the background."""
 
-from checkpoints import write_bytes
-from experiments.catalogue import (
-    find_experiment,
-    home,
-    is_gallery,
-    list_experiments,
-    load_preset_or_file,
-    preset_names,
-    writable,
-)
-from experiments.control import Control, Gate, read_control, write_control
-from experiments.curvature_step import CurvatureOptions, compute_curvature, curvature_text, describe_curvature
-from experiments.engine import Where
-from experiments.experiment import SPEC_FILE, Experiment, ExperimentError
-from experiments.importing import examine_runs, import_runs
-from experiments.live import LiveObserver, learnable_counts, read_snapshot, snapshot_path
-from experiments.pictures import draw, render
-from experiments.progress import Progress, ProgressFile, Several, Silent, Stopped, TerminalBar
-from experiments.sal_step import SalSeries, compute_sal, read_sal
-from experiments.spec import ExperimentSpec, SalSpec, SpecError, SurfaceSpec
-from experiments.spec_toml import load_spec, override, spec_to_toml
-from experiments.summary import Summary, summarise
-from experiments.surface_step import compute_surface, describe_surface
-from experiments.train_step import train_experiment
-from experiments.ud_step import UdReport, compute_ud, report_ud, stored_sal
+from typing import TYPE_CHECKING
+
+from lazy_names import lazy_names
+
+if TYPE_CHECKING:
+    from checkpoints import write_bytes
+    from experiments.catalogue import (
+        find_experiment,
+        home,
+        is_gallery,
+        list_experiments,
+        load_preset_or_file,
+        preset_names,
+        writable,
+    )
+    from experiments.control import Control, Gate, read_control, write_control
+    from experiments.curvature_step import CurvatureOptions, compute_curvature, curvature_text, describe_curvature
+    from experiments.engine import Where
+    from experiments.experiment import SPEC_FILE, Experiment, ExperimentError
+    from experiments.importing import examine_runs, import_runs
+    from experiments.live import LiveObserver, learnable_counts, read_snapshot, snapshot_path
+    from experiments.pictures import draw, render
+    from experiments.progress import Progress, ProgressFile, Several, Silent, Stopped, TerminalBar
+    from experiments.sal_step import SalSeries, compute_sal, read_sal
+    from experiments.spec import ExperimentSpec, SalSpec, SpecError, SurfaceSpec
+    from experiments.spec_toml import load_spec, override, spec_to_toml
+    from experiments.summary import Summary, summarise
+    from experiments.surface_step import compute_surface, describe_surface
+    from experiments.train_step import train_experiment
+    from experiments.ud_step import UdReport, compute_ud, report_ud, stored_sal
+else:
+    __getattr__, __dir__ = lazy_names(__name__)
 
 __all__ = [
     "SPEC_FILE",

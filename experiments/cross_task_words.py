@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis import Estimate, TaskUd
-from analysis.task_similarity import KINDS
+from analysis.similarity import KINDS
 from experiments.cross_task_report import METRIC_WORDS, CrossTask, listed
 
 

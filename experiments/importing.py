@@ -12,6 +12,7 @@ from pathlib import Path
 from checkpoints import copy_run, open_run, write_bytes
 from checkpoints.importing import ImportReport, Like, examine_checkpoints, import_checkpoints
 from checkpoints.layout import StateLayout
+from checkpoints.tensors import layout_of
 from experiments.experiment import SPEC_FILE, Experiment, ExperimentError, versions
 from experiments.importing_adding import imported_there, lead_of, merged, new_names, placed, title_of
 from experiments.importing_networks import shared_order
@@ -304,7 +305,7 @@ def _layout(spec: ExperimentSpec, sources: Sequence[Source], surfaces: SurfaceFi
     model = network(spec, dataset, seed=0)
     if own:
         check_fit(spec, dataset, model)
-    return StateLayout.from_model(model)
+    return layout_of(model)
 
 
 def _import(

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from analysis import Estimate, TaskUd
-from analysis.task_similarity import KINDS
+from analysis.similarity import KINDS
 from experiments import Experiment, render
 from experiments.cross_task_pictures import draw_cross_task
 from experiments.cross_task_report import BatchNormScores, CrossTask, cross_task_verdict, report_cross_task

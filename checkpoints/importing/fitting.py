@@ -12,7 +12,8 @@ from torch import Tensor
 
 from checkpoints.errors import CheckpointError
 from checkpoints.importing.states import State
-from checkpoints.layout import DTYPES, StateLayout, Tensors
+from checkpoints.layout import BYTES, StateLayout, Tensors
+from checkpoints.tensors import torch_dtype
 
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 COUNTER = "num_batches_tracked"  # files of before PyTorch 0.4.1 lack it
@@ -77,7 +78,7 @@ def wide(dtype: torch.dtype) -> torch.dtype:
 
 def _described(tensors: Mapping[str, Tensor]) -> Tensors:
     for name, tensor in tensors.items():
-        if str(wide(tensor.dtype)) not in DTYPES:
+        if str(wide(tensor.dtype)) not in BYTES:
             raise CheckpointError(f"its {name} has the type {tensor.dtype}, which cannot be stored")
     return Tensors(
         tuple(tensors),
@@ -126,7 +127,7 @@ def capture(layout: StateLayout, state: State) -> tuple[NDArray[np.float32] | ND
     for name, shape, dtype in zip(layout.others.names, layout.others.shapes, layout.others.dtypes, strict=True):
         tensor = _get(layout, state.tensors, name)
         tensor = torch.zeros(shape) if tensor is None else tensor
-        rest.append(_raw(tensor.to(DTYPES[dtype])))
+        rest.append(_raw(tensor.to(torch_dtype(dtype))))
     return vector, np.concatenate(rest) if rest else np.zeros(0, np.uint8)
 
 

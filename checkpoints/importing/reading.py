@@ -49,8 +49,8 @@ def examine_checkpoints(
         places: A folder of checkpoints, or the files themselves.
         order: A list of names, see :func:`find_checkpoints`.
         metrics: A CSV table, see :func:`read_metrics`.
-        layout: Of the model (``StateLayout.from_model``): decides what is trainable, and the order. Without one the
-            first file does.
+        layout: Of the model (``checkpoints.tensors.layout_of``): decides what is trainable, and the order. Without one
+            the first file does.
         like: Where there is no layout: the parameters in the order of another run, which has the same ones.
         on_file: Called after each file.
 

@@ -14,6 +14,7 @@ from checkpoints import CheckpointError, Recorder, copy_run, open_run, read_resu
 from checkpoints.container import write_sealed
 from checkpoints.manifest import read_manifest
 from checkpoints.packing import pack, read_packed
+from checkpoints.tensors import capture
 
 
 class Tied(nn.Module):
@@ -235,7 +236,7 @@ def recorded(tmp_path):
         for step in range(3):
             shake(model, step)
             recorder.record(step, epoch=step / 2, loss=step)
-            states.append(recorder._layout.capture(model))
+            states.append(capture(recorder._layout, model))
     return tmp_path / "r.h5.live", states
 
 

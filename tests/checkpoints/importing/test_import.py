@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from checkpoints import CheckpointError, open_run
 from checkpoints.container import read_sealed
 from checkpoints.importing import examine_checkpoints, import_checkpoints, reading
-from checkpoints.layout import StateLayout
+from checkpoints.tensors import layout_of
 from tests.checkpoints.importing.samples import Small, save, states
 
 NAMES = ["m_2.pt", "m_10.pt", "m_1.pt"]
@@ -171,7 +171,7 @@ def test_a_model_decides_what_is_trainable_and_in_which_order(tmp_path):
         return {f"module.{k}": v for k, v in (left | {"ema": torch.zeros(2)}).items()}
 
     folder = save(tmp_path / "run", NAMES, shuffled)
-    report = import_checkpoints(folder, tmp_path / "run.h5", layout=StateLayout.from_model(model))
+    report = import_checkpoints(folder, tmp_path / "run.h5", layout=layout_of(model))
     run = open_run(tmp_path / "run.h5")
     assert run.parameters.names == ("first.weight", "norm.weight")
     assert "1 tensors that the model lacks left out (ema)" in report.as_text()

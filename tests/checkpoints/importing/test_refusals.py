@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 
 from checkpoints import CheckpointError, open_run
 from checkpoints.importing import examine_checkpoints, import_checkpoints, read_metrics
-from checkpoints.layout import StateLayout
+from checkpoints.tensors import layout_of
 from tests.checkpoints.importing.samples import Small, save, states
 from tests.checkpoints.test_hostile import guarded, mutate
 
@@ -55,7 +55,7 @@ def test_two_architectures_mixed(folder):
 
 
 def test_another_model_than_named(folder):
-    sentence = refusal(folder, layout=StateLayout.from_model(torch.nn.Linear(3, 2)))
+    sentence = refusal(folder, layout=layout_of(torch.nn.Linear(3, 2)))
     assert "m_1.pt does not have the tensors of the model: 2 missing (weight, bias)" in sentence
 
 

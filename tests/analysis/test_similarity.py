@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from analysis import mean_similarity, task_similarity, task_ud, unlearnable_distance
-from analysis.task_similarity import KINDS
+from analysis.similarity import KINDS
 
 CHANCE = np.random.default_rng(0)
 SAL = {name: np.exp(CHANCE.normal(-3, 2, 20)) for name in ("scene", "depth", "segments")}
