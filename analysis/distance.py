@@ -41,6 +41,7 @@ def unlearnable_distance(
     threshold: float | None = None,
     sizes: ArrayLike | None = None,
     rule: str = "kmeans",
+    thresholds: ArrayLike | None = None,
 ) -> UnlearnableDistance:
     """UD: how many blocks stay learnable (SAL above β) in the poisoned run, relative to the clean one.
 
@@ -49,16 +50,26 @@ def unlearnable_distance(
         threshold: β; found from the clean run by :func:`analysis.learnable_threshold` when not given.
         sizes: [L] scalars per block, for the count weighted by parameters.
         rule: How β is found.
+        thresholds: [T] what :func:`analysis.threshold_midpoints` gives for the clean run by that rule, where that is
+            known already; β is their mean.
 
     Raises:
-        ValueError: Different blocks, values that are not finite, or no learnable block in the clean run.
+        ValueError: Different blocks, values that are not finite, or no learnable block in the clean run; thresholds
+            that are not one number a checkpoint, or beside a threshold.
     """
     clean, poisoned = check_table(sal_clean, "clean"), check_table(sal_poisoned, "poisoned")
     if clean.shape[1] != poisoned.shape[1]:
         raise ValueError(
             f"The clean run has {clean.shape[1]} blocks, the poisoned run {poisoned.shape[1]}; use one model."
         )
-    midpoints = threshold_midpoints(clean, rule=rule) if threshold is None else np.empty(0)
+    if thresholds is not None:
+        midpoints = np.asarray(thresholds, dtype=np.float64)
+        if threshold is not None or midpoints.shape != clean.shape[:1]:
+            raise ValueError(
+                f"thresholds must hold one number for each of the {len(clean)} clean checkpoints, without a threshold."
+            )
+    else:
+        midpoints = threshold_midpoints(clean, rule=rule) if threshold is None else np.empty(0)
     beta = float(midpoints.mean()) if threshold is None else float(threshold)
     if not np.isfinite(beta):
         raise ValueError(f"The threshold must be a finite number, not {threshold}.")

@@ -70,7 +70,7 @@ def surface(
     from experiments import Where, compute_surface, describe_surface
     from experiments.adopting import adopt_metric
     from experiments.own import as_module
-    from experiments.surface_plan import KIND as SURFACE_KIND
+    from experiments.stored import SURFACE_KIND
 
     experiment = open_for_writing(exp)
     if metric is not None:

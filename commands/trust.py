@@ -20,7 +20,7 @@ def trust(exp: str, names: tuple[str, ...]) -> None:
     """
     from experiments import find_experiment
     from experiments.adopting import adopt
-    from experiments.own import refusal
+    from experiments.own_grants import refusal
     from experiments.own_notes import adopted
     from experiments.spec import own_names
     from experiments.trust import at_terminal, grant

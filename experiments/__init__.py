@@ -23,13 +23,15 @@ if TYPE_CHECKING:
     from experiments.live import LiveObserver, learnable_counts, read_snapshot, snapshot_path
     from experiments.pictures import draw, render
     from experiments.progress import Progress, ProgressFile, Several, Silent, Stopped, TerminalBar
-    from experiments.sal_step import SalSeries, compute_sal, read_sal
+    from experiments.sal_step import compute_sal
     from experiments.spec import ExperimentSpec, SalSpec, SpecError, SurfaceSpec
     from experiments.spec_toml import load_spec, override, spec_to_toml
+    from experiments.stored import SalSeries, read_sal, stored_sal
     from experiments.summary import Summary, summarise
     from experiments.surface_step import compute_surface, describe_surface
     from experiments.train_step import train_experiment
-    from experiments.ud_step import UdReport, compute_ud, report_ud, stored_sal
+    from experiments.ud_report import UdReport, report_ud
+    from experiments.ud_step import compute_ud
 else:
     __getattr__, __dir__ = lazy_names(__name__)
 

@@ -7,7 +7,8 @@ from dataclasses import replace
 from checkpoints import write_bytes
 from experiments.experiment import SPEC_FILE, Experiment, ExperimentError, versions
 from experiments.materials import dataset_of, network, network_for_run
-from experiments.own import check_fit, refusal
+from experiments.own import check_fit
+from experiments.own_grants import refusal
 from experiments.own_notes import adopted, hindrance
 from experiments.spec import ExperimentSpec, own_names
 from experiments.spec_toml import spec_to_toml

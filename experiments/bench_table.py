@@ -26,9 +26,8 @@ from analysis import (
 from experiments.bench_run import Bench
 from experiments.bench_spec import CLEAN, UNDEFENDED, arm_name
 from experiments.experiment import Experiment
-from experiments.sal_step import SalSeries
 from experiments.spec import SalSpec, run_name
-from experiments.ud_step import stored_sal
+from experiments.stored import SalSeries, stored_sal
 
 
 @dataclass(frozen=True)

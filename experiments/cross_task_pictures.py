@@ -17,14 +17,13 @@ from analysis.figures_predictions import (
     segment_images,
 )
 from checkpoints import CheckpointError, Result, read_result
+from experiments.cross_task_names import SCENE_TASK
 from experiments.cross_task_report import CrossTask
-from experiments.cross_task_step import SCENE_TASK
 from experiments.cross_task_stored import of_present_runs
 from experiments.experiment import Experiment, ExperimentError
 from experiments.pictures import surface_picture
 from experiments.spec import run_name
-from experiments.surface_plan import KIND as SURFACE_KIND
-from experiments.surface_plan import TASK_SURFACES
+from experiments.stored import SURFACE_KIND, TASK_SURFACES
 from landscape.figures import contour_2d
 from landscape.style import wrap
 

@@ -19,11 +19,12 @@ from analysis import (
     task_ud,
 )
 from checkpoints import Result
-from experiments.cross_task_step import BATCHNORM, require_runs, tasks_in
+from experiments.cross_task_names import BATCHNORM
+from experiments.cross_task_step import require_runs, tasks_in
 from experiments.cross_task_stored import finished_prints, read_base, read_scores, stored_sal
 from experiments.experiment import Experiment, ExperimentError
-from experiments.sal_step import SalSeries
 from experiments.spec import SalSpec, run_name
+from experiments.stored import SalSeries
 
 Values = NDArray[np.float64]
 

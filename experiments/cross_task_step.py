@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from checkpoints import Run, write_result
+from experiments.cross_task_names import BASE, BASE_KIND, BATCHNORM, SCORES, SCORES_KIND
 from experiments.engine import Here, Where
 from experiments.experiment import Experiment, ExperimentError, versions
 from experiments.materials import Sample, choose, dataset_of, same_data
@@ -31,12 +32,8 @@ from experiments.tasks import image_size, packed_targets, tasks_of
 from training.batchnorm import batchnorm_layers, reestimate_batchnorm
 from training.tasks import Task, image_metrics, predictions, tasks_named, unpack_targets
 
-BASE_KIND, SCORES_KIND = "cross-task-base", "cross-task-scores"
-BASE, SCORES, BATCHNORM = "cross-task/base", "cross-task/scores", "cross-task/batchnorm"
 CLEAN_IMAGES = 500  # training images at most that BatchNorm statistics are measured anew on
 EXAMPLES = 6  # test images whose predictions are kept
-SCENE_TASK = "scene"
-BACKBONE = "backbone."  # what the names of shared blocks begin with
 Arrays = dict[str, NDArray[Any]]
 
 
@@ -303,9 +300,7 @@ def compute_task_surfaces(
 
 
 __all__: Sequence[str] = [
-    "BACKBONE",
     "EXAMPLES",
-    "SCENE_TASK",
     "Measured",
     "compute_task_surfaces",
     "measure_cross_task",

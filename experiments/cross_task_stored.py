@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from checkpoints import CheckpointError, Result, read_result
-from experiments.cross_task_step import BACKBONE, BASE, BASE_KIND, SCORES, SCORES_KIND
+from experiments.cross_task_names import BACKBONE, BASE, BASE_KIND, SCORES, SCORES_KIND
 from experiments.experiment import Experiment, ExperimentError
-from experiments.sal_step import SalSeries, read_sal, sal_folder
 from experiments.spec import SalSpec
+from experiments.stored import SalSeries, read_sal, sal_folder
 from experiments.tasks import tasks_of
 
 

@@ -22,7 +22,7 @@ from experiments.bench_spec import BENCH_FILE
 from experiments.catalogue import GALLERY, folders, home
 from experiments.classroom import free_name, limits
 from experiments.experiment import LIVE_SUFFIX, SPEC_FILE, Experiment, ExperimentError
-from experiments.surface_plan import TASK_SURFACES
+from experiments.stored import TASK_SURFACES
 
 BIN = ".deleted"
 GOING = ".going-"  # begins the name of an entry that is being deleted for good

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import platform
+import runpy
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,7 +16,6 @@ from typing import Any
 
 import h5py
 import numpy as np
-import torch
 
 from checkpoints import CheckpointError, Result, Run, open_run, read_result, write_bytes
 from experiments.spec import IMPORTED_METHOD, ExperimentSpec, SpecError, parse_run_name, run_name
@@ -33,13 +35,24 @@ def versions() -> dict[str, str]:
     """Versions of what computes the numbers, stored with every result."""
     return {
         "python": platform.python_version(),
-        "torch": torch.__version__,
+        "torch": _torch_version(),
         "torchvision": metadata.version("torchvision"),
         "pillow": metadata.version("pillow"),
         "numpy": np.__version__,
         "scikit-learn": metadata.version("scikit-learn"),
         "h5py": h5py.__version__,
     }
+
+
+def _torch_version() -> str:
+    """``torch.__version__`` with its build, which the package's metadata lack; loading PyTorch for it takes seconds."""
+    found = importlib.util.find_spec("torch")
+    file = Path(found.origin).with_name("version.py") if found is not None and found.origin else None
+    if "torch" not in sys.modules and file is not None and file.is_file():
+        return str(runpy.run_path(str(file))["__version__"])
+    import torch
+
+    return str(torch.__version__)
 
 
 @dataclass(frozen=True)

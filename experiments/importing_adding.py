@@ -8,7 +8,7 @@ from pathlib import Path
 
 from experiments.experiment import SPEC_FILE, Experiment, ExperimentError
 from experiments.importing_sources import Source
-from experiments.spec import CLEAN_METHOD, IMPORTED_METHOD, ArmSpec, ExperimentSpec, own_names
+from experiments.spec import IMPORTED_METHOD, ArmSpec, ExperimentSpec, imported, own_names
 
 
 def imported_there(path: Path) -> Experiment | None:
@@ -25,12 +25,6 @@ def takes_runs(experiment: Experiment) -> bool:
     alone = len(spec.arms) == 1 and spec.title == title_of(tuple(spec.arms))  # one run, of which no arm says it
     fits = imported(spec) or alone
     return fits and spec.clean_arm is not None and spec.tasks is None and bool(experiment.finished_runs())
-
-
-def imported(spec: ExperimentSpec) -> bool:
-    """Whether all arms but the reference are runs that were imported."""
-    methods = [arm.method for arm in spec.arms.values()]
-    return IMPORTED_METHOD in methods and set(methods) <= {CLEAN_METHOD, IMPORTED_METHOD}
 
 
 def title_of(arms: Sequence[str]) -> str:

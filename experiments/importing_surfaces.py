@@ -17,7 +17,8 @@ from experiments.importing_sources import Source
 from experiments.own_metric import back_again
 from experiments.pictures import surface_picture
 from experiments.spec import SurfaceSpec, content_key
-from experiments.surface_plan import KIND, default_runs, path_arrays
+from experiments.stored import SURFACE_KIND
+from experiments.surface_plan import default_runs, path_arrays
 from experiments.taking import NPZ_FORMAT, PROJECTION
 from landscape import Plane
 from landscape.formats import li2018
@@ -151,7 +152,7 @@ def import_surfaces(experiment: Experiment, files: SurfaceFiles) -> list[str]:
         target = experiment.path / "surfaces" / f"{one.key}.h5"
         target.parent.mkdir(exist_ok=True)
         if not target.exists():
-            write_result(target, kind=KIND, header=one.header, arrays=one.arrays)
+            write_result(target, kind=SURFACE_KIND, header=one.header, arrays=one.arrays)
         said += [f"surface {one.key}: {one.header['options']['plane']} plane", *one.notes]
     return said
 
@@ -181,7 +182,7 @@ def _read_npz(path: Path, experiment: Experiment) -> Found:
     if known:
         raise ExperimentError(f"{path} is about {', '.join(sorted(known))}, which {experiment.name} does not have.")
     arrays = back_again(arrays, header.get("metric_name"))
-    return Found(header, arrays, content_key({"kind": KIND, "npz": fingerprint_arrays(*arrays.values())}))
+    return Found(header, arrays, content_key({"kind": SURFACE_KIND, "npz": fingerprint_arrays(*arrays.values())}))
 
 
 def _directions_of(files: SurfaceFiles, grid: li2018.GridFile, path: Path) -> list[Path]:
@@ -239,7 +240,7 @@ def _read_folder(folder: ExportedFolder, experiment: Experiment) -> Found:
             notes.append(f"{name} has one checkpoint, the origin of the plane; its path is that of the folder")
         else:
             raise ExperimentError(f"The path of {name} in {folder.place} is not of the checkpoints of that run here.")
-    key = content_key({"kind": KIND, "li2018": fingerprint_arrays(*(arrays[name] for name in sorted(arrays)))})
+    key = content_key({"kind": SURFACE_KIND, "li2018": fingerprint_arrays(*(arrays[name] for name in sorted(arrays)))})
     return Found(header, arrays, key, notes)
 
 
@@ -263,7 +264,7 @@ def _found(header: dict[str, Any], arrays: dict[str, NDArray[Any]], grid: li2018
     header = header | {"points_evaluated": evaluated, "options": header["options"] | {"grid": side}}
     if evaluated < arrays["loss"].size:
         notes = [*notes, f"{arrays['loss'].size - evaluated} of its points were not computed"]
-    key = content_key({"kind": KIND, "li2018": fingerprint_arrays(*(arrays[name] for name in sorted(arrays)))})
+    key = content_key({"kind": SURFACE_KIND, "li2018": fingerprint_arrays(*(arrays[name] for name in sorted(arrays)))})
     return Found(header, arrays, key, notes)
 
 

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from experiments.experiment import ExperimentError
+from experiments.own_grants import refusal
 from experiments.spec import ExperimentSpec, is_own, own_names
 from landscape.scoring import Metric
 from training import Dataset, DatasetError
@@ -27,7 +28,7 @@ from training.own_losses import DEFAULTS, REAL, Loss, misfit, named_loss
 
 KEPT = 2  # data sets in memory
 OURS = {"analysis", "app", "checkpoints", "cli", "commands", "experiments", "landscape", "options", "pages", "training"}
-OURS |= {"version"}
+OURS |= {"lazy_names", "version"}
 _loaded: OrderedDict[tuple[Any, ...], Dataset] = OrderedDict()
 _roots: dict[str, str] = {}  # which directory a package of the user's was imported from
 
@@ -242,25 +243,6 @@ def as_module(name: str) -> str:
 
 def _role(kind: str) -> str:
     return kind if kind in ("loss", "metric") else f"{kind} factory"
-
-
-def refusal(spec: ExperimentSpec) -> str:
-    """Why the code that a spec names is not run, and the command that grants it."""
-    names = own_names(spec)
-    return (
-        f"{spec.name} names code of its own ({', '.join(names)}), which is not run before you grant it; if you know "
-        f"that code: {granting(spec)}"
-    )
-
-
-def granting(spec: ExperimentSpec) -> str:
-    """The command that grants what a spec names."""
-    return f"trust {quoted(spec.grant.folder or spec.name)} {' '.join(own_names(spec))}"
-
-
-def quoted(path: str) -> str:
-    """A path as it is typed in a command."""
-    return f'"{path}"' if " " in path else path
 
 
 def _call(spec: ExperimentSpec, kind: str, name: str, make: Callable[[], Any]) -> Any:

@@ -8,7 +8,7 @@ from pathlib import Path
 from checkpoints import CheckpointError
 from checkpoints.factories import factories_of
 from experiments.experiment import Experiment
-from experiments.own import granting, quoted, refusal
+from experiments.own_grants import granting, quoted, refusal
 from experiments.spec import DataSpec, ExperimentSpec, Grant, ModelSpec, own_names
 
 HINTS = {  # by the key of a run's metadata

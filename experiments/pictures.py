@@ -14,8 +14,8 @@ from checkpoints import Result, read_result
 from experiments.experiment import Experiment, ExperimentError
 from experiments.own_metric import metric_label
 from experiments.spec import SalSpec
-from experiments.surface_plan import KIND as SURFACE_KIND
-from experiments.ud_step import PairUd, UdReport, report_ud, stored_sal
+from experiments.stored import SURFACE_KIND, stored_sal
+from experiments.ud_report import PairUd, UdReport, report_ud
 from landscape import figures as landscape_figures
 from landscape import figures_lines
 from landscape.figure_data import COMPUTED

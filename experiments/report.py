@@ -17,12 +17,11 @@ from experiments.experiment import Experiment, versions
 from experiments.own_metric import own_label
 from experiments.pictures import choose_surface, draw, find_surfaces, newest_report
 from experiments.report_html import code, details, figure_block, hint, number, page, paragraph, section, table
-from experiments.sal_step import read_sal
 from experiments.spec import SalSpec
 from experiments.spec_toml import spec_to_toml
+from experiments.stored import SURFACE_KIND, read_sal, stored_sal
 from experiments.summary import Summary, summarise
-from experiments.surface_plan import KIND as SURFACE_KIND
-from experiments.ud_step import ArmUd, UdReport, stored_sal
+from experiments.ud_report import ArmUd, UdReport
 from landscape.figures_lines import NOTHING
 from landscape.loss_words import in_brackets
 from landscape.static_inline import inline_svg

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from analysis import SharpnessMeter
+from analysis import SharpnessMeter, threshold_midpoints
 from checkpoints import CheckpointError, Run, read_result, write_result
 from experiments.engine import Here, Where
 from experiments.experiment import Experiment, ExperimentError, versions
@@ -21,54 +21,21 @@ from experiments.finite import finite_run
 from experiments.materials import Sample, dataset_of, measured_network, same_data, sample
 from experiments.progress import Progress, Silent, Stopwatch
 from experiments.spec import ExperimentSpec, SalSpec, content_key
+from experiments.stored import MIDPOINTS, SAL_KIND, sal_folder
 from experiments.task_materials import BATCH as TASK_BATCH
 from experiments.task_materials import task_network, task_sample
 from landscape import Block, model_blocks, uncounted_weights
 
-KIND = "sal"
 PARTIAL_KIND = "sal-partial"
 COLUMNS = ("sal", "s_max", "s_min", "sal_accuracy")
 SAVE_SECONDS = 1.0
-
-
-@dataclass(frozen=True)
-class SalSeries:
-    """SAL of one run over its checkpoints, as a result file holds it."""
-
-    run: str
-    header: dict[str, Any]
-    blocks: tuple[str, ...]  # [L]
-    sizes: NDArray[np.int64]  # [L] scalars per block
-    steps: NDArray[np.int64]  # [T]
-    epochs: NDArray[np.float64]  # [T]
-    sal: NDArray[np.float64]  # [T, L], in nats for cross-entropy
-    loss: NDArray[np.float64]  # [T] at the checkpoint, in nats for cross-entropy
-    metrics: dict[str, NDArray[np.float64]]  # {name: [T]}
-
-    @property
-    def uncounted_words(self) -> str:
-        """Which weights of the network are no block, in a sentence; empty where all are, or where it is not known."""
-        names = [str(name) for name in self.header.get("uncounted", ())]
-        if not names:
-            return ""
-        more = f" and {len(names) - 4} more" if len(names) > 4 else ""
-        return (
-            f"Blocks are the weights of Conv2d and Linear layers; {', '.join(names[:4])}{more} "
-            f"{'is' if len(names) == 1 else 'are'} not among them, so SAL and UD say nothing of "
-            f"{'it' if len(names) == 1 else 'them'}."
-        )
-
-    @property
-    def loss_name(self) -> str:
-        """The loss that SAL is a change of; empty for cross-entropy."""
-        return str(self.header.get("loss_name", ""))
 
 
 def sal_key(options: SalSpec, run: Run, measured_on: Sample, task: str = "") -> str:
     """Hash of everything that determines a run's SAL."""
     return content_key(
         {
-            "kind": KIND,
+            "kind": SAL_KIND,
             "version": 1,
             "options": asdict(options),
             "run": run.fingerprint,
@@ -144,6 +111,8 @@ def _sal_of_run(
         "block_names": np.frombuffer("\n".join(b.name for b in blocks).encode(), dtype=np.uint8),
         **{f"metric_{key}": values[chosen] for key, values in run.metrics.items()},
     }
+    if not task and experiment.arm_of(name) == experiment.spec.clean_arm:
+        arrays |= _midpoints(arrays["sal"])
     header = {
         "options": asdict(options),
         "run": name,
@@ -160,14 +129,17 @@ def _sal_of_run(
         **({"loss_name": measured_on.loss_name} if measured_on.loss_name else {}),
         **({"task": task, "dataset": dataset_of(experiment.spec).fingerprint} if task else {}),
     }
-    write_result(target, kind=KIND, header=header, arrays=arrays)
+    write_result(target, kind=SAL_KIND, header=header, arrays=arrays)
     table.path.unlink(missing_ok=True)
     return target
 
 
-def sal_folder(task: str) -> str:
-    """Where SAL is kept: that of one task of several apart from the others."""
-    return f"cross-task/sal/{task}" if task else "sal"
+def _midpoints(sal: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+    """Where k-means parts the blocks of each checkpoint, for reports of UD; none where that is undefined."""
+    try:
+        return {MIDPOINTS: threshold_midpoints(sal)}
+    except ValueError:  # one block alone, or values that are not finite; UD says so
+        return {}
 
 
 def sample_of_run(
@@ -318,23 +290,6 @@ def meter(model: nn.Module, measured_on: Sample, options: SalSpec) -> SharpnessM
 def checkpoints_to_measure(n: int, every: int) -> NDArray[np.int64]:
     """Indices 0, every, 2·every, … and always the last."""
     return np.unique(np.append(np.arange(0, n, every), n - 1))
-
-
-def read_sal(path: Path) -> SalSeries:
-    """Read one SAL result file."""
-    result = read_result(path, kind=KIND)
-    arrays = result.arrays
-    return SalSeries(
-        run=str(result.header["run"]),
-        header=result.header,
-        blocks=tuple(bytes(arrays["block_names"]).decode().split("\n")),
-        sizes=arrays["sizes"],
-        steps=arrays["steps"],
-        epochs=arrays["epochs"],
-        sal=arrays["sal"],
-        loss=arrays["loss"],
-        metrics={k.removeprefix("metric_"): v for k, v in arrays.items() if k.startswith("metric_")},
-    )
 
 
 def _number(value: float | None) -> float:

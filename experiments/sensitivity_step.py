@@ -26,9 +26,9 @@ from analysis import (
 from experiments.engine import Where
 from experiments.experiment import Experiment, ExperimentError
 from experiments.progress import Progress
-from experiments.sal_step import SalSeries, compute_sal, read_sal
+from experiments.sal_step import compute_sal
 from experiments.spec import SalSpec, run_name
-from experiments.ud_step import stored_sal
+from experiments.stored import SalSeries, read_sal, stored_sal
 
 MEASURED = ("epsilon", "steps", "lr", "p", "samples", "batch_size", "method", "blocks")
 SCHEDULE = "every"

@@ -10,10 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from checkpoints.factories import OWN_PATTERN
-from training.models import NORMS
-from training.own_losses import LOSSES
-from training.tasks import TASKS, WEIGHTS
+from checkpoints.factories import LOSSES, OWN_PATTERN
+from training.names import NORMS, TASKS, WEIGHTS
 
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 CLEAN_METHOD = "none"
@@ -299,6 +297,12 @@ def own_names(spec: ExperimentSpec) -> tuple[str, ...]:
     """Code of the user's own that a spec names, each once."""
     named = (spec.model.name, spec.data.name, spec.loss, spec.metric)
     return tuple(dict.fromkeys(name for name in named if name is not None and is_own(name)))
+
+
+def imported(spec: ExperimentSpec) -> bool:
+    """Whether all arms but the reference are runs that were imported."""
+    methods = [arm.method for arm in spec.arms.values()]
+    return IMPORTED_METHOD in methods and set(methods) <= {CLEAN_METHOD, IMPORTED_METHOD}
 
 
 def run_name(arm: str, seed: int) -> str:

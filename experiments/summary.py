@@ -6,17 +6,15 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from checkpoints import CheckpointError, read_result
-from experiments.cross_task_step import SCORES
+from experiments.cross_task_names import SCORES
 from experiments.experiment import Experiment, ExperimentError
 from experiments.finite import not_finite_words
-from experiments.importing_adding import imported
 from experiments.own_metric import own_label, spoken, stored_names
 from experiments.own_notes import own_notes
-from experiments.sal_step import read_sal
+from experiments.spec import imported
+from experiments.stored import SURFACE_KIND, TASK_SURFACES, read_sal, stored_sal
 from experiments.surface_names import facts_of, tell_apart, when_made
-from experiments.surface_plan import KIND as SURFACE_KIND
-from experiments.surface_plan import TASK_SURFACES
-from experiments.ud_step import UdReport, report_ud, stored_sal
+from experiments.ud_report import UdReport, report_ud
 from landscape.loss_words import loss_word
 
 

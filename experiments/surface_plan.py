@@ -19,6 +19,7 @@ from experiments.experiment import Experiment, ExperimentError, versions
 from experiments.finite import finite_run
 from experiments.materials import Sample, dataset_of, network_for_run, sample
 from experiments.spec import ExperimentSpec, SurfaceSpec, content_key
+from experiments.stored import SURFACE_KIND, TASK_SURFACES
 from experiments.task_materials import task_network, task_sample
 from landscape import (
     BlockSelection,
@@ -35,8 +36,6 @@ from landscape import (
 )
 from training import fingerprint_arrays
 
-KIND = "surface"
-TASK_SURFACES = "cross-task/surfaces"
 LOCAL_PLANES = ("random", "hessian")  # they look around one point: paths hardly show on them
 UNIT = 1.0  # reach of these planes: once the weights for filter-normalised directions (Li et al. 2018)
 
@@ -59,7 +58,7 @@ class SurfaceRequest:
         options = {k: v for k, v in asdict(self.options).items() if v or k not in ("tolerance", "precision")}
         return content_key(
             {
-                "kind": KIND,
+                "kind": SURFACE_KIND,
                 "version": 1,
                 "options": options | ({"least": UNIT} if self.options.plane in LOCAL_PLANES else {}),
                 "runs": {name: experiment.open_run(name).fingerprint for name in self.runs},

@@ -18,8 +18,8 @@ from experiments.engine import Here, Where, one_thread
 from experiments.experiment import Experiment
 from experiments.progress import Progress, Silent, Stopwatch
 from experiments.spec import SurfaceSpec
+from experiments.stored import SURFACE_KIND
 from experiments.surface_plan import (
-    KIND,
     Prepared,
     path_arrays,
     prepare_surface,
@@ -95,7 +95,7 @@ class _Computation:
             arrays |= self._path_arrays(name, run, *prepared.projected[name])
             self.progress.advance()
         header = surface_header(prepared, surface) | self._divergence(arrays)
-        write_result(prepared.target, kind=KIND, header=header, arrays=arrays)
+        write_result(prepared.target, kind=SURFACE_KIND, header=header, arrays=arrays)
         self._partial_path.unlink(missing_ok=True)
         return prepared.target
 
@@ -176,7 +176,7 @@ class _Computation:
         request = self.prepared.request
         for path in reversed(self.prepared.experiment.result_files(request.folder)):
             with suppress(CheckpointError):
-                header = read_result(path, kind=KIND).header
+                header = read_result(path, kind=SURFACE_KIND).header
                 same = all(header["options"].get(k, "") == getattr(request.options, k) for k in ("block", "precision"))
                 same = same and header.get("task", "") == request.task
                 # A smaller grid may not have been worth a trial.
@@ -225,7 +225,7 @@ class _Computation:
 
 def describe_surface(path: Path) -> dict[str, Any]:
     """The main figures of a surface file as plain values."""
-    stored = read_result(path, kind=KIND)
+    stored = read_result(path, kind=SURFACE_KIND)
     loss = stored.arrays["loss"]
     finite = loss[np.isfinite(loss)]
     own = stored.arrays.get("metric", np.zeros(0))

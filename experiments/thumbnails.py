@@ -9,8 +9,8 @@ from experiments.bench_run import Bench
 from experiments.bench_table import bench_lines, bench_rows
 from experiments.experiment import Experiment
 from experiments.pictures import surface_picture
+from experiments.stored import SURFACE_KIND
 from experiments.summary import Summary
-from experiments.surface_plan import KIND
 from landscape.static_thumbnail import bars_thumbnail, points_thumbnail, surface_thumbnail
 from landscape.style import format_ud
 
@@ -30,7 +30,7 @@ def experiment_thumbnail(experiment: Experiment, summary: Summary, *, dark: bool
     found = None
     for path in surfaces:
         try:
-            stored = read_result(path, kind=KIND)
+            stored = read_result(path, kind=SURFACE_KIND)
         except CheckpointError:
             continue  # the page of the experiment says what is wrong with it
         options = stored.header["options"]

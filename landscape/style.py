@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import plotly.graph_objects as go
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
 
 # Okabe–Ito, told apart by people with any colour vision; dash and marker say the same again.
 CLEAN, POISONED, CONTROL = "#0072B2", "#D55E00", "#7A7A7A"

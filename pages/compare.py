@@ -16,7 +16,7 @@ from experiments.own_notes import hindrance
 from experiments.paths_alone import draw_paths_alone
 from experiments.pictures import PLANE_NAMES, SurfacePicture, surface_picture
 from experiments.preview import partial_surfaces, preview_surface
-from experiments.surface_plan import KIND
+from experiments.stored import SURFACE_KIND
 from landscape import figures
 from landscape.style import REFERENCES, format_loss
 from pages import compare_controls, compare_numbers, compare_point, compare_which, links, parts
@@ -116,7 +116,7 @@ def _surfaces(experiment: Experiment) -> dict[Path, Result]:
     results = {}
     for path in reversed(experiment.result_files("surfaces")):
         try:
-            results[path] = parts.read(path, KIND)
+            results[path] = parts.read(path, SURFACE_KIND)
         except CheckpointError as error:
             st.warning(without_paths(str(error)))
     return results

@@ -9,7 +9,7 @@ import streamlit as st
 from analysis import figures, unlearnable_distance
 from experiments import Experiment, SalSeries, UdReport, draw
 from experiments.pictures import sal_subtitle
-from experiments.ud_step import ArmUd, PairUd
+from experiments.ud_report import ArmUd, PairUd
 from landscape.loss_words import in_brackets, in_unit
 from landscape.style import format_points, format_ud
 from pages import lone_run, parts, standing

@@ -10,7 +10,7 @@ import streamlit as st
 from checkpoints import CheckpointError
 from experiments import Experiment, Summary, preset_names
 from experiments.pictures import surface_picture
-from experiments.surface_plan import KIND
+from experiments.stored import SURFACE_KIND
 from landscape import figures
 from landscape.style import format_ud
 from pages import home_gallery, parts, standing
@@ -56,7 +56,7 @@ def _showcase(experiment: Experiment) -> None:
         _ud_metrics(summary, parts.ud_help(experiment))
         return
     try:
-        picture = surface_picture(experiment, parts.read(chosen, KIND))
+        picture = surface_picture(experiment, parts.read(chosen, SURFACE_KIND))
     except CheckpointError as error:
         parts.fail_softly(error)
         return
@@ -96,7 +96,7 @@ def _showcase(experiment: Experiment) -> None:
 
 def _default_view(path: Path, experiment: Experiment) -> bool:
     try:
-        options = parts.read(path, KIND).header["options"]
+        options = parts.read(path, SURFACE_KIND).header["options"]
     except CheckpointError:
         return False
     return bool(options["plane"] == "pca" and options["on"] == experiment.spec.surface.on and not options["block"])

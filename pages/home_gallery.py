@@ -13,7 +13,7 @@ from experiments.bench_run import Bench, list_benches, pending
 from experiments.experiment_names import tell_titles_apart
 from experiments.spec import IMPORTED_METHOD
 from experiments.thumbnails import Thumbnail, bench_thumbnail, experiment_thumbnail
-from experiments.ud_step import ArmUd
+from experiments.ud_report import ArmUd
 from landscape.style import format_points, format_ud
 from pages import home_bin, parts
 from pages.links import plain

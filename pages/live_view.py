@@ -12,7 +12,8 @@ from streamlit.delta_generator import DeltaGenerator
 from checkpoints import CheckpointError, Result, read_result
 from experiments import Experiment, find_experiment, snapshot_path
 from experiments.live import KIND
-from experiments.pictures import SURFACE_KIND, surface_picture
+from experiments.pictures import surface_picture
+from experiments.stored import SURFACE_KIND
 from landscape import figures
 from landscape.figures import PathData, SurfaceData
 from landscape.style import format_ud

@@ -33,7 +33,7 @@ from experiments.classroom import without_paths
 from experiments.own_notes import hindrance
 from experiments.pictures import newest_report
 from experiments.report import report_html
-from experiments.ud_step import ArmUd
+from experiments.ud_report import ArmUd
 from landscape.style import PLOTLY_CONFIG, format_ud
 from pages import own_jobs
 

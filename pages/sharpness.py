@@ -8,7 +8,7 @@ import streamlit as st
 from analysis import figures, rank_correlation
 from experiments import Experiment, SalSeries, SalSpec, UdReport, draw
 from experiments.pictures import sal_subtitle
-from experiments.ud_step import PairUd
+from experiments.ud_report import PairUd
 from landscape.loss_words import in_unit
 from landscape.time_axis import moment_words, over_time
 from pages import lone_run, parts, standing

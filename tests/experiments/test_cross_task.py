@@ -15,17 +15,19 @@ from analysis import Estimate, mean_similarity, task_damage, unlearnable_distanc
 from checkpoints import read_result, write_result
 from cli import main
 from experiments import Experiment, ExperimentError, SalSpec, Stopped, compute_surface, override, train_experiment
+from experiments.cross_task_names import BASE, BATCHNORM, SCORES, SCORES_KIND
 from experiments.cross_task_pictures import draw_cross_task, example_grid, example_images, task_surfaces
 from experiments.cross_task_report import cross_task_verdict, report_cross_task
-from experiments.cross_task_step import BASE, BATCHNORM, SCORES, SCORES_KIND, measure_cross_task, sal_options
+from experiments.cross_task_step import measure_cross_task, sal_options
 from experiments.cross_task_stored import shared_blocks
 from experiments.cross_task_words import cross_task_json, cross_task_text
 from experiments.engine import Where
 from experiments.materials import dataset_of
 from experiments.progress import Silent
-from experiments.sal_step import compute_sal, read_sal
+from experiments.sal_step import compute_sal
 from experiments.spec import SurfaceSpec
 from experiments.spec_toml import spec_from_table
+from experiments.stored import read_sal
 from experiments.summary import summarise
 from experiments.task_materials import task_network, task_sample
 from experiments.tasks import image_size

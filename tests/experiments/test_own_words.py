@@ -21,7 +21,7 @@ from experiments.pictures import choose_surface, draw, render, surface_picture
 from experiments.probe import probe_point
 from experiments.summary import summarise
 from experiments.thumbnails import experiment_thumbnail
-from experiments.ud_step import report_ud
+from experiments.ud_report import report_ud
 from landscape.animation_html import DASHED, SHAPES
 from landscape.static_draw import MARKER
 from landscape.static_marks import DASH

@@ -7,7 +7,7 @@ from analysis import unlearnable_distance
 from experiments import ExperimentError, Where, compute_sal, read_sal
 from experiments.bench_run import Bench, run_bench
 from experiments.sensitivity_step import compute_sensitivity
-from experiments.ud_step import stored_sal
+from experiments.stored import stored_sal
 from tests.experiments.test_bench import SPEC
 
 

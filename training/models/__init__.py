@@ -12,10 +12,11 @@ from training.models.cnn_small import CnnSmall
 from training.models.lenet import LeNet5
 from training.models.linear import linear
 from training.models.mlp import mlp
-from training.models.multitask import BACKBONES, EMBEDDING, NORMS, AllHeads, MultiTaskNet, multi_task_network
+from training.models.multitask import BACKBONES, EMBEDDING, AllHeads, MultiTaskNet, multi_task_network
 from training.models.resnet import resnet18, resnet50, senet18
 from training.models.resnet_small import ResNetSmall
 from training.models.vit import vit_small
+from training.names import NORMS
 
 MODELS: dict[str, Callable[[tuple[int, ...], int], nn.Module]] = {
     "linear": linear,

@@ -17,9 +17,9 @@ from torch.nn import functional
 from training.models.resnet import IMAGENET_STEM_FROM
 from training.models.resnet_small import WIDTHS, ResNetSmall
 from training.models.shapes import image_shape
+from training.names import NORMS
 
 BACKBONES = ("resnet-small", "resnet18", "resnet50")
-NORMS = ("batch", "group")
 HALVED_FROM = 48  # pixels from which the stem of ResNet-18 and ResNet-50 halves the image, for speed
 HEAD_WIDTH = 16
 EMBEDDING = 16  # channels in which pixels of one segment lie together

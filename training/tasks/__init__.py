@@ -6,14 +6,15 @@ from collections.abc import Callable, Mapping, Sequence
 
 from torch import Tensor
 
+from training.names import TASKS, WEIGHTS
 from training.tasks.base import Task
 from training.tasks.depth_euclidean import DepthEuclidean
 from training.tasks.keypoints2d import Keypoints2d
 from training.tasks.measuring import Means, image_metrics, predictions
-from training.tasks.packing import TASKS, TaskTargets, pack_targets, unpack_outputs, unpack_targets
+from training.tasks.packing import TaskTargets, pack_targets, unpack_outputs, unpack_targets
 from training.tasks.scene import Scene
 from training.tasks.segment_unsup2d import SegmentUnsup2d
-from training.tasks.weighting import WEIGHTS, MultiTaskLoss, trivial_weights
+from training.tasks.weighting import MultiTaskLoss, trivial_weights
 
 _KINDS: tuple[type[Task], ...] = (Scene, Keypoints2d, DepthEuclidean, SegmentUnsup2d)
 _BY_NAME = {kind.name: kind for kind in _KINDS}

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from training.data.dense import DenseTargets
+from training.names import TASKS
 
-TASKS = ("scene", "keypoints2d", "depth_euclidean", "segment_unsup2d")
 SEGMENTS = TASKS[3]
 
 

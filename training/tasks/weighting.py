@@ -16,8 +16,6 @@ from torch import Tensor, nn
 from training.tasks.base import Task
 from training.tasks.packing import TaskTargets, unpack_outputs, unpack_targets
 
-WEIGHTS = ("fixed", "learned")
-
 
 class MultiTaskLoss(nn.Module):
     """The loss of packed outputs and targets; its parameters, if weights are learned, are trained with the network's.

@@ -1,0 +1,94 @@
+"""Results as their files hold them: SAL of runs, and surfaces. Reading them needs nothing that computes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from checkpoints import CheckpointError, read_result
+from experiments.experiment import Experiment
+from experiments.spec import SalSpec
+
+SAL_KIND, SURFACE_KIND = "sal", "surface"
+TASK_SURFACES = "cross-task/surfaces"
+MIDPOINTS = "kmeans_midpoints"  # array of a SAL file: of the clean run alone, and not of older files
+
+
+@dataclass(frozen=True)
+class SalSeries:
+    """SAL of one run over its checkpoints, as a result file holds it."""
+
+    run: str
+    header: dict[str, Any]
+    blocks: tuple[str, ...]  # [L]
+    sizes: NDArray[np.int64]  # [L] scalars per block
+    steps: NDArray[np.int64]  # [T]
+    epochs: NDArray[np.float64]  # [T]
+    sal: NDArray[np.float64]  # [T, L], in nats for cross-entropy
+    loss: NDArray[np.float64]  # [T] at the checkpoint, in nats for cross-entropy
+    metrics: dict[str, NDArray[np.float64]]  # {name: [T]}
+    midpoints: NDArray[np.float64] | None = None  # [T] of k-means; None where the file lacks them
+
+    @property
+    def uncounted_words(self) -> str:
+        """Which weights of the network are no block, in a sentence; empty where all are, or where it is not known."""
+        names = [str(name) for name in self.header.get("uncounted", ())]
+        if not names:
+            return ""
+        more = f" and {len(names) - 4} more" if len(names) > 4 else ""
+        return (
+            f"Blocks are the weights of Conv2d and Linear layers; {', '.join(names[:4])}{more} "
+            f"{'is' if len(names) == 1 else 'are'} not among them, so SAL and UD say nothing of "
+            f"{'it' if len(names) == 1 else 'them'}."
+        )
+
+    @property
+    def loss_name(self) -> str:
+        """The loss that SAL is a change of; empty for cross-entropy."""
+        return str(self.header.get("loss_name", ""))
+
+
+def read_sal(path: Path) -> SalSeries:
+    """Read one SAL result file."""
+    result = read_result(path, kind=SAL_KIND)
+    arrays = result.arrays
+    midpoints = arrays.get(MIDPOINTS)
+    return SalSeries(
+        run=str(result.header["run"]),
+        header=result.header,
+        blocks=tuple(bytes(arrays["block_names"]).decode().split("\n")),
+        sizes=arrays["sizes"],
+        steps=arrays["steps"],
+        epochs=arrays["epochs"],
+        sal=arrays["sal"],
+        loss=arrays["loss"],
+        metrics={k.removeprefix("metric_"): v for k, v in arrays.items() if k.startswith("metric_")},
+        midpoints=midpoints if midpoints is not None and midpoints.shape == arrays["steps"].shape else None,
+    )
+
+
+def stored_sal(experiment: Experiment) -> dict[SalSpec, dict[str, SalSeries]]:
+    """SAL results that exist, by the settings they were measured with and by run; unreadable files are left out."""
+    found: dict[SalSpec, dict[str, SalSeries]] = {}
+    for path in experiment.result_files("sal"):
+        series = read_or_none(path)
+        if series is not None:
+            found.setdefault(SalSpec(**series.header["options"]), {})[series.run] = series
+    return found
+
+
+def read_or_none(path: Path) -> SalSeries | None:
+    """A SAL result, or None when the file cannot be read."""
+    try:
+        return read_sal(path)
+    except (CheckpointError, KeyError, TypeError):
+        return None
+
+
+def sal_folder(task: str) -> str:
+    """Where SAL is kept: that of one task of several apart from the others."""
+    return f"cross-task/sal/{task}" if task else "sal"
