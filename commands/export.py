@@ -133,7 +133,8 @@ def _figure(
 
 
 def _weights(experiment: Any, at: str, plane: str | None, on: str | None) -> bytes:
-    from experiments.taking import choose_surface, weights_at
+    from experiments.taking import choose_surface
+    from experiments.taking_weights import weights_at
 
     try:
         alpha, beta = (float(part) for part in at.split(","))
@@ -144,7 +145,8 @@ def _weights(experiment: Any, at: str, plane: str | None, on: str | None) -> byt
 
 def _li(experiment: Any, plane: str | None, on: str | None, folder: Path) -> Path:
     from experiments import ExperimentError, write_bytes
-    from experiments.taking import choose_surface, li_files
+    from experiments.taking import choose_surface
+    from experiments.taking_weights import li_files
 
     files = li_files(experiment, choose_surface(experiment, plane, on))
     try:

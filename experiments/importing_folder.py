@@ -19,7 +19,7 @@ from checkpoints.layout import StateLayout
 from experiments.experiment import ExperimentError
 from experiments.importing_sources import Source
 from experiments.spec import parse_run_name
-from experiments.taking import ABOUT, DIRECTIONS, ORIGIN, PROJECTION, SURFACE, folder_digest, li_name
+from experiments.taking_weights import ABOUT, DIRECTIONS, ORIGIN, PROJECTION, SURFACE, folder_digest, li_name
 from landscape.formats import li2018
 
 AGAIN = "export it again with --format li, or give the runs and the .h5 files themselves"

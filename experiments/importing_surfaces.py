@@ -19,7 +19,8 @@ from experiments.pictures import surface_picture
 from experiments.spec import SurfaceSpec, content_key
 from experiments.stored import SURFACE_KIND
 from experiments.surface_plan import default_runs, path_arrays
-from experiments.taking import NPZ_FORMAT, PROJECTION
+from experiments.taking import NPZ_FORMAT
+from experiments.taking_weights import PROJECTION
 from landscape import Plane
 from landscape.formats import li2018
 from landscape.formats.npz import read_npz

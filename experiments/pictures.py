@@ -10,11 +10,11 @@ import numpy as np
 import plotly.graph_objects as go
 
 from analysis import figures as analysis_figures
-from checkpoints import Result, read_result
+from checkpoints import Result
 from experiments.experiment import Experiment, ExperimentError
 from experiments.own_metric import metric_label
 from experiments.spec import SalSpec
-from experiments.stored import SURFACE_KIND, stored_sal
+from experiments.stored import SURFACE_KIND, read_stored, stored_sal
 from experiments.ud_report import PairUd, UdReport, report_ud
 from landscape import figures as landscape_figures
 from landscape import figures_lines
@@ -118,7 +118,7 @@ def _path(experiment: Experiment, name: str, arrays: dict[str, np.ndarray], loss
 
 def find_surfaces(experiment: Experiment) -> list[Result]:
     """All readable surfaces of an experiment, newest first."""
-    return [read_result(path, kind=SURFACE_KIND) for path in reversed(experiment.result_files("surfaces"))]
+    return [read_stored(path, SURFACE_KIND) for path in reversed(experiment.result_files("surfaces"))]
 
 
 def newest_report(experiment: Experiment) -> UdReport:

@@ -12,14 +12,14 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from analysis import unlearnable_distance
-from checkpoints import CheckpointError, Result, read_result
+from checkpoints import CheckpointError, Result
 from experiments.experiment import Experiment, versions
 from experiments.own_metric import own_label
 from experiments.pictures import choose_surface, draw, find_surfaces, newest_report
 from experiments.report_html import code, details, figure_block, hint, number, page, paragraph, section, table
 from experiments.spec import SalSpec
 from experiments.spec_toml import spec_to_toml
-from experiments.stored import SURFACE_KIND, read_sal, stored_sal
+from experiments.stored import SURFACE_KIND, each_file_once, read_sal, read_stored, stored_sal
 from experiments.summary import Summary, summarise
 from experiments.ud_report import ArmUd, UdReport
 from landscape.figures_lines import NOTHING
@@ -53,6 +53,11 @@ def report_html(experiment: Experiment) -> str:
     The same experiment gives the same bytes. What is missing or damaged is said with the command that makes it; only a
     folder that is no experiment raises :class:`ExperimentError`.
     """
+    with each_file_once():
+        return _page(experiment)
+
+
+def _page(experiment: Experiment) -> str:
     summary = summarise(experiment)
     report = _report(experiment)
     parts = [
@@ -335,7 +340,7 @@ def _files(experiment: Experiment, summary: Summary) -> str:
     made_with: dict[str, set[str]] = {}
     for path in sorted(experiment.result_files("surfaces")):
         try:
-            header = read_result(path, kind=SURFACE_KIND).header
+            header = read_stored(path, SURFACE_KIND).header
         except CheckpointError:
             continue
         measured = experiment.data_words(header["measured_on"])

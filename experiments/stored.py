@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,13 +12,42 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from checkpoints import CheckpointError, read_result
+from checkpoints import CheckpointError, Result, read_result
 from experiments.experiment import Experiment
 from experiments.spec import SalSpec
 
 SAL_KIND, SURFACE_KIND = "sal", "surface"
 TASK_SURFACES = "cross-task/surfaces"
 MIDPOINTS = "kmeans_midpoints"  # array of a SAL file: of the clean run alone, and not of older files
+_kept: ContextVar[dict[tuple[object, ...], Result] | None] = ContextVar("_kept", default=None)
+
+
+@contextmanager
+def each_file_once() -> Iterator[None]:
+    """While this lasts, :func:`read_stored` reads a file again only if it changed; afterwards nothing is kept."""
+    if _kept.get() is not None:
+        yield
+        return
+    token = _kept.set({})
+    try:
+        yield
+    finally:
+        _kept.reset(token)
+
+
+def read_stored(path: Path, kind: str) -> Result:
+    """Read a result file, or give again what was read of it under :func:`each_file_once`; change nothing in it."""
+    kept = _kept.get()
+    if kept is None:
+        return read_result(path, kind=kind)
+    try:
+        now = path.stat()
+    except OSError:
+        return read_result(path, kind=kind)  # says what is wrong
+    key = (path, kind, now.st_ino, now.st_size, now.st_mtime_ns)
+    if key not in kept:
+        kept[key] = read_result(path, kind=kind)
+    return kept[key]
 
 
 @dataclass(frozen=True)
@@ -54,7 +86,7 @@ class SalSeries:
 
 def read_sal(path: Path) -> SalSeries:
     """Read one SAL result file."""
-    result = read_result(path, kind=SAL_KIND)
+    result = read_stored(path, SAL_KIND)
     arrays = result.arrays
     midpoints = arrays.get(MIDPOINTS)
     return SalSeries(

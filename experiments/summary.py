@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from checkpoints import CheckpointError, read_result
+from checkpoints import CheckpointError
 from experiments.cross_task_names import SCORES
 from experiments.experiment import Experiment, ExperimentError
 from experiments.finite import not_finite_words
 from experiments.own_metric import own_label, spoken, stored_names
 from experiments.own_notes import own_notes
 from experiments.spec import imported
-from experiments.stored import SURFACE_KIND, TASK_SURFACES, read_sal, stored_sal
+from experiments.stored import SURFACE_KIND, TASK_SURFACES, each_file_once, read_sal, read_stored, stored_sal
 from experiments.surface_names import facts_of, tell_apart, when_made
 from experiments.ud_report import UdReport, report_ud
 from landscape.loss_words import loss_word
@@ -100,6 +100,11 @@ class Summary:
 
 def summarise(experiment: Experiment) -> Summary:
     """Look through an experiment's folder; damaged files become notes, never errors."""
+    with each_file_once():
+        return _summary(experiment)
+
+
+def _summary(experiment: Experiment) -> Summary:
     notes = own_notes(experiment)
     stored = stored_sal(experiment)
     surfaces = _surfaces(experiment, notes)
@@ -188,7 +193,7 @@ def _surfaces(experiment: Experiment, notes: list[str]) -> list[dict[str, Any]]:
     found, facts = [], []
     for path in experiment.result_files("surfaces"):
         try:
-            header = read_result(path, kind=SURFACE_KIND).header
+            header = read_stored(path, SURFACE_KIND).header
         except CheckpointError as error:
             notes.append(str(error))
             continue

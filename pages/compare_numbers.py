@@ -11,7 +11,8 @@ from streamlit.elements.lib.mutable_expander_container import ExpanderContainer
 from checkpoints import Result
 from experiments import Experiment
 from experiments.pictures import SurfacePicture
-from experiments.taking import holds_weights, take_surface, weights_at
+from experiments.taking import holds_weights, take_surface
+from experiments.taking_weights import weights_at
 from landscape import figures, figures_lines
 from landscape.figures import PathData
 from landscape.loss_words import loss_label

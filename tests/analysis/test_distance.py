@@ -53,6 +53,15 @@ def test_ud_counts_blocks_and_weighs_them():
     assert unlearnable_distance(CLEAN, CLEAN, threshold=0.1).thresholds.size == 0
 
 
+def test_thresholds_that_are_known_are_not_found_anew(monkeypatch):
+    poisoned = CLEAN / 3
+    found = unlearnable_distance(CLEAN, poisoned)
+    monkeypatch.setattr("analysis.splits.kmeans", lambda values: pytest.fail("found anew"))
+    again = unlearnable_distance(CLEAN, poisoned, thresholds=found.thresholds)
+    assert (again.value, again.threshold) == (found.value, found.threshold)
+    np.testing.assert_array_equal(again.thresholds, found.thresholds)
+
+
 @pytest.mark.parametrize(
     ("clean", "poisoned", "kwargs", "words"),
     [
@@ -65,6 +74,9 @@ def test_ud_counts_blocks_and_weighs_them():
         (CLEAN, CLEAN, {"sizes": [1, 2]}, "4 blocks"),
         (CLEAN, CLEAN, {"rule": "guess"}, "rule"),
         (CLEAN, CLEAN, {"threshold": np.nan}, "finite"),
+        (CLEAN, CLEAN, {"thresholds": [0.5]}, "each of the 2 clean checkpoints"),
+        (CLEAN, CLEAN, {"thresholds": [0.5, 0.5], "threshold": 0.5}, "without a threshold"),
+        (CLEAN, CLEAN, {"thresholds": [0.5, np.inf]}, "finite"),
     ],
 )
 def test_what_has_no_ud_says_so(clean, poisoned, kwargs, words):

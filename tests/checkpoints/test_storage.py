@@ -1,11 +1,15 @@
 """Recording less: some blocks only, or weights rounded to half the size."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from checkpoints import CheckpointError, Recorder, open_run
+from checkpoints.layout import BYTES, FLOATING
+from checkpoints.tensors import capture, layout_of, torch_dtype
 
 
 def net(scale: float = 1.0) -> nn.Module:
@@ -160,3 +164,21 @@ def test_other_forms_of_one_run_have_other_fingerprints_and_old_ones_keep_theirs
         prints.add(record(tmp_path / f"{name}.h5", net(), **settings).fingerprint)
     assert len(prints) == 4
     assert "storage" not in repr(open_run(tmp_path / "a.h5")._layout)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 0.0, 3.0, -6e4])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
+def test_buffers_of_every_type_are_looked_at(dtype, value):
+    model = nn.Linear(2, 1)
+    model.register_buffer("whole", torch.tensor([-1, -1], dtype=torch.int8))  # all bits set, and no number less
+    model.register_buffer("odd", torch.ones(3, dtype=torch.bool))  # so that what follows lies anywhere
+    model.register_buffer("kept", torch.tensor([1.0, value], dtype=dtype))
+    layout = layout_of(model)
+    assert layout.is_finite(*capture(layout, model)) == math.isfinite(value)
+    assert layout.others.bytes == 2 + 3 + 2 * dtype.itemsize
+
+
+def test_bytes_of_every_type_are_those_of_torch():
+    for name, size in BYTES.items():
+        assert torch_dtype(name).itemsize == size
+        assert torch_dtype(name).is_floating_point == (name in FLOATING)

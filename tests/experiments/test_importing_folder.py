@@ -13,7 +13,7 @@ from cli import main
 from experiments import import_runs
 from experiments.importing_surfaces import surface_kinds
 from experiments.pictures import choose_surface, draw
-from experiments.taking import ABOUT, NOT_IN_LI, ORIGIN, li_files
+from experiments.taking_weights import ABOUT, NOT_IN_LI, ORIGIN, li_files
 from landscape.formats import li2018
 from tests.checkpoints.importing.samples import Small
 

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from analysis import threshold_midpoints
 from checkpoints import CheckpointError, Recorder, open_run, read_result, write_result
 from experiments import (
     Experiment,
@@ -33,6 +34,7 @@ from experiments import (
 from experiments.materials import dataset_of, network, sample
 from experiments.report import report_html
 from experiments.spec import SalSpec, SpecError
+from experiments.stored import MIDPOINTS
 from experiments.surface_plan import surface_of
 from landscape import Plane, coarse_surface
 
@@ -189,6 +191,26 @@ def test_ud_report_has_the_promised_figures(toy):
     assert figures["ud"] == pytest.approx(figures["learnable_poisoned"] / figures["learnable_clean"])
     assert (figures["seeds"], figures["method"], figures["blocks"]) == ([0], "gradient", "parameter")
     json.dumps(figures)
+
+
+def test_midpoints_are_kept_with_the_clean_sal_and_found_where_they_lack(toy, monkeypatch):
+    files = {one.stem.rpartition("-")[0]: one for one in toy.result_files("sal")}
+    clean, poisoned = read_sal(files["clean-s0"]), read_sal(files["ops-s0"])
+    np.testing.assert_array_equal(clean.midpoints, threshold_midpoints(clean.sal))
+    assert poisoned.midpoints is None
+    whole = compute_ud(toy).as_json()
+    with monkeypatch.context() as nothing_found_anew:
+        nothing_found_anew.setattr("analysis.splits.kmeans", lambda values: pytest.fail("found anew"))
+        assert compute_ud(toy).as_json() == whole
+    stored = read_result(files["clean-s0"], kind="sal")  # as it was before midpoints were kept
+    older = {name: array for name, array in stored.arrays.items() if name != MIDPOINTS}
+    write_result(files["clean-s0"], kind="sal", header=stored.header, arrays=older)
+    assert read_sal(files["clean-s0"]).midpoints is None
+    assert compute_ud(toy).as_json() == whole
+    short = older | {MIDPOINTS: np.zeros(1)}
+    write_result(files["clean-s0"], kind="sal", header=stored.header, arrays=short)
+    assert compute_ud(toy).as_json() == whole
+    assert compute_ud(toy, rule="two-means").arms[0].pairs[0].distance.threshold != whole["threshold"]
 
 
 def test_one_block_says_what_to_do(toy):

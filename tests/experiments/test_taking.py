@@ -16,7 +16,8 @@ from checkpoints.importing import import_checkpoints, read_state
 from experiments import Experiment, ExperimentError, import_runs
 from experiments.pictures import choose_surface, draw, surface_picture
 from experiments.probe import network_of, plane_of, probe_point
-from experiments.taking import li_files, take_surface, weights_at
+from experiments.taking import take_surface
+from experiments.taking_weights import li_files, weights_at
 from tests.checkpoints.importing.samples import Small
 
 
