@@ -33,6 +33,7 @@ from landscape.style import (
 PANEL_TITLE = 30  # pixels above panels that have titles of their own
 BOX = {"x": 1.15, "y": 1.15, "z": 0.72}  # sides of a scene's box, where the camera stands two units away
 SMALLER = 0.8  # the share of that which fits where scenes stand side by side; views measure their own
+MOST_OBLONG = 3.0  # times as long as wide, up to which contours have one scale for both axes
 LONGEST_NAME = 24  # characters of an axis in a narrow scene
 SCENE_FONT = "Arial, Helvetica, sans-serif"  # scenes draw their own text and know no web fonts
 
@@ -179,6 +180,11 @@ def contour_2d(
         if at is not None:
             figure.add_trace(picked_trace_2d(at), row=1, col=k)
         figure.update_xaxes(title_text=surface.axis_names[0], row=1, col=k)
+        if _nearly_square(surface):
+            figure.update_xaxes(constrain="domain", row=1, col=k)
+            figure.update_yaxes(
+                constrain="domain", constraintoward="top", scaleanchor=f"x{k if k > 1 else ''}", row=1, col=k
+            )
     figure.update_yaxes(title_text=surfaces[0].axis_names[1], row=1, col=1)
     arrange(
         figure,
@@ -190,6 +196,13 @@ def contour_2d(
     )
     figure.update_layout(margin={"b": 84, "t": figure.layout.margin.t + PANEL_TITLE * (len(surfaces) > 1)})
     return _named(figure, quantity, name)
+
+
+def _nearly_square(surface: SurfaceData) -> bool:
+    """Whether one scale for both axes, which have one unit, leaves room to see anything: distances and angles are true
+    then."""
+    along, across = np.ptp(surface.alphas), np.ptp(surface.betas)
+    return bool(max(along, across) <= MOST_OBLONG * min(along, across))
 
 
 def _named(figure: go.Figure, quantity: str, name: str) -> go.Figure:
@@ -322,8 +335,11 @@ def _scene(figure: go.Figure, surface: SurfaceData, heights: Heights, number: in
 
 
 def _fitting(name: str, count: int) -> str:
-    """The name of an axis, shorter where it is long and scenes stand side by side."""
-    return name.split(" (")[0].replace(" direction ", " ") if count > 1 and len(name) > LONGEST_NAME else name
+    """The name of an axis of a scene, shorter where it is long: without its unit, and in few words side by side."""
+    if len(name) <= LONGEST_NAME:
+        return name
+    short = name.split(" (")[0]
+    return short.replace(" direction ", " ") if count > 1 else short
 
 
 def _scene_title(text: str) -> dict[str, object]:

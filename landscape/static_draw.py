@@ -383,6 +383,8 @@ def _axes(axes: Any, figure: go.Figure, trace: Any, *, last_row: bool, titled: b
             getattr(axes, f"set_{letter}label")(plain(axis.title.text))
         if axis.rangemode == "tozero":
             getattr(axes, f"set_{letter}lim")(**{"bottom" if letter == "y" else "left": 0})
+        if letter == "y" and axis.scaleanchor:
+            axes.set_aspect("equal", adjustable="box")
         ticks(axes, axis, letter)
         if axis.type == "log":
             _mark_decades(axes, letter)

@@ -2,10 +2,12 @@
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import plotly.graph_objects as go
 import pytest
+from matplotlib.axes import Axes
 
 from analysis.figures import sal_histogram
 from landscape.figures import PathData, RunCurves, StandingSurface, SurfaceData, contour_2d, interpolate, surface_3d
@@ -93,6 +95,31 @@ def test_roles_have_their_colours_dashes_and_markers():
     assert (lines["clean-s0"].marker.symbol, lines["ops-s0"].marker.symbol) == ("circle", "diamond")
     sizes = list(lines["clean-s0"].marker.size)
     assert sizes[0] < sizes[-1], "markers are thinner where the path is far off the plane"
+
+
+def test_contours_have_one_scale_for_both_axes_unless_they_were_a_thin_strip():
+    square = surface()
+    for factor, one_scale in ((1.0, True), (2.9, True), (3.1, False)):
+        wide = replace(square, alphas=factor * square.alphas * np.ptp(square.betas) / np.ptp(square.alphas))
+        figure = contour_2d([wide, wide], [[path()], [path()]])
+        assert [figure.layout.yaxis.scaleanchor, figure.layout.yaxis2.scaleanchor] == (
+            ["x", "x2"] if one_scale else [None, None]
+        )
+    assert save_static(contour_2d([square], [[path()]]), "png")[:4] == b"\x89PNG"
+
+
+def test_printed_contours_have_one_scale_too(monkeypatch):
+    drawn = []
+    monkeypatch.setattr(Axes, "set_aspect", lambda self, aspect, **rest: drawn.append((aspect, rest)))
+    save_static(contour_2d([surface()], [[path()]]), "png")
+    assert ("equal", {"adjustable": "box"}) in drawn
+
+
+def test_long_names_of_axes_fit_scenes():
+    s = replace(surface(), axis_names=("random direction 1 (filter norm)", "PC 2 (12 %)"))
+    alone, pair = surface_3d([s], [[path()]]).layout, surface_3d([s, s], [[path()], [path()]]).layout
+    assert (alone.scene.xaxis.title.text, pair.scene2.xaxis.title.text) == ("random direction 1", "random 1")
+    assert alone.scene.yaxis.title.text == pair.scene.yaxis.title.text == "PC 2 (12 %)"
 
 
 def test_a_legend_of_thick_lines_shows_more_than_one_dash():
