@@ -101,13 +101,21 @@ def where_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @contextmanager
-def terminal_progress() -> Iterator[Any]:
-    """Progress on the terminal and, for a job, in its progress file."""
+def terminal_progress(experiment: Any = None) -> Iterator[Any]:
+    """Progress on the terminal and, for a job, in its progress file.
+
+    What fails because the experiment's folder went meanwhile is told as that.
+    """
     from experiments import ProgressFile, Several, TerminalBar
+    from experiments.experiment import SPEC_FILE, gone
 
     bar, file = TerminalBar(), ProgressFile.from_environment()
     try:
         yield Several(bar, file) if file else bar
+    except (ValueError, OSError, RuntimeError):
+        if experiment is None or (experiment.path / SPEC_FILE).is_file():
+            raise
+        raise gone(experiment.path) from None
     finally:
         bar.close()
 

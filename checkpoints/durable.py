@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import tempfile
@@ -54,9 +55,13 @@ def replacing(target: Path) -> Iterator[Path]:
 
 def cannot_write(path: Path, error: OSError) -> CheckpointError:
     """The sentence for a failed write; a temporary file is called by the name it was to have."""
-    reason = error.strerror or str(error)
     named = _TEMPORARY_NAME.fullmatch(path.name)
     path = path if named is None else path.with_name(named[1])
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return CheckpointError(f"The disk is full: {path} cannot be written; free some space and go on.")
+    if error.errno in (errno.ENOENT, errno.ENOTDIR):
+        return CheckpointError(f"{path} cannot be written, as its folder is not there; put it back or choose another.")
+    reason = error.strerror or str(error)
     return CheckpointError(f"{path} cannot be written ({reason}); free space or choose a folder you may write to.")
 
 

@@ -53,7 +53,7 @@ def cross_task(
     )
     if not measured_only:
         where = Where(jobs, cluster)
-        with terminal_progress() as progress:
+        with terminal_progress(experiment) as progress:
             measured = measure_cross_task(experiment, chosen, progress=progress, download=download, where=where)
             if surfaces:
                 compute_task_surfaces(experiment, progress=progress, where=where)

@@ -80,7 +80,7 @@ def surface(
         given["plane"] = given.get("plane") or "parameters"
     options = _replace(experiment.spec.surface, given)
     names, where = _names(runs), Where(jobs, cluster)
-    with terminal_progress() as progress:
+    with terminal_progress(experiment) as progress:
         path = compute_surface(
             experiment, options, runs=names, progress=progress, download=download, where=where, task=task or ""
         )
@@ -113,7 +113,7 @@ def sal(
 
     experiment = open_for_writing(exp)
     names = _names(runs)
-    with terminal_progress() as progress:
+    with terminal_progress(experiment) as progress:
         paths = compute_sal(
             experiment,
             _replace(experiment.spec.sal, given),
@@ -150,7 +150,7 @@ def curvature(exp: str, runs: str | None, download: bool, as_json: bool, **given
 
     experiment = open_for_writing(exp)
     names = _names(runs)
-    with terminal_progress() as progress:
+    with terminal_progress(experiment) as progress:
         paths = compute_curvature(
             experiment, CurvatureOptions(**given), runs=names, progress=progress, download=download
         )
@@ -179,7 +179,7 @@ def ud(exp: str, rule: str, jobs: int | None, cluster: str | None, download: boo
     experiment = find_experiment(exp)
     if experiment.finished_runs():
         experiment = open_for_writing(exp)
-    with terminal_progress() as progress:
+    with terminal_progress(experiment) as progress:
         report = compute_ud(
             experiment,
             _replace(experiment.spec.sal, given),

@@ -44,7 +44,7 @@ def sensitivity(
     if not measured_only and experiment.finished_runs():
         experiment = open_for_writing(exp)
     options = dataclasses.replace(experiment.spec.sal, **{k: v for k, v in given.items() if v is not None})
-    with terminal_progress() as progress:
+    with terminal_progress(experiment) as progress:
         report = compute_sensitivity(
             experiment,
             options,

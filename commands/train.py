@@ -41,7 +41,7 @@ def train(
     """
     experiment = _create(source, out, assignments, own_code)
     only = _chosen(experiment, patterns)
-    with terminal_progress() as progress:
+    with terminal_progress(experiment) as progress:
         _train(experiment, progress, live, download, only)
     click.echo(f"{experiment.path}: {len(experiment.finished_runs())} runs are trained.")
 
@@ -70,7 +70,7 @@ def run(
     from experiments import Where, compute_surface, compute_ud
 
     experiment, where = _create(source, out, assignments, own_code), Where(jobs, cluster)
-    with terminal_progress() as progress:
+    with terminal_progress(experiment) as progress:
         _train(experiment, progress, live, download)
         step_back(BEHIND)  # what follows is watched by nobody
         report = compute_ud(experiment, progress=progress, download=download, where=where)

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from checkpoints import write_bytes
-from experiments.experiment import Experiment, ExperimentError
+from checkpoints.durable import cannot_write
+from experiments.experiment import Experiment, ExperimentError, gone
 from experiments.progress import PROGRESS_VARIABLE
 
 POLL = 0.03  # seconds between looks while training is held
@@ -52,7 +53,10 @@ def write_control(folder: Path, control: Control) -> None:
     """Tell the training what is wanted. Raises ValueError where the experiment's folder is gone or not writable."""
     if not folder.is_dir():
         raise ExperimentError(f"{folder.name} is not there any more; start it again.")
-    _file(folder).parent.mkdir(exist_ok=True)
+    try:
+        _file(folder).parent.mkdir(exist_ok=True)
+    except OSError as error:
+        raise cannot_write(_file(folder), error) from None
     write_bytes(_file(folder), json.dumps(asdict(control)).encode())
 
 
@@ -136,9 +140,7 @@ class Gate:
             status = _file(self.folder).stat()
         except OSError:
             if not self.folder.is_dir():
-                raise ExperimentError(
-                    f"{self.folder.name} was deleted while it trained; start it again to have it back."
-                ) from None
+                raise gone(self.folder) from None
             return self._control
         stamp = (status.st_ino, status.st_mtime_ns)
         if stamp != self._stamp:

@@ -31,6 +31,13 @@ class ExperimentError(ValueError):
     """An experiment that cannot do what was asked; the message is one sentence with the remedy."""
 
 
+def gone(folder: Path) -> ExperimentError:
+    """What is said where an experiment's folder went while it was being worked on."""
+    return ExperimentError(
+        f"{folder.name} was deleted or moved while it was worked on; put it back and go on, or start it again."
+    )
+
+
 def versions() -> dict[str, str]:
     """Versions of what computes the numbers, stored with every result."""
     return {
@@ -107,8 +114,9 @@ class Experiment:
             folder.mkdir(parents=True, exist_ok=True)
             write_bytes(folder / SPEC_FILE, spec_to_toml(spec, made_by=versions()).encode())
         except (OSError, CheckpointError) as error:
-            reason = error.strerror if isinstance(error, OSError) else error
-            raise ExperimentError(f"The folder {folder} cannot be written: {reason}.") from None
+            if isinstance(error, CheckpointError):
+                raise ExperimentError(str(error)) from None
+            raise ExperimentError(f"The folder {folder} cannot be written: {error.strerror}.") from None
         return cls(folder)
 
     @cached_property

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from analysis import sharpness_aware_learnability, threshold_midpoints
 from checkpoints import Result, open_run, read_result, write_result
+from checkpoints.durable import cannot_write
 from experiments.experiment import Experiment
 from experiments.live_search import EpochSearch, distance_so_far
 from experiments.progress import Progress, Silent, Stopwatch
@@ -158,7 +159,10 @@ class LiveObserver:
         header["plane"] = self._draw(started, arrays, anew=finished)
         header["ud"] = self._distances(started, arrays)
         target = snapshot_path(self.experiment)
-        target.parent.mkdir(exist_ok=True)
+        try:
+            target.parent.mkdir(exist_ok=True)
+        except OSError as error:
+            raise cannot_write(target, error) from None
         write_result(target, kind=KIND, header=header, arrays=arrays)
         self._cost = time.monotonic() - begun
         self._watch = Stopwatch()

@@ -92,7 +92,13 @@ class ProgressFile:
     def end(self, state: str, message: str = "") -> None:
         """Leave the final word: ``done``, ``stopped`` or ``failed`` and, if failed, the sentence why."""
         self._status.update(state=state, message=message)
-        self._write()
+        try:
+            self._write()
+        except ValueError:  # a full disk has no room for a second file, but for other words in this one
+            text = json.dumps({**_myself(), "state": state, "message": message}).encode()
+            with self.path.open("r+b") as file:
+                file.write(text)
+                file.truncate(len(text))
 
     def _write(self) -> None:
         now = time.monotonic()

@@ -93,7 +93,7 @@ def test_a_full_disk_is_a_sentence_and_keeps_what_was(home, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(BookmarkError, match="No space left"):
+    with pytest.raises(BookmarkError, match="disk is full"):
         save_bookmark("kept", "", "a=2", replace=True)
     assert [one.query for one in list_bookmarks()] == ["a=1"]
 

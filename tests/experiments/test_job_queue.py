@@ -170,7 +170,7 @@ def test_a_job_launched_by_one_who_died_at_once_is_done_by_one_process_only(livi
     said = json.loads((job.folder / "progress.json").read_text())
     (job.folder / "progress.json").write_text(json.dumps(said | {"birth": "another"}))
     assert not first.claim()
-    environment = {"UNLEARNSCAPE_PROGRESS": str(job.folder / "progress.json")}
+    environment = {"UNLEARNSCAPE_NICE": "0", "UNLEARNSCAPE_PROGRESS": str(job.folder / "progress.json")}
     done = CliRunner().invoke(main, ["train", "toy-ops", "--out", str(tmp_path / "t")], env=environment)
     assert (done.exit_code, done.output) == (0, "")
     assert not (tmp_path / "t").exists()
