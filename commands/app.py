@@ -43,6 +43,7 @@ def app(port: int, address: str | None, classroom: bool, hosts: Sequence[str], j
     flags = [f"--{name}={value}" for name, value in _settings(address, port, classroom).items()]
     flags += [f"--server.allowedHosts={host}" for host in allowed]
     # What every page needs is imported before the server answers, so that the first page opens at once.
+    from streamlit import net_util
     from streamlit.web.cli import main as streamlit
 
     from experiments.launch import SPARE_VARIABLE
@@ -55,6 +56,7 @@ def app(port: int, address: str | None, classroom: bool, hosts: Sequence[str], j
     gc.collect()
     gc.freeze()
     gc.collect()  # lets Python see how little there is to look through now; else it would wait long with the next time
+    net_util.get_external_ip = _no_address  # which asks a server on the internet, and complains where there is none
     _check_free(address, port)
     if classroom:
         click.echo(_welcome(allowed, port, int(os.environ[JOBS_VARIABLE])))
@@ -78,6 +80,7 @@ def _settings(address: str, port: int, classroom: bool) -> dict[str, object]:
         "browser.gatherUsageStats": "false",
         "client.toolbarMode": "minimal",
         "client.showErrorDetails": "none",
+        "logger.hideWelcomeMessage": "true" if classroom else "false",  # a class is told its address by _welcome
     }
 
 
@@ -99,6 +102,10 @@ def _outward_address() -> str | None:
         except OSError:
             return None
         return str(probe.getsockname()[0])
+
+
+def _no_address() -> None:
+    """In place of Streamlit's question to the internet for this machine's address."""
 
 
 def _check_free(address: str, port: int) -> None:

@@ -8,6 +8,8 @@ import socket
 
 import pytest
 from click.testing import CliRunner
+from streamlit import net_util
+from streamlit.web.server import server_util
 
 from commands.app import app
 from experiments import classroom
@@ -19,6 +21,7 @@ def started(monkeypatch):
     given: list[list[str]] = []
     monkeypatch.setattr("streamlit.web.cli.main", lambda arguments, **_: given.append(arguments))
     monkeypatch.setattr("signal.signal", lambda *_: None)
+    monkeypatch.setattr(net_util, "get_external_ip", net_util.get_external_ip)
     for name in (classroom.CLASSROOM_VARIABLE, classroom.JOBS_VARIABLE):
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
@@ -62,6 +65,23 @@ def test_a_class_has_hosts_by_name_few_jobs_and_no_uploads(started):
     assert os.environ[classroom.JOBS_VARIABLE] == "2"
     assert "http://lab.example.org:" in result.output
     assert "/lessons" in result.output
+
+
+@pytest.mark.parametrize("arguments", [("--classroom",), ("--address", "0.0.0.0"), ()])
+def test_streamlit_asks_nobody_for_this_machines_address(started, monkeypatch, arguments):
+    asked: list[str] = []
+    monkeypatch.setattr(net_util, "_external_ip", None)
+    monkeypatch.setattr(net_util, "_make_blocking_http_get", lambda url, **_: asked.append(url))
+    result, _ = started(*arguments)
+    assert result.exit_code == 0, result.output
+    assert net_util.get_external_ip() is None
+    assert not server_util.is_url_from_allowed_origins("http://elsewhere.example:8501")
+    assert asked == []
+
+
+def test_a_class_is_told_its_address_once(started):
+    assert "--logger.hideWelcomeMessage=true" in started("--classroom")[1]
+    assert "--logger.hideWelcomeMessage=false" in started()[1]
 
 
 def test_the_number_of_jobs_can_be_chosen(started):
