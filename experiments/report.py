@@ -12,14 +12,15 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from analysis import unlearnable_distance
-from checkpoints import CheckpointError, Result
-from experiments.experiment import Experiment, versions
+from checkpoints import Result
+from experiments.experiment import Experiment
 from experiments.own_metric import own_label
 from experiments.pictures import choose_surface, draw, find_surfaces, newest_report
+from experiments.report_files import files_html
 from experiments.report_html import code, details, figure_block, hint, number, page, paragraph, section, table
 from experiments.spec import SalSpec
 from experiments.spec_toml import spec_to_toml
-from experiments.stored import SURFACE_KIND, each_file_once, read_sal, read_stored, stored_sal
+from experiments.stored import each_file_once, stored_sal
 from experiments.summary import Summary, summarise
 from experiments.ud_report import ArmUd, UdReport
 from landscape.figures_lines import NOTHING
@@ -66,7 +67,7 @@ def _page(experiment: Experiment) -> str:
         section("Unlearnable Distance, seed by seed", _distances(experiment, report)),
         section("Runs", _runs(summary, experiment)),
         section("Settings", _settings(experiment, report)),
-        section("Where the numbers come from", _files(experiment, summary)),
+        section("Where the numbers come from", files_html(experiment, summary)),
         section("Make it again", _again(experiment)),
     ]
     if summary.missing or summary.notes:
@@ -333,51 +334,6 @@ def _value(value: object) -> str:
     if isinstance(value, (list, tuple)):
         return ", ".join(map(str, value))
     return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _files(experiment: Experiment, summary: Summary) -> str:
-    rows: list[list[str]] = []
-    made_with: dict[str, set[str]] = {}
-    for path in sorted(experiment.result_files("surfaces")):
-        try:
-            header = read_stored(path, SURFACE_KIND).header
-        except CheckpointError:
-            continue
-        measured = experiment.data_words(header["measured_on"])
-        what = f"{header['options']['plane']} plane, {measured}, {header['samples']} samples"
-        rows.append([f"surfaces/{path.name}", what, str(header.get("data_fingerprint", "–"))[:16]])
-        _collect(made_with, header.get("versions", {}))
-    for path in sorted(experiment.result_files("sal")):
-        try:
-            header = read_sal(path).header
-        except (CheckpointError, KeyError):
-            continue
-        options = header["options"]
-        what = f"SAL of {header['run']} by {options['method']}, one block per {options['blocks']}"
-        rows.append([f"sal/{path.name}", what, str(header.get("fingerprint", "–"))[:16]])
-        _collect(made_with, header.get("versions", {}))
-    for run in summary.runs:
-        if run.state == "finished":
-            with experiment.open_run(run.name) as opened:
-                rows.append(
-                    [
-                        f"runs/{run.name}.h5",
-                        f"{run.checkpoints} checkpoint{'' if run.checkpoints == 1 else 's'}",
-                        opened.fingerprint[:16],
-                    ]
-                )
-    used = versions()
-    versions_rows = [
-        [name, ", ".join(sorted(made_with.get(name, set()))) or "–", used.get(name, "–")]
-        for name in sorted({*made_with, *used})
-    ]
-    files = table(["file", "what it holds", "fingerprint"], rows, words=True) if rows else paragraph("No file yet.")
-    return files + table(["library", "version of the results", "version of this report"], versions_rows, words=True)
-
-
-def _collect(found: dict[str, set[str]], made_with: dict[str, str]) -> None:
-    for name, version in made_with.items():
-        found.setdefault(name, set()).add(str(version))
 
 
 def _again(experiment: Experiment) -> str:

@@ -1,5 +1,6 @@
 """The report and the film: complete, the same twice, nothing fetched, and honest about what is missing."""
 
+import hashlib
 import io
 import math
 import re
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from experiments import Experiment, ExperimentError, find_experiment
+from experiments import Experiment, ExperimentError, find_experiment, report_files
 from experiments.animation import animate
 from experiments.report import _accuracies, report_html
 
@@ -73,6 +74,25 @@ def test_everything_is_in_the_report_and_nothing_is_fetched(toy):
     assert all(re.search(r'role="img" aria-label="[^"]{20,}"', one) for one in toy.split("<figure>")[1:])
     assert str(GALLERY) not in toy
     assert not re.search(r"#0072b2|#d55e00", toy.split("</style>")[1], flags=re.IGNORECASE)
+
+
+def test_every_file_is_known_by_its_own_checksum_and_says_what_it_was_made_from(toy, monkeypatch):
+    files = [path for kind in ("surfaces", "sal", "runs") for path in (GALLERY / "toy-ops" / kind).glob("*.h5")]
+    rows = dict(re.findall(r"<tr><td>([^<]*\.h5)</td>(.*?)</tr>", toy))
+    assert len(rows) == len(files) == 8
+    cells = {name: re.findall(r"<td>(.*?)</td>", row) for name, row in rows.items()}
+    for path in files:
+        name, digest = f"{path.parent.name}/{path.name}", hashlib.sha256(path.read_bytes()).hexdigest()
+        assert cells[name][2] == digest[:16]
+        assert f"\n{digest}  {name}" in toy.replace("<code>", "\n")
+    assert len({row[2] for row in cells.values()}) == len(files)
+    weights = cells["runs/clean-s0.h5"][1].removeprefix("its weights ")
+    made = [row[1] for name, row in cells.items() if f"weights of clean-s0 {weights}" in row[1]]
+    assert len(made) == 5, "SAL of the clean run and four surfaces come from its weights"
+    monkeypatch.setattr(report_files, "MOST_READ", 120_000)
+    page = report_html(find_experiment(str(GALLERY / "toy-ops")))
+    assert "6 of the files are too large" in page
+    assert "<td>–</td></tr>" in page
 
 
 def test_the_same_bytes_twice_and_wherever_the_folder_is(toy, tmp_path):
