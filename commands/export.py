@@ -14,6 +14,8 @@ CROSS_TASK = ("damage", "net-damage", "task-ud", "task-similarity")
 FIGURES = ("compare", "compare-3d", "sal", "sal-heatmap", "learnable-blocks", "ud", "curves", "animation", *CROSS_TASK)
 SURFACES = ("vtp", "stl", "npz", "li")  # as in experiments.taking: the surface itself, whatever the figure
 FORMATS = ("html", "png", "svg", "pdf", "csv", "parquet", "gif", *SURFACES)
+SHOWN = ("compare", "compare-3d")  # figures of a surface, which can be shown in several ways:
+VIEW = ("quantity", "block", "runs", "scale", "step", "at", "beside", "arm")
 UNITS = {"in": 100.0, "cm": 100 / 2.54, "mm": 100 / 25.4, "pt": 100 / 72, "px": 1.0, "": 1.0}  # pixels at 100 per inch
 
 
@@ -40,6 +42,13 @@ class Length(click.ParamType[int]):
 @click.option("--plane", help="Which surface [default: the experiment's own plane].")
 @click.option("--on", help="Data of the surface [default: the experiment's own].")
 @click.option("--quantity", metavar="NAME", help="Of a surface: loss, accuracy, or your metric's name [default: loss].")
+@click.option("--block", help="Of a surface: the layer, or top10 or top30, that its plane is restricted to.")
+@click.option("--runs", help="Of a surface: its runs, separated by commas.")
+@click.option("--scale", type=click.Choice(["auto", "log", "linear"]), help="Of heights and colours [default: auto].")
+@click.option("--step", type=click.IntRange(min=0), help="Walk the paths up to the checkpoint nearest to this step.")
+@click.option("--at", metavar="A,B", help="Mark this point of the plane.")
+@click.option("--beside", is_flag=True, help="Two panels: each run on the data that it trained on.")
+@click.option("--arm", help="With --beside: whose runs stand in the right panel [default: the first poisoned arm's].")
 @out_option("File to write, or folder for li [default: EXP-FIGURE.FORMAT here].")
 @click.option("--dark", is_flag=True, help="Draw for a dark background.")
 @click.option("--width", type=Length(), help="As 3.3in, 84mm, or pixels at 100 per inch [default: 1000].")
@@ -54,9 +63,8 @@ def export(
     weights_at: str | None,
     plane: str | None,
     on: str | None,
-    quantity: str | None,
     out: Path | None,
-    **style: Any,
+    **options: Any,
 ) -> None:
     """Write a figure, or the numbers in it, to a file. Needs no browser; the same bytes every time.
 
@@ -65,6 +73,7 @@ def export(
 
     \b
     Examples: unlearnscape export toy-ops --figure compare --format pdf --width 3.3in --font-size 7 --no-title
+              unlearnscape export toy-ops --figure compare-3d --beside --step 160 --format svg
               unlearnscape export toy-ops --figure animation --format gif
               unlearnscape export toy-ops --format stl
               unlearnscape export toy-ops --weights-at 0.5,-1.2
@@ -75,10 +84,13 @@ def export(
         raise click.BadParameter(
             "weights are written as safetensors, without --figure or --format", param_hint="--weights-at"
         )
-    if kind in SURFACES and figure not in (None, "compare", "compare-3d"):
+    if kind in SURFACES and figure not in (None, *SHOWN):
         raise click.BadParameter(f"{kind} holds a surface; leave out --figure {figure}", param_hint="--format")
-    if quantity is not None and figure not in ("compare", "compare-3d"):
-        raise click.BadParameter("only --figure compare and compare-3d show one", param_hint="--quantity")
+    view = {name: value for name in VIEW if (value := options.pop(name)) not in (None, False)}
+    if view and figure not in SHOWN:
+        raise click.BadParameter("only --figure compare and compare-3d have it", param_hint=f"--{next(iter(view))}")
+    if "arm" in view and "beside" not in view:
+        raise click.BadParameter("it names the right one of two panels; add --beside", param_hint="--arm")
     if figure is None and weights_at is None and kind not in SURFACES:
         raise click.UsageError(
             f"Say what to draw with --figure ({', '.join(FIGURES)}), or give --format {SURFACES[0]}."
@@ -95,7 +107,7 @@ def export(
         data, name = take_surface(experiment, choose_surface(experiment, plane, on), kind), f"{experiment.name}.{kind}"
     else:
         kind = kind or "html"
-        data = _figure(experiment, str(figure), kind, plane, on, quantity or "loss", **style)
+        data = _figure(experiment, str(figure), kind, plane, on, view, **options)
         name = f"{experiment.name}-{figure}.{kind}"
     target = out or Path(name)
     write_bytes(target, data)
@@ -108,7 +120,7 @@ def _figure(
     kind: str,
     plane: str | None,
     on: str | None,
-    quantity: str,
+    view: dict[str, Any],
     *,
     dark: bool,
     width: int | None,
@@ -128,7 +140,15 @@ def _figure(
         raise click.BadParameter("only --figure animation is written as gif", param_hint="--format")
     wide = width or 1000
     style: dict[str, Any] = {"font": font, "font_size": font_size, "title": not no_title}
-    drawn = draw(experiment, figure, plane=plane, on=on, quantity=quantity, dark=dark)
+    if figure in SHOWN:
+        from experiments.surface_view import SurfaceView, draw_view
+
+        view |= {"contours": figure == "compare", "runs": tuple(filter(None, view.get("runs", "").split(",")))}
+        if "at" in view:
+            view["at"] = _point(view["at"], "--at")
+        drawn = draw_view(experiment, SurfaceView(plane=plane, on=on, **view), dark=dark)
+    else:
+        drawn = draw(experiment, figure, plane=plane, on=on, dark=dark)
     return render(drawn, kind, width=wide, height=height, **style)
 
 
@@ -136,11 +156,15 @@ def _weights(experiment: Any, at: str, plane: str | None, on: str | None) -> byt
     from experiments.taking import choose_surface
     from experiments.taking_weights import weights_at
 
+    return weights_at(experiment, choose_surface(experiment, plane, on), *_point(at, "--weights-at"))
+
+
+def _point(text: str, option: str) -> tuple[float, float]:
     try:
-        alpha, beta = (float(part) for part in at.split(","))
+        alpha, beta = (float(part) for part in text.split(","))
     except ValueError:
-        raise click.BadParameter(f"{at!r} is no point such as 0.5,-1.2", param_hint="--weights-at") from None
-    return weights_at(experiment, choose_surface(experiment, plane, on), alpha, beta)
+        raise click.BadParameter(f"{text!r} is no point such as 0.5,-1.2", param_hint=option) from None
+    return alpha, beta
 
 
 def _li(experiment: Any, plane: str | None, on: str | None, folder: Path) -> Path:

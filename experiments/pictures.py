@@ -130,16 +130,28 @@ def newest_report(experiment: Experiment) -> UdReport:
     return report_ud(experiment, options, stored[options])
 
 
-def choose_surface(experiment: Experiment, plane: str | None = None, on: str | None = None) -> Result:
-    """The newest surface of a plane and data; by default of the experiment's own settings, else the newest of all."""
+def choose_surface(
+    experiment: Experiment,
+    plane: str | None = None,
+    on: str | None = None,
+    *,
+    block: str = "",
+    runs: Sequence[str] = (),
+) -> Result:
+    """The newest surface of a plane and data; by default of the experiment's own settings, else the newest of all.
+
+    ``block`` restricts the plane to some parameters, ``runs`` asks for just these paths.
+    """
     stored = find_surfaces(experiment)
     own = experiment.spec.surface
-    wanted = {"plane": plane or own.plane, "on": on or own.on, "block": ""}
+    wanted = {"plane": plane or own.plane, "on": on or own.on, "block": block}
     for result in stored:
-        if all(result.header["options"][key] == value for key, value in wanted.items()):
+        fits = all(result.header["options"][key] == value for key, value in wanted.items())
+        if fits and (not runs or set(runs) == set(result.header["runs"])):
             return result
-    if not stored or plane or on:
-        asked = f" --plane {plane}" * bool(plane) + f" --on {on}" * bool(on)
+    given = {"plane": plane, "on": on, "block": block, "runs": ",".join(runs)}
+    if not stored or any(given.values()):
+        asked = "".join(f" --{name} {value}" for name, value in given.items() if value)
         raise ExperimentError(
             f"{experiment.name} has no such surface yet; compute one first: surface {experiment.path}{asked}"
         )
@@ -169,7 +181,7 @@ def draw(
         if figure == "curves":
             return figures_lines.training_curves(curves(experiment, stored), dark=dark)
         build = landscape_figures.contour_2d if figure == "compare" else landscape_figures.surface_3d
-        held = _quantity(picture.surface, quantity)
+        held = quantity_of(picture.surface, quantity)
         return build([picture.surface], [picture.paths], quantity=held, dark=dark)
     if figure in CROSS_TASK:
         # only here: few experiments have several tasks, and their pictures draw on this module
@@ -223,7 +235,7 @@ def draw(
     raise ExperimentError(f"There is no figure called {figure!r}.")
 
 
-def _quantity(surface: SurfaceData, name: str) -> str:
+def quantity_of(surface: SurfaceData, name: str) -> str:
     """What is to be shown of a surface; it must hold it."""
     held = {"loss": "loss"} | ({"accuracy": "accuracy"} if surface.accuracy is not None else {})
     if surface.metric is not None:

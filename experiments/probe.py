@@ -19,6 +19,7 @@ from experiments.finite import finite_run
 from experiments.materials import Sample, dataset_of, network, network_for_run, sample
 from experiments.poisons import poison_folder, poison_key
 from experiments.spec import CLEAN_METHOD, IMPORTED_METHOD
+from experiments.surface_view import check_point
 from landscape import Plane, evaluate_points
 from landscape.figure_data import interpolate
 from training import UNLEARNABLE, Dataset
@@ -123,18 +124,6 @@ def probe_point(experiment: Experiment, stored: Result, alpha: float, beta: floa
         slices.append(Slice(f"towards {near[0].run}", on, kind, line[0], found, False, _loss_name(stored)))
         notes.append("This network is large: the line to the nearest checkpoint is read off the surface.")
     return PointAnswer(alpha, beta, tuple(losses), near, tuple(slices), tuple(notes))
-
-
-def check_point(stored: Result, alpha: float, beta: float) -> None:
-    """Raise :class:`ExperimentError` for a point that is no point of the surface."""
-    alphas, betas = stored.arrays["alphas"], stored.arrays["betas"]
-    if not (math.isfinite(alpha) and math.isfinite(beta)):
-        raise ExperimentError("A point needs two finite numbers, such as 0.12, -0.5.")
-    if not (alphas[0] <= alpha <= alphas[-1] and betas[0] <= beta <= betas[-1]):
-        raise ExperimentError(
-            f"The point ({alpha:.3g}, {beta:.3g}) lies outside this surface, which spans {alphas[0]:.3g} to "
-            f"{alphas[-1]:.3g} and {betas[0]:.3g} to {betas[-1]:.3g}; choose one inside."
-        )
 
 
 def nearest_checkpoints(

@@ -17,6 +17,7 @@ from experiments.paths_alone import draw_paths_alone
 from experiments.pictures import PLANE_NAMES, SurfacePicture, surface_picture
 from experiments.preview import partial_surfaces, preview_surface
 from experiments.stored import SURFACE_KIND
+from experiments.surface_view import SurfaceView, arms_beside, data_of, only
 from landscape import figures
 from landscape.style import REFERENCES, format_loss
 from pages import compare_controls, compare_numbers, compare_point, compare_which, links, parts
@@ -77,7 +78,8 @@ def main() -> None:
     compare_numbers.metrics(experiment, picture, player.step)
     compare_point.answer(experiment, found, picture)
     st.fragment(compare_numbers.details)(picture, player.step)
-    compare_numbers.explain(experiment, found, picture, view, player.step)
+    taken = _taken(experiment, stored, wanted, picture, second, view, player)
+    compare_numbers.explain(experiment, found, picture, second, taken, both=view["show"] == "Both")
 
 
 def _sentence(experiment: Experiment, plane: str) -> str:
@@ -215,14 +217,14 @@ def _partner(
         return None
     if experiment.has_own_reference:
         return picture
-    arms = [arm for arm in experiment.spec.poisoned_arms if any(experiment.arm_of(run) == arm for run in runs)]
+    arms = arms_beside(experiment, runs)
     if not arms:
         st.caption("Two panels stand side by side once a poisoned run is among the *Runs*.")
         return None
     arm = arms[0]
     if len(arms) > 1:
         arm = st.selectbox("Right panel", arms, key="beside", bind="query-params", help="The runs of this arm.")
-    other = replace(wanted, on="poisoned" if arm == experiment.spec.poisoned_arms[0] else arm)
+    other = replace(wanted, on=data_of(experiment, arm))
     found = _find(stored, other, runs)
     if found is None:
         early = _early(experiment, other, runs)
@@ -232,8 +234,35 @@ def _partner(
         _offer(experiment, other, runs, small=found is not None)
         if found is None:
             return None
-    second = surface_picture(experiment, found)
-    return replace(second, paths=tuple(path for path in second.paths if experiment.arm_of(path.name) == arm))
+    return only(surface_picture(experiment, found), experiment, arm)
+
+
+def _taken(
+    experiment: Experiment,
+    stored: list[Result],
+    wanted: SurfaceSpec,
+    picture: SurfacePicture,
+    second: SurfacePicture | None,
+    view: dict[str, str],
+    player: Player,
+) -> SurfaceView:
+    """What is shown, as it can be taken away."""
+    runs = tuple(path.name for path in picture.paths)
+    newest = next(one for one in stored if one.header["options"] == picture.header["options"])
+    arms = arms_beside(experiment, runs)
+    return SurfaceView(
+        contours=view["show"] == "Contour",
+        plane=wanted.plane,
+        on=wanted.on,
+        block=wanted.block,
+        runs=() if set(newest.header["runs"]) == set(runs) else runs,
+        quantity=picture.surface.metric_name or "metric" if view["quantity"] == "metric" else view["quantity"],
+        scale=view["scale"],
+        step=None if player.step == player.steps[-1] else player.step,
+        at=compare_point.chosen(picture),
+        beside=second is not None,
+        arm=experiment.arm_of(second.paths[0].name) if second is not None and len(arms) > 1 else "",
+    )
 
 
 def _same_place(found: Result, picture: SurfacePicture) -> bool:

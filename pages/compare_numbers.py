@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import streamlit as st
@@ -11,9 +12,10 @@ from streamlit.elements.lib.mutable_expander_container import ExpanderContainer
 from checkpoints import Result
 from experiments import Experiment
 from experiments.pictures import SurfacePicture
+from experiments.surface_view import SurfaceView, drawn
 from experiments.taking import holds_weights, take_surface
 from experiments.taking_weights import weights_at
-from landscape import figures, figures_lines
+from landscape import figures_lines
 from landscape.figures import PathData
 from landscape.loss_words import loss_label
 from landscape.style import format_loss
@@ -111,8 +113,16 @@ def _own(picture: SurfacePicture, path: PathData, at: int) -> dict[str, str]:
     return {what: f"{values[at]:.4g}" for what, values in known if values is not None}
 
 
-def explain(experiment: Experiment, stored: Result, picture: SurfacePicture, view: dict[str, str], step: int) -> None:
-    """How to read the page, and what can be taken from it."""
+def explain(
+    experiment: Experiment,
+    stored: Result,
+    picture: SurfacePicture,
+    second: SurfacePicture | None,
+    view: SurfaceView,
+    *,
+    both: bool,
+) -> None:
+    """How to read the page, and what can be taken from it: what is shown, of ``both`` kinds of picture the 3-D one."""
     data = (
         "The same weights have another loss on other data: switch *Loss on* to see them judged by the test data."
         if experiment.has_own_reference
@@ -135,25 +145,20 @@ it. The surface is the loss over a **two-dimensional slice** of that space, and 
 - **Colours** are one scale for both panels: dark is low, bright is high.
 """
     )
-    figure = figures.contour_2d if view["show"] == "Contour" else figures.surface_3d
-    options = {"quantity": view["quantity"], "scale": view["scale"], "step": step, "at": compare_point.chosen(picture)}
+    kinds = [view, replace(view, contours=True)] if both else [view]
     parts.take_with_you(
-        lambda: figure([picture.surface], [picture.paths], **options),
+        lambda: drawn(picture, second, view),
         name=f"{experiment.name}-paths",
-        command=parts.command_of(
-            ["export", experiment.name, "--figure", "compare", *_quantity(picture, view["quantity"]), "--format", "pdf"]
+        command="\n".join(
+            parts.command_of(["export", experiment.name, *one.arguments(experiment), "--format", "pdf"])
+            for one in kinds
         ),
         key="compare",
         files=_files(experiment, stored, picture),
+        note="The buttons above give the 3-D view; choose *Contour* for the other, or its command." if both else "",
     )
     parts.report_button(experiment, key="compare")
     parts.share_hint()
-
-
-def _quantity(picture: SurfacePicture, quantity: str) -> list[str]:
-    """The option of ``export`` for what is shown, a metric by its own name."""
-    name = picture.surface.metric_name or quantity if quantity == "metric" else quantity
-    return [] if quantity == "loss" else ["--quantity", name]
 
 
 def _files(

@@ -9,7 +9,8 @@ import streamlit as st
 from checkpoints import Result
 from experiments import Experiment, ExperimentError
 from experiments.pictures import SurfacePicture
-from experiments.probe import PointAnswer, check_point, probe_point
+from experiments.probe import PointAnswer, probe_point
+from experiments.surface_view import check_point
 from landscape.figures_point import SliceData, slice_through_point
 from landscape.loss_words import in_unit, loss_word
 from landscape.style import format_accuracy, format_with_error

@@ -280,10 +280,11 @@ def take_with_you(
     key: str,
     size: tuple[int, int] = (1000, 640),
     files: Mapping[str, tuple[str, Callable[[], str | bytes]]] | None = None,
+    note: str = "",
 ) -> None:
     """Downloads of a figure and its numbers, made only when asked for, and the command that remakes them.
 
-    ``files`` are further ones: {label: (file name, what makes it)}.
+    ``files`` are further ones: {label: (file name, what makes it)}; ``note`` says what the buttons leave out.
     """
     with st.expander("Take it with you", icon=":material/download:"):
         if make is not None:
@@ -302,6 +303,8 @@ def take_with_you(
                 column.download_button(
                     label, data=data, file_name=file_name, key=f"take-{file_name}", width="stretch", on_click="ignore"
                 )
+        if note:
+            st.caption(note)
         st.code(command, language=None)
 
 

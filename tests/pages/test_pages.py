@@ -188,6 +188,28 @@ def test_side_by_side_judges_every_run_by_its_own_data(on):
     assert (app.selectbox(key="on").value, app.selectbox(key="on").disabled) == (on, False), "what was chosen is kept"
 
 
+def test_the_command_beneath_a_view_draws_what_is_shown(tmp_path, monkeypatch):
+    import shlex
+
+    from click.testing import CliRunner
+
+    from cli import main
+    from pages import parts
+
+    taken = {}
+    monkeypatch.setattr(parts, "take_with_you", lambda make, **rest: taken.update(rest, make=make))
+    visit("compare", arrange="Side by side", view="Both", scale="log", step="160", at="-3.5,2.25")
+    scene, contour = taken["command"].splitlines()
+    assert (" compare-3d --beside " in scene, " compare --beside " in contour) == (True, True)
+    assert "*Contour*" in taken["note"]
+    arguments = shlex.split(scene)
+    arguments = [*arguments[arguments.index("export") :], "--out", str(tmp_path / "scene.csv")]
+    arguments[arguments.index("pdf")] = "csv"
+    done = CliRunner().invoke(main, arguments)
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "scene.csv").read_bytes() == parts.render(taken["make"](), "csv")
+
+
 def test_two_panels_never_show_different_stretches_of_a_plane():
     app = visit("compare", arrange="Side by side", view="Contour", plane="Random, filter-normalised")
     panels = [trace for trace in contours(app)["data"] if trace["type"] == "contour"]
