@@ -6,7 +6,7 @@ import pandas  # noqa: F401
 import streamlit as st
 
 from experiments import classroom
-from pages import links, parts
+from pages import links, parts, there
 
 st.set_page_config(page_title="Unlearnscape", page_icon="🏔️", layout="wide")
 
@@ -41,4 +41,5 @@ parts.prepare()
 with links.honoured(page):
     parts.experiment_picker(page.url_path)
     links.bookmark_panel(page.url_path, {path: file for path, (file, _, _) in FILES.items()})
-    page.run()
+    with there.while_there(st.session_state.get("exp")):
+        page.run()

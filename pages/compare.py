@@ -20,7 +20,7 @@ from experiments.stored import SURFACE_KIND
 from experiments.surface_view import SurfaceView, arms_beside, data_of, only
 from landscape import figures
 from landscape.style import REFERENCES, format_loss
-from pages import compare_controls, compare_numbers, compare_point, compare_which, links, parts
+from pages import compare_controls, compare_numbers, compare_point, compare_which, links, parts, there
 from pages.compare_controls import BESIDE
 from pages.view3d import Drawn, Player, stage
 
@@ -60,7 +60,8 @@ def main() -> None:
             working = parts.working(experiment, "surface")
             if early is not None or working:
                 with canvas:
-                    st.fragment(_look, run_every=1.0 if working else None)(experiment.name, wanted, runs, view)
+                    every = 1.0 if working else None
+                    there.fragment(_look, experiment.name, run_every=every)(experiment.name, wanted, runs, view)
                 parts.equivalent(experiment, _arguments(wanted, runs))
             elif hindrance(experiment):
                 _paths_alone(experiment, wanted, runs)
@@ -74,10 +75,10 @@ def main() -> None:
                 parts.offer(what, experiment, _arguments(wanted, runs), key="metric", small=True)
         player = _scrubber(picture)
         with canvas:
-            st.fragment(_draw)(picture, second, view, player)
+            there.fragment(_draw, experiment.name)(picture, second, view, player)
     compare_numbers.metrics(experiment, picture, player.step)
     compare_point.answer(experiment, found, picture)
-    st.fragment(compare_numbers.details)(picture, player.step)
+    there.fragment(compare_numbers.details, experiment.name)(picture, player.step)
     taken = _taken(experiment, stored, wanted, picture, second, view, player)
     compare_numbers.explain(experiment, found, picture, second, taken, both=view["show"] == "Both")
 

@@ -11,7 +11,7 @@ from streamlit.delta_generator import DeltaGenerator
 from experiments import SPEC_FILE, Experiment, home, jobs
 from experiments.launch import stand_by
 from experiments.spec import NAME_PATTERN
-from pages import links, live_charts, live_controls, live_view, parts
+from pages import links, live_charts, live_controls, live_view, parts, there
 from pages.pace import PACE
 
 REFRESH = 0.4  # seconds between looks while a job runs, where few look
@@ -32,7 +32,7 @@ def main() -> None:
     name = _watched()
     job = _job_of(name)
     pace = _pace(job)
-    st.fragment(_panel, run_every=pace)(name, pace, parts.is_dark())
+    there.fragment(_panel, name, run_every=pace)(name, pace, parts.is_dark())
     parts.how_to_read(
         """
 Everything here is a **preview**, made while training goes on: the plane is the joint PCA of the checkpoints that

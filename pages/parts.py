@@ -35,7 +35,7 @@ from experiments.pictures import newest_report
 from experiments.report import report_html
 from experiments.ud_report import ArmUd
 from landscape.style import PLOTLY_CONFIG, format_ud
-from pages import own_jobs
+from pages import own_jobs, there
 
 DEMO = "toy-ops"
 WITHOUT_EXPERIMENT = ("benchmark", "poison_lab", "live", "add_run", "lessons")  # pages that show something else
@@ -110,8 +110,9 @@ def experiment_picker(page: str) -> None:
     if st.session_state.get("last-page", page) != page and asked in names:
         st.session_state["exp"] = asked
     st.session_state["last-page"] = page
+    there.follow(names)
     with st.sidebar:
-        st.selectbox(
+        shown = st.selectbox(
             "Experiment",
             names,
             index=names.index(DEMO) if DEMO in names else 0,
@@ -122,6 +123,7 @@ def experiment_picker(page: str) -> None:
             if page in WITHOUT_EXPERIMENT
             else "A folder with the runs of one network. Start a new one on the Live page, or from the command line.",
         )
+    there.tell(shown, aloud=bool(page) and page not in WITHOUT_EXPERIMENT)
 
 
 def current() -> Experiment:
