@@ -10,6 +10,7 @@ from landscape.animation_html import animation_html
 
 FILM_FORMATS = ("gif", "html", "csv")
 SIZES = {"gif": (800, 460), "html": (960, 480)}  # pixels
+NARROW = (400, 680)  # pixels, of a film on a phone
 
 
 def animate(
@@ -37,4 +38,7 @@ def animate(
         raise ExperimentError(f"A film of {size[0]}×{size[1]} pixels cannot be drawn; choose 400×240 to 2000×2000.")
     gif = kind == "gif"
     stage = build_stage(picture.surface, picture.paths, metrics, size=size, dark=dark and gif, title=gif)
-    return animation_gif(stage) if gif else animation_html(stage, experiment.name).encode()
+    if gif:
+        return animation_gif(stage)
+    narrow = build_stage(picture.surface, picture.paths, metrics, size=NARROW, title=False, stacked=True)
+    return animation_html(stage, narrow, experiment.name).encode()

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure as Canvas
 from numpy.typing import NDArray
 
 from landscape.figure_data import BUILT_IN, COMPUTED, PathData, RunCurves, SurfaceData, held_out, values_of
-from landscape.figures import subtitle
+from landscape.figures import nearly_square, subtitle
 from landscape.heights import choose_heights
 from landscape.loss_words import loss_label, loss_word
 from landscape.static_draw import COLOURMAP
@@ -31,6 +31,7 @@ METRICS = (
     ("train_loss", "training loss", 1.0),
 )
 DPI = 100
+BESIDE_BAR = 0.82  # of the width: where the surface ends in a narrow film, so that its scale has room
 TITLE = "Training on the loss surface"
 GROUND = {False: "#FFFFFF", True: "#0E1117"}
 
@@ -63,7 +64,7 @@ class Stage:
 
     Attributes:
         canvas: What stays, drawn by matplotlib. size: Width and height in pixels. split: Pixels from the left at which
-            the surface ends and the curves begin.
+            the surface ends and the curves begin; the width where they stand below it.
         moments: [F] training steps, one a frame; epochs: [F] the same in epochs.
         alt: The film in words.
     """
@@ -91,8 +92,11 @@ def build_stage(
     size: tuple[int, int] = (960, 520),
     dark: bool = False,
     title: bool = True,
+    stacked: bool = False,
 ) -> Stage:
-    """Draw what stays and find where the runs go; ``title`` also draws what it is, above.
+    """Draw what stays and find where the runs go.
+
+    ``title`` also draws what it is, above; ``stacked`` puts the curves below the surface, for a narrow screen.
 
     Raises ValueError when there is no path to film.
     """
@@ -105,8 +109,15 @@ def build_stage(
         under = subtitle([surface], heights)
         top = _title(canvas, under, dark) if title else 0.97
         bottom = (0.55 + 0.17 * len(paths) * title) * DPI / size[1]  # a line of legend for each run
-        place = {"left": 0.07, "right": 0.98, "bottom": bottom, "top": top, "wspace": 0.36}
-        left, right = canvas.subplots(1, 2, width_ratios=[1.5, 1], gridspec_kw=place)
+        place = {"left": 0.07, "right": 0.98, "bottom": bottom, "top": top, "wspace": 0.5}
+        if stacked:
+            place |= {"left": 0.13, "hspace": 0.22}
+            oblong = np.ptp(surface.betas) / np.ptp(surface.alphas) if nearly_square(surface) else 1.0
+            left, right = canvas.subplots(2, 1, height_ratios=[min(float(oblong), 1.2), 1], gridspec_kw=place)
+            whole = left.get_position()
+            left.set_position((whole.x0, whole.y0, BESIDE_BAR - whole.x0, whole.height))
+        else:
+            left, right = canvas.subplots(1, 2, width_ratios=[1.5, 1], gridspec_kw=place)
         _surface(canvas, left, surface, heights, dark)
         metric, axis, factor = _metric(curves)
         said = axis if metric == COMPUTED else metric.replace("_", " ")
@@ -115,7 +126,7 @@ def build_stage(
         _curve_axes(right, along, values, (time, axis), dark)
         tints = colours([path.role for path in paths], dark=dark)
         canvas.canvas.draw()
-        split = float(right.get_tightbbox().x0) - 4
+        split = size[0] if stacked else float(right.get_tightbbox().x0) - 4
         tracks = tuple(
             Track(
                 path.name,
@@ -170,13 +181,15 @@ def _surface(canvas: Canvas, axes: Any, surface: SurfaceData, heights: Any, dark
     levels = np.linspace(heights.low, heights.high, LEVELS)
     drawn = axes.contourf(surface.alphas, surface.betas, z, levels=levels, cmap=COLOURMAP, extend="both")
     drawn.set_edgecolor("face")  # no seams between the bands where vectors are scaled
-    bar = canvas.colorbar(drawn, ax=axes, pad=0.02, fraction=0.05)
+    bar = canvas.colorbar(drawn, cax=axes.inset_axes([1.02, 0, 0.05, 1]))
     bar.outline.set_visible(False)
     bar.set_ticks([float(t) for t in heights.ticks], labels=list(heights.labels))
     bar.set_label(heights.title, color=ink(dark=dark))
-    bar.ax.tick_params(colors=ink(dark=dark), labelsize=8)
+    bar.ax.tick_params(colors=ink(dark=dark), labelsize=8.5)
     axes.set_xlabel(surface.axis_names[0])
     axes.set_ylabel(surface.axis_names[1])
+    if nearly_square(surface):
+        axes.set_aspect("equal", adjustable="box", anchor="N")
     _ground(axes, dark)
 
 

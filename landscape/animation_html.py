@@ -16,6 +16,7 @@ from landscape.static_inline import SCHEME, adapt_svg, scheme_css
 from landscape.style import DASHES, MARKERS
 from landscape.time_axis import moment_words
 
+WIDE = 700  # pixels of a page from which the panels stand side by side
 PLAYER = Path(__file__).with_name("animation_player.js")
 DASHED = {"solid": "none", "dash": "9 5", "dot": "2 4", "dashdot": "9 4 2 4"}
 DASHED |= {"longdash": "16 5", "longdashdot": "16 4 2 4"}
@@ -37,6 +38,7 @@ h1 { font-size: 1.35rem; margin: 0 0 .2rem; }
 p { margin: 0 0 .6rem; font-size: .9rem; }
 .panels { display: grid; gap: .5rem; }
 .panels svg { display: block; width: 100%; height: auto; }
+.narrow { max-width: 500px; }
 .store { position: absolute; width: 0; height: 0; }
 svg text { font-family: "Helvetica Neue", Helvetica, Arial, sans-serif !important; }
 .halo { fill: none; stroke: #fff; stroke-opacity: .75; stroke-width: 5; stroke-linejoin: round; }
@@ -54,11 +56,17 @@ li svg { width: 44px; height: 18px; flex: none; }
 """
 
 
-def animation_html(stage: Stage, name: str) -> str:
-    """The page of a film; build the stage light and without a title, the page has both."""
+def animation_html(stage: Stage, narrow: Stage, name: str) -> str:
+    """The page of a film; build its two stages light and without a title, the page has both.
+
+    ``narrow`` is the same film, stacked, for screens on which the texts of the other would be too small to read.
+    """
     width, height = stage.size
     split = round(stage.split)
-    tracks = "".join(_track(track, n) for n, track in enumerate(stage.tracks))
+    stages = "".join(
+        f'<g id="{key}stage">{_ground(one, key)}{"".join(_track(t, f"{key}{n}") for n, t in enumerate(one.tracks))}</g>'
+        for key, one in (("w", stage), ("n", narrow))
+    )
     legend = "".join(_entry(track, n) for n, track in enumerate(stage.tracks))
     wide = f".panels {{ grid-template-columns: {split}fr {width - split}fr; }}"
     last = len(stage.moments) - 1
@@ -66,12 +74,15 @@ def animation_html(stage: Stage, name: str) -> str:
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{escape(name)}: {TITLE.lower()}</title>\n<style>\n{scheme_css()}{CSS}"
-        f"@media (min-width: 700px) {{ {wide} }}\n</style>\n</head>\n<body>\n"
+        f"@media (min-width: {WIDE}px) {{ {wide} .narrow {{ display: none; }} }}\n"
+        f"@media (max-width: {WIDE - 0.02}px) {{ .wide {{ display: none; }} }}\n</style>\n</head>\n<body>\n"
         f"<h1>{escape(name)}: {TITLE.lower()}</h1>\n<p>{escape(stage.subtitle)}</p>\n"
-        f'<svg class="store" aria-hidden="true"><defs><g id="stage">{_ground(stage)}{tracks}</g></defs></svg>\n'
-        f'<div class="panels" role="img" aria-label="{escape(stage.alt)}">\n'
-        f'<svg viewBox="0 0 {split} {height}"><use href="#stage"/></svg>\n'
-        f'<svg viewBox="{split} 0 {width - split} {height}"><use href="#stage"/></svg>\n</div>\n'
+        f'<svg class="store" aria-hidden="true"><defs>{stages}</defs></svg>\n'
+        f'<div class="panels wide" role="img" aria-label="{escape(stage.alt)}">\n'
+        f'<svg viewBox="0 0 {split} {height}"><use href="#wstage"/></svg>\n'
+        f'<svg viewBox="{split} 0 {width - split} {height}"><use href="#wstage"/></svg>\n</div>\n'
+        f'<div class="panels narrow" role="img" aria-label="{escape(stage.alt)}">\n'
+        f'<svg viewBox="0 0 {narrow.size[0]} {narrow.size[1]}"><use href="#nstage"/></svg>\n</div>\n'
         '<div class="controls"><button id="play" type="button">Play</button>'
         f'<input id="frame" type="range" min="0" max="{last}" value="{last}" aria-label="Moment of the training">'
         f'<output id="moment" for="frame">{_moment(stage, last)}</output></div>\n<ul>{legend}</ul>\n'
@@ -80,16 +91,16 @@ def animation_html(stage: Stage, name: str) -> str:
     )
 
 
-def _ground(stage: Stage) -> str:
+def _ground(stage: Stage, prefix: str) -> str:
     """What stays, as an SVG element of the stage's size."""
     out = io.StringIO()
     with mpl.rc_context(STYLE):
         stage.canvas.savefig(out, format="svg", metadata={"Date": None}, facecolor="white")
-    drawn = adapt_svg(out.getvalue(), prefix="s", alt="")
+    drawn = adapt_svg(out.getvalue(), prefix=prefix, alt="")
     return drawn.replace("<svg ", f'<svg width="{stage.size[0]}" height="{stage.size[1]}" ', 1)
 
 
-def _track(track: Track, n: int) -> str:
+def _track(track: Track, n: str) -> str:
     colour = NAMES.get(track.colour, track.colour)
     shape = SHAPES[MARKERS[track.role]]
     dash = DASHED[DASHES[track.role]]

@@ -2,10 +2,11 @@
 // Plays the film of the page: a frame cuts every line after the points that its run has reached.
 const film = JSON.parse(document.getElementById("film").textContent);
 const at = (id) => document.getElementById(id);
-const lines = film.runs.map((run, n) => ({
-  path: at("p" + n).getAttribute("points").split(" ").filter(Boolean),
-  curve: at("c" + n).getAttribute("points").split(" ").filter(Boolean),
-}));
+const stages = ["w", "n"]; // the wide one and the narrow one; a screen shows one of them
+const points = (id) => at(id).getAttribute("points").split(" ").filter(Boolean);
+const lines = film.runs.map((run, n) => stages.map((stage) => ({
+  key: stage + n, path: points("p" + stage + n), curve: points("c" + stage + n),
+})));
 const slider = at("frame"), button = at("play"), last = film.moments.length - 1;
 const PACE = 90; // milliseconds a frame
 let timer = 0;
@@ -21,8 +22,10 @@ function show(frame) {
   slider.setAttribute("aria-valuetext", film.moments[frame]);
   at("moment").textContent = film.moments[frame];
   film.runs.forEach((run, n) => {
-    cut(lines[n].path, run.path[frame], ["h" + n, "p" + n], "ph" + n);
-    cut(lines[n].curve, run.curve[frame], ["c" + n], "ch" + n);
+    for (const { key, path, curve } of lines[n]) {
+      cut(path, run.path[frame], ["h" + key, "p" + key], "ph" + key);
+      cut(curve, run.curve[frame], ["c" + key], "ch" + key);
+    }
     at("w" + n).textContent = run.words[frame];
   });
 }

@@ -180,7 +180,7 @@ def contour_2d(
         if at is not None:
             figure.add_trace(picked_trace_2d(at), row=1, col=k)
         figure.update_xaxes(title_text=surface.axis_names[0], row=1, col=k)
-        if _nearly_square(surface):
+        if nearly_square(surface):
             figure.update_xaxes(constrain="domain", row=1, col=k)
             figure.update_yaxes(
                 constrain="domain", constraintoward="top", scaleanchor=f"x{k if k > 1 else ''}", row=1, col=k
@@ -198,7 +198,7 @@ def contour_2d(
     return _named(figure, quantity, name)
 
 
-def _nearly_square(surface: SurfaceData) -> bool:
+def nearly_square(surface: SurfaceData) -> bool:
     """Whether one scale for both axes, which have one unit, leaves room to see anything: distances and angles are true
     then."""
     along, across = np.ptp(surface.alphas), np.ptp(surface.betas)

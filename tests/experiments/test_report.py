@@ -8,12 +8,15 @@ import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from experiments import Experiment, ExperimentError, find_experiment, report_files
 from experiments.animation import animate
+from experiments.pictures import choose_surface, surface_picture
 from experiments.report import _accuracies, report_html
+from landscape.animation import build_stage
 
 GALLERY = Path(__file__).parents[2] / "experiments" / "gallery"
 
@@ -135,7 +138,7 @@ def test_the_film_in_every_format():
     reader = read(page)
     assert reader.fetched == []
     assert set(reader.used) <= set(reader.ids)
-    assert page.count("<polyline") == 9
+    assert page.count("<polyline") == 18, "three lines for each of three runs, on a wide stage and on a narrow one"
     rows = animate(experiment, "csv").decode().splitlines()
     assert rows[0].startswith("run,step,epoch,alpha,beta,off_plane,loss,in_plane_loss,test_accuracy")
     assert len(rows) == 1 + 3 * 11
@@ -143,6 +146,22 @@ def test_the_film_in_every_format():
         animate(experiment, "pdf")
     with pytest.raises(ExperimentError, match="cannot be drawn"):
         animate(experiment, "gif", size=(10, 10))
+
+
+def test_the_film_is_readable_on_a_phone_and_its_distances_are_true():
+    page = animate(find_experiment(str(GALLERY / "toy-ops")), "html").decode()
+    narrow = page[page.index('id="nstage"') : page.index('<div class="panels wide"')]
+    drawn = float(re.search(r'viewBox="0 0 ([\d.]+) ', narrow)[1])
+    sizes = [float(size) for size in re.findall(r"font(?:-size)?: ([\d.]+)px", narrow)]
+    assert len(sizes) > 20
+    assert min(sizes) * (390 - 32) / drawn >= 10, "pixels on a screen of 390, less the page's margins"
+    experiment = find_experiment(str(GALLERY / "toy-ops"))
+    picture = surface_picture(experiment, choose_surface(experiment))
+    for stacked, size in ((False, (960, 480)), (True, (400, 680))):
+        stage = build_stage(picture.surface, picture.paths, [], size=size, stacked=stacked, title=False)
+        for track, path in zip(stage.tracks, picture.paths, strict=True):
+            across, along = np.abs((track.path[-1] - track.path[0]) / (path.coordinates[-1] - path.coordinates[0]))
+            assert across == pytest.approx(along, rel=0.01)
 
 
 def test_without_recorded_accuracies_no_difference_is_made_up():
