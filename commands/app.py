@@ -15,6 +15,8 @@ import click
 
 HOST = re.compile(r"(\*\.)?[A-Za-z0-9]([A-Za-z0-9.:-]{0,251}[A-Za-z0-9])?\Z")
 EVERYWHERE = "0.0.0.0"
+LOADED: tuple[str, ...] = ("analysis.figures", "analysis.figures_live", "landscape.static_export", "pandas")
+LOADED += ("sklearn.cluster", "sklearn.datasets")  # else the first visit of the Poison lab would wait for them
 
 
 @click.command()
@@ -50,7 +52,7 @@ def app(port: int, address: str | None, classroom: bool, hosts: Sequence[str], j
     from lazy_names import load
 
     load("analysis", "checkpoints", "experiments", "landscape", "training")
-    for module in ("analysis.figures", "analysis.figures_live", "landscape.static_export", "pandas"):
+    for module in LOADED:
         importlib.import_module(module)
     # What was imported stays: looking through it for garbage would take a fifth of a second each time.
     gc.collect()

@@ -11,15 +11,18 @@ HEAVY = ("torch", "torchvision", "sklearn")
 RUN = f"""
 import sys
 from cli import main
-main(sys.argv[1:], standalone_mode=False)
+try:
+    main(sys.argv[1:], standalone_mode=False)
+except SystemExit as ended:
+    assert not ended.code
 print("loaded:", *sorted(set({HEAVY!r}) & set(sys.modules)))
 """
 
 
-def loaded(folder: Path, *arguments: str) -> str:
-    """Which of ``HEAVY`` a command has loaded by its end."""
+def loaded(folder: Path, *arguments: str, before: str = "") -> str:
+    """Which of ``HEAVY`` a command has loaded by its end; ``before``: lines that run first."""
     environment = {"PYTHONPATH": str(ROOT), "UNLEARNSCAPE_HOME": str(folder / "home"), "MPLCONFIGDIR": str(folder)}
-    command = [sys.executable, "-c", RUN, *arguments]
+    command = [sys.executable, "-c", before + RUN, *arguments]
     done = subprocess.run(command, check=False, cwd=folder, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout.rpartition("loaded:")[2].strip()
@@ -47,3 +50,14 @@ def test_looking_at_the_demo_needs_neither_pytorch_nor_scikit_learn(tmp_path, ar
 
 def test_what_computes_loads_them(tmp_path):
     assert "torch" in loaded(tmp_path, "export", "toy-ops", "--weights-at", "0.5,-1.2")
+
+
+def test_the_app_has_loaded_what_computes_before_anybody_waits(tmp_path):
+    serve = (
+        "import signal, streamlit.web.cli as web; web.main = lambda *_, **__: None; signal.signal = lambda *_: None\n"
+    )
+    assert loaded(tmp_path, "app", "--port", "8599", before=serve) == "sklearn torch"
+
+
+def test_pages_that_are_served_otherwise_load_what_computes_first(tmp_path):
+    assert "torch" in loaded(tmp_path, "--version", before="import pages\n")
