@@ -11,12 +11,13 @@ from experiments.catalogue import check_name, home, load_preset_or_file
 from experiments.control import Control, write_control
 from experiments.experiment import SPEC_FILE, Experiment, ExperimentError
 from experiments.materials import dataset_of
-from experiments.spec import ArmSpec, DataSpec, ExperimentSpec, content_key
+from experiments.spec import ArmSpec, DataSpec, ExperimentSpec, content_key, run_name
 from experiments.spec_toml import override
 from training import poison
 
 QUICK = ("ops", "lsp", "class-random", "uniform-noise")  # made in well under a second, for images and features
 QUICK_IMAGES = ("ar", "cuda")
+CONTROL = "uniform-noise"  # the quick method that is no poison
 MOST = 3  # poisoned runs that race against the clean one
 LONGEST = 60  # letters of a name
 
@@ -63,6 +64,16 @@ class LiveSettings:
         name = "-".join([self.preset, *(tags or ["live"])])
         return name if len(name) <= LONGEST else f"{name[: LONGEST - 7]}-{content_key({'name': name})[:6]}"
 
+    @property
+    def roles(self) -> dict[str, str]:
+        """{run: role} of the training, the clean run first."""
+        base = load_preset_or_file(self.preset)
+        arms = {base.clean_arm: "clean"} if base.clean_arm else {}
+        for name in self.arms:
+            control = base.arms[name].control if name in base.arms else name == CONTROL
+            arms[name] = "control" if control else "poisoned"
+        return {run_name(arm, self.seed): role for arm, role in arms.items()}
+
     def arguments(self, folder: str) -> list[str]:
         """The command that trains this: from the preset where ``--set`` can say it, else from the folder itself."""
         base = load_preset_or_file(self.preset)
@@ -83,7 +94,7 @@ class LiveSettings:
         return changes + ([] if self.seed == base.seeds[0] else [f"seeds=[{self.seed}]"])
 
     def _arm(self, base: ExperimentSpec, name: str) -> ArmSpec:
-        arm = base.arms.get(name) or ArmSpec(method=name, control=name == "uniform-noise")
+        arm = base.arms.get(name) or ArmSpec(method=name, control=name == CONTROL)
         strength = arm.strength
         if self.strength != 1:
             own = strength if strength is not None else own_strength(base.data, arm.method, download=self.download)

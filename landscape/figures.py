@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import plotly.graph_objects as go
@@ -103,8 +103,10 @@ class StandingSurface:
         self._heights = choose_heights([values_of(surface, "loss")], "loss", "auto", name_of([surface], "loss"))
         self._figure = surface_3d([surface], [[]], dark=dark).to_dict()
 
-    def drawn(self, paths: Sequence[PathData], *, step: int | None = None) -> tuple[str, str]:
-        """The figure of :func:`surface_3d` with these paths as JSON, and in words."""
+    def drawn(
+        self, paths: Sequence[PathData], *, step: int | None = None, meta: Mapping[str, object] | None = None
+    ) -> tuple[str, str]:
+        """The figure of :func:`surface_3d` with these paths as JSON, and in words; ``meta`` comes on top of its own."""
         tints = _tints([paths], self._dark)
         traces = [
             trace
@@ -124,7 +126,7 @@ class StandingSurface:
         layout = self._figure["layout"]
         figure = {
             "data": [*self._figure["data"], *go.Figure(traces).to_dict()["data"]],
-            "layout": layout | {"meta": layout["meta"] | {"alt": words}},
+            "layout": layout | {"meta": layout["meta"] | {"alt": words, **(meta or {})}},
         }
         return str(to_json_plotly(figure)), words
 

@@ -54,14 +54,18 @@ class StandingChart:
         self._dark = bool(blank.layout.meta["dark"])
         self._panels = list(dict.fromkeys((trace.xaxis or "x", trace.yaxis or "y") for trace in blank.data))
 
-    def drawn(self, numbers: Numbers, *, mark: float | None = None) -> str:
-        """The figure of :func:`numbered` as JSON; with ``mark`` a thin upright line stands there in every panel."""
+    def drawn(self, numbers: Numbers, *, mark: float | None = None, step: int | None = None) -> str:
+        """The figure of :func:`numbered` as JSON; with ``mark`` a thin upright line stands there in every panel.
+
+        ``step`` is noted in the layout's ``meta``.
+        """
         if mark is not None:
             line = {"color": ink(dark=self._dark), "width": 1, "dash": "dash"}
             marks = [upright(mark, *panel, line=line) for panel in self._panels]
             numbers = replace(numbers, shapes=[*numbers.shapes, *marks])
         traces = zip(self._blank["data"], numbers.traces, strict=True)
-        layout = _merged(self._blank["layout"], {**numbers.layout, "meta": {"alt": numbers.alt}})
+        meta = {"alt": numbers.alt} if step is None else {"alt": numbers.alt, "step": step}
+        layout = _merged(self._blank["layout"], {**numbers.layout, "meta": meta})
         for name, more in (("shapes", numbers.shapes), ("annotations", numbers.annotations)):
             if more:
                 layout[name] = [*layout.get(name, ()), *more]

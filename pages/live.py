@@ -6,12 +6,14 @@ import secrets
 import time
 
 import streamlit as st
-from streamlit.delta_generator import DeltaGenerator
 
-from experiments import SPEC_FILE, Experiment, home, jobs
+from checkpoints import Result
+from experiments import SPEC_FILE, Experiment, home, jobs, read_control
 from experiments.launch import stand_by
+from experiments.live_settings import LiveSettings
 from experiments.spec import NAME_PATTERN
-from pages import links, live_charts, live_controls, live_view, parts, there
+from pages import links, live_controls, live_frame, live_view, parts, there
+from pages.live_frame import Frame
 from pages.pace import PACE
 
 REFRESH = 0.4  # seconds between looks while a job runs, where few look
@@ -93,18 +95,22 @@ def _panel(name: str | None, pace: float | None, dark: bool) -> None:
         settings = live_controls.choose_how(preset, spec, poisons)
     below = st.container()
     with left:
-        # The picture stays in its place whatever comes above it: a moved one would be built anew, which takes long.
-        above, canvas, under = st.container(), st.container(), st.container()
+        # Whatever is said above it, the picture stays where it is: a moved one would be built anew, which takes long.
+        above, canvas, under = st.container(), st.container(), st.container(key="live-under")
     with above:
         live_controls.start_if_asked(settings, moving=pace is not None)
         live_controls.transport(job)
-        if job is not None and job.running:
-            live_controls.progress(job)
-        elif job is not None and (home() / job.experiment / SPEC_FILE).is_file():
-            live_controls.ended(job)
+        with st.container(key="live-state"):
+            _state(name, job)
         live_controls.differs(job, settings)
-    _picture(preset, name, job, (above, canvas, under), below)
+    experiment = Experiment(home() / name) if name and (home() / name / SPEC_FILE).is_file() else None
+    snapshot = None if experiment is None else live_view.read(experiment)
+    with under:
+        frame = _frame(name, snapshot, job, settings)
+    with canvas:
+        live_frame.scene(frame)
     with below:
+        live_frame.places(frame)
         live_controls.describe(spec, settings)
         live_controls.queue(name)
     if pace is not None:
@@ -115,51 +121,38 @@ def _panel(name: str | None, pace: float | None, dark: bool) -> None:
         st.rerun()
 
 
-def _picture(
-    preset: str,
-    name: str | None,
-    job: jobs.Job | None,
-    places: tuple[DeltaGenerator, DeltaGenerator, DeltaGenerator],
-    below: DeltaGenerator,
-) -> None:
-    above, canvas, under = places
+def _state(name: str | None, job: jobs.Job | None) -> None:
+    """In one line what is happening; its place is as high whatever it says."""
     if name is None:
-        with above:
-            st.markdown("Press **Start**: the paths appear within seconds, and every slider then starts them anew.")
-        live_view.finished_before(preset, canvas, under)
-        return
-    if not (home() / name / SPEC_FILE).is_file():
-        with above:
-            live_view.nothing_yet(f"There is no experiment “{name}” any more; press Start to train one.")
-        return
-    experiment = Experiment(home() / name)
-    snapshot = live_view.read(experiment)
-    if snapshot is None:
-        with above:
-            under_way = job is not None and job.running
-            live_view.nothing_yet("The first checkpoints are on their way." if under_way else "There is nothing yet.")
-        live_view.finished_before(preset, canvas, under)
-        return
-    with under:
-        moment = live_view.scrub(snapshot)
-    if moment.lies_on_a_plane:
-        with canvas:
-            live_view.landscape(moment)
-    else:
-        with above:
-            st.caption("The plane needs three checkpoints.")
-        live_view.finished_before(preset, canvas, under)  # a view that went and came again would be built anew
-    with below:
-        live_view.numbers(moment)
-        if moment.lies_on_a_plane:
-            live_charts.charts(moment, moving=job is not None and job.running)
-        if snapshot.header["finished"] and experiment.result_files("surfaces"):
-            st.page_link(
-                "pages/compare.py",
-                label="Open in Compare paths",
-                icon=":material/landscape:",
-                query_params={"exp": name},
-            )
+        st.markdown("Press **Start**: the paths appear within seconds, and every slider then starts them anew.")
+    elif not (home() / name / SPEC_FILE).is_file():
+        st.info(f"There is no experiment “{name}” any more; press Start to train one.", icon=":material/info:")
+    elif job is not None and job.running:
+        live_controls.progress(job)
+    elif job is not None and job.state != "done":
+        live_controls.ended(job)
+    elif Experiment(home() / name).result_files("surfaces"):
+        st.page_link(
+            "pages/compare.py",
+            label="Finished. Open in Compare paths",
+            icon=":material/landscape:",
+            query_params={"exp": name},
+        )
+
+
+def _frame(name: str | None, snapshot: Result | None, job: jobs.Job | None, settings: LiveSettings) -> Frame:
+    """What is shown: a moment of the training, else what was shown last, else how it will look."""
+    moves = job is not None and job.running and not read_control(home() / job.experiment).paused
+    if snapshot is not None and (snapshot.header["plane"] is not None or not moves):
+        return live_frame.of(live_view.scrub(snapshot), settings.preset)
+    frame = live_frame.last(wanted=name is not None)
+    if frame is not None:
+        st.caption("The training before, until the first checkpoints of the next one arrive.")
+        return frame
+    frame = live_frame.before(settings.preset, settings.roles)
+    if not frame.veil:
+        st.caption(f"A finished training of {settings.preset}, as it will look.")
+    return frame
 
 
 main()

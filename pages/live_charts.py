@@ -1,15 +1,13 @@
 """The charts below the picture of the Live page: training curves, learnable blocks with UD, and SAL.
 
-They follow a moving training in turn and at a slower pace than the paths: three charts drawn anew several times a
-second would keep the browser from answering its viewer.
+What is costly about them is built once; a look costs little more than their numbers.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 
+import numpy as np
 import plotly.graph_objects as go
 import streamlit as st
 
@@ -20,53 +18,48 @@ from landscape import figures_lines
 from landscape.figures import RunCurves
 from landscape.figures_standing import Numbers, StandingChart
 from landscape.time_axis import over_time
-from pages import parts
 from pages.live_view import Moment
-from pages.view3d import Drawn, stage
+from pages.view3d import Drawn
 
-PACE = 1.8  # seconds between drawings of one chart while training moves, at least
-KEPT = "live-charts"  # what was drawn last
-
-
-@dataclass(frozen=True)
-class _Drawn:
-    training: tuple[float, bool]
-    moment: tuple[int, int, bool]
-    when: float
-    drawn: Drawn | None
+WAITING = {
+    "curves": "Training curves; there are none yet.",
+    "learnable": "Learnable blocks and UD; there are none yet.",
+    "sal": "SAL of every block; there is none yet.",
+}
 
 
-def charts(moment: Moment, *, moving: bool) -> None:
-    """Draw all three; while training moves and is followed, at most one of them is new at a time."""
-    dark, header = parts.is_dark(), moment.snapshot.header
-    training = (header.get("began", header["time"]), dark)
-    shown = (header["number"], moment.checkpoint, moment.newest)
-    kept: dict[str, _Drawn] = st.session_state.setdefault(KEPT, {})
-    now = time.monotonic()
-    for name, one in list(kept.items()):
-        if one.training != training:
-            del kept[name]
-    makers = {"curves": curves, "lp": learnable, "sal": sal}
-    due = min(makers, key=lambda name: kept[name].when if name in kept else 0.0)
-    for name, make in makers.items():
-        one = kept.get(name)
-        follows = moving and moment.newest and (one is None or one.moment[2])
-        if follows and (name != due or (one is not None and now - one.when < PACE)):
-            continue
-        if one is None or one.moment != shown:
-            kept[name] = _Drawn(training, shown, now, make(moment, dark=dark))
-    left, right = st.columns(2, gap="medium")
-    for place, name, height in (
-        (left, "curves", 430),
-        (right, "lp", 430),
-        (st.container(), "sal", 220 + 75 * len(header["runs"])),
-    ):
-        with place:
-            if name not in kept:
-                st.html(f'<div style="height: {height}px"></div>')  # its turn comes
-            elif (drawn := kept[name].drawn) is not None:
-                # Through the same bundle as the surface: another one would have to be loaded when training starts.
-                stage([drawn], key=f"live-{name}", height=height)
+def drawn(moment: Moment, *, dark: bool) -> dict[str, Drawn | None]:
+    """All charts at a moment; None for what cannot be drawn yet."""
+    return {
+        "curves": curves(moment, dark=dark),
+        "learnable": learnable(moment, dark=dark),
+        "sal": sal(moment, dark=dark),
+    }
+
+
+def blank(roles: Mapping[str, str], *, dark: bool) -> dict[str, Drawn | None]:
+    """The charts of a training of these runs before there is one: their axes, and which line will be whose."""
+    empty = np.empty(0)
+    metrics = {f"{part}_{what}": empty for part in ("train", "test") for what in ("accuracy", "loss")}
+    series = [RunCurves(name, role, np.empty(0, dtype=np.int64), empty, metrics) for name, role in roles.items()]
+    others = [name for name, role in roles.items() if role != "clean"]
+    figs = {
+        "curves": figures_lines.blank_curves(series, dark=dark),
+        "learnable": figures_live.blank_learnable(roles, others, roles, dark=dark),
+        "sal": figures.blank_histogram(dict.fromkeys(roles, 0), roles=roles, dark=dark),
+    }
+    for name, figure in figs.items():
+        figure.update_xaxes(range=[-3, 0] if name == "sal" else [0, 10], showticklabels=False)
+        figure.update_yaxes(range=[0, 1], showticklabels=False)
+        figure.update_traces(x=[None], y=[None])
+    for row, name in enumerate(roles):
+        figs["sal"].update_traces(name=name, selector={"type": "bar", "yaxis": f"y{row + 1 if row else ''}"})
+    return {name: Drawn.of(figure, WAITING[name]) for name, figure in figs.items()}
+
+
+def heights(runs: int) -> dict[str, int]:
+    """Pixels of every chart of so many runs."""
+    return {"curves": 430, "learnable": 430, "sal": 220 + 75 * runs}
 
 
 def curves(moment: Moment, *, dark: bool) -> Drawn | None:
@@ -141,7 +134,7 @@ def sal(moment: Moment, *, dark: bool) -> Drawn | None:
         ("sal", tuple(blocks.items()), tuple(roles.items()), dark),
         lambda: figures.blank_histogram(blocks, roles=roles, dark=dark),
     )
-    return _drawn(chart, numbers, None, panels=1)
+    return _drawn(chart, numbers, moment, panels=1, marked=False)
 
 
 @st.cache_resource(max_entries=48, show_spinner=False)
@@ -149,7 +142,7 @@ def _standing(lines: tuple[object, ...], _blank: Callable[[], go.Figure]) -> Sta
     return StandingChart(_blank())
 
 
-def _drawn(chart: StandingChart, numbers: Numbers, moment: Moment | None, *, panels: int) -> Drawn:
-    """A chart with its numbers; a moment that is gone back to is marked in it."""
-    mark = None if moment is None or moment.newest else moment.epoch
-    return Drawn(chart.drawn(numbers, mark=mark), numbers.alt, three=False, panels=panels)
+def _drawn(chart: StandingChart, numbers: Numbers, moment: Moment, *, panels: int, marked: bool = True) -> Drawn:
+    """A chart with its numbers; where it is over time, a moment that is gone back to is marked in it."""
+    mark = moment.epoch if marked and not moment.newest else None
+    return Drawn(chart.drawn(numbers, mark=mark, step=moment.step), numbers.alt, three=False, panels=panels)

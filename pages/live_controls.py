@@ -226,8 +226,11 @@ def progress(job: jobs.Job) -> None:
         st.progress(0.0, text=f"Waiting for its turn; at most {at_most} may work at a time.")
         return
     left = None if job.paused else job.seconds_left
-    text = f"{job.label.capitalize()}: {job.done} of {job.total}" if job.total else "Starting…"
-    text += ", paused" if job.paused else "" if left is None else f", about {parts.duration(left)} left"
+    if job.total:
+        text = f"{job.label.capitalize()}: {job.done} of {job.total}"
+        text += ", paused" if job.paused else "" if left is None else f", about {parts.duration(left)} left"
+    else:
+        text = "At the start, paused" if job.paused else "Starting…"
     st.progress(job.fraction, text=text)
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import plotly.graph_objects as go
 import streamlit as st
-from streamlit.delta_generator import DeltaGenerator
 
 from checkpoints import CheckpointError, Result, read_result
 from experiments import Experiment, find_experiment, snapshot_path
@@ -16,9 +17,24 @@ from experiments.pictures import surface_picture
 from experiments.stored import SURFACE_KIND
 from landscape import figures
 from landscape.figures import PathData, SurfaceData
-from landscape.style import format_ud
+from landscape.style import arrange, format_points, format_ud, ink
 from pages import parts
-from pages.view3d import Drawn, stage
+from pages.view3d import Drawn
+
+UD_SO_FAR = (
+    "From the gradient estimate at every checkpoint up to the one shown, and from the search at the whole epoch that "
+    "is named. " + parts.UD_HELP
+)
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A number with what it is called, a word about it, and its explanation."""
+
+    label: str
+    value: str
+    note: str = ""
+    help: str = ""
 
 
 @dataclass(frozen=True)
@@ -106,37 +122,42 @@ def _follow(key: str, last: int) -> None:
     st.session_state[key] = last
 
 
-def numbers(moment: Moment) -> None:
+def tiles(moment: Moment) -> tuple[Tile, ...]:
     """Accuracy of every run, UD by both ways, and what the plane holds, at the moment shown."""
     snapshot = moment.snapshot
-    runs = snapshot.header["runs"]
-    distances = _distances_at(moment)
-    race = len(distances) > 1
-    columns = st.columns(len(runs) + 2 + (not race))
-    columns[0].metric("Epoch", f"{moment.epoch:.3g}", f"step {moment.step}", delta_color="off", delta_arrow="off")
-    clean = None
-    for column, run in zip(columns[1:], runs, strict=False):
+    accuracies, clean = [], None
+    for run in snapshot.header["runs"]:
         values = snapshot.arrays.get(f"run/{run['name']}/metric_test_accuracy")
         value = float(values[min(moment.at(run["name"]), len(values) - 1)]) if values is not None else None
         clean = value if run["role"] == "clean" else clean
-        delta = None
+        note = ""
         if run["role"] != "clean" and clean is not None and value is not None:
-            delta = f"{100 * (value - clean):+.1f} points"
-        column.metric(f"{run['name']} test accuracy", parts.percent(value), delta)
-    # One beside the rest; those of a race in a row of their own, each by its name.
-    places = st.columns(len(distances)) if race else columns[-2:-1]
-    for place, (name, gradient, searched) in zip(places, distances, strict=False):
-        place.metric(
-            f"UD so far, {name}" if race else "UD so far",
-            gradient,
-            searched,
-            delta_color="off",
-            delta_arrow="off",
-            help="From the gradient estimate at every checkpoint up to the one shown, and from the search at the whole "
-            "epoch that is named. " + parts.UD_HELP,
-        )
+            note = f"{format_points(value - clean)} against clean"
+        accuracies.append(Tile(f"{run['name']} test accuracy", parts.percent(value), note))
+    distances = _distances_at(moment)
+    race = len(distances) > 1
     ratio = (snapshot.header["plane"] or {}).get("explained_variance_ratio")
-    columns[-1].metric("Plane explains", "–" if ratio is None else parts.percent(sum(ratio)))
+    return (
+        Tile("Epoch", f"{moment.epoch:.3g}", f"step {moment.step}"),
+        *accuracies,
+        *(
+            Tile(f"UD so far, {name}" if race else "UD so far", gradient, searched, UD_SO_FAR)
+            for name, gradient, searched in distances
+        ),
+        Tile("Plane explains", "–" if ratio is None else parts.percent(sum(ratio)), "of the variance"),
+    )
+
+
+def no_tiles(roles: Mapping[str, str]) -> tuple[Tile, ...]:
+    """The numbers of a training of these runs before there is one."""
+    others = [name for name, role in roles.items() if role != "clean"]
+    race = len(others) > 1
+    return (
+        Tile("Epoch", "–"),
+        *(Tile(f"{name} test accuracy", "–") for name in roles),
+        *(Tile(f"UD so far, {name}" if race else "UD so far", "–", "", UD_SO_FAR) for name in others),
+        Tile("Plane explains", "–"),
+    )
 
 
 def _distances_at(moment: Moment) -> list[tuple[str, str, str]]:
@@ -158,15 +179,17 @@ def _distances_at(moment: Moment) -> list[tuple[str, str, str]]:
     return found
 
 
-def landscape(moment: Moment) -> None:
-    """The surface with all paths, for a moment that lies on a plane; a mark stands at the checkpoint shown."""
+def landscape(moment: Moment) -> Drawn | None:
+    """The surface with all paths, and a mark at the checkpoint shown; None before there is a plane."""
+    if not moment.lies_on_a_plane:
+        return None
     surface, paths = _surface(moment.snapshot)
     header, plane = moment.snapshot.header, moment.snapshot.header["plane"]
     # Older snapshots do not say when they began, and are of one plane each.
     made = f"{header.get('began', header['time'])} {plane.get('number', header['number'])}"
     standing = _standing(made, parts.is_dark(), surface)
-    figure, words = standing.drawn(paths, step=None if moment.newest else moment.step)
-    stage([Drawn(figure, words, three=True, panels=1)], key="live3d", height=520, moving=True)
+    figure, words = standing.drawn(paths, step=None if moment.newest else moment.step, meta={"step": moment.step})
+    return Drawn(figure, words, three=True, panels=1)
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
@@ -207,23 +230,21 @@ def _surface(snapshot: Result) -> tuple[SurfaceData, tuple[PathData, ...]]:
     return surface, paths
 
 
-def nothing_yet(words: str) -> None:
-    """The place of the picture before there is one."""
-    st.info(words, icon=":material/hourglass_empty:")
-
-
-def finished_before(preset: str, canvas: DeltaGenerator, under: DeltaGenerator) -> None:
+def finished_before(preset: str) -> Drawn | None:
     """A finished training of the preset, where one is at hand, until there is something of one's own to see."""
     try:
         files = find_experiment(preset).result_files("surfaces")
-        drawn = _finished(preset, tuple((str(path), path.stat().st_mtime_ns) for path in files), parts.is_dark())
+        return _finished(preset, tuple((str(path), path.stat().st_mtime_ns) for path in files), parts.is_dark())
     except (ValueError, OSError, LookupError):
-        return
-    if drawn is None:
-        return
-    with canvas:
-        stage([drawn], key="live3d", height=520, moving=True)
-    under.caption(f"A finished training of {preset}, as it will look.")
+        return None
+
+
+def no_scene(*, dark: bool) -> Drawn:
+    """An empty scene, in which the first surface is drawn sooner than where there was none."""
+    figure = go.Figure(go.Scatter3d(x=[0.0], y=[0.0], z=[0.0], mode="markers", marker={"opacity": 0}, hoverinfo="skip"))
+    figure = arrange(figure, title="Loss surface", alt="No surface yet.", dark=dark)
+    axis = {"showticklabels": False, "title": "", "color": ink(dark=dark), "showspikes": False}
+    return Drawn.of(figure.update_scenes(xaxis=axis, yaxis=axis, zaxis=axis, uirevision="constant"))
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)

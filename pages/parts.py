@@ -52,11 +52,14 @@ CSS = """
   text-align: center; border: 1px dashed rgba(128, 128, 128, 0.6); background: rgba(128, 128, 128, 0.08); }
 [class*="st-key-card-"] :is(a, button) em { position: absolute; width: 1px; height: 1px; overflow: hidden;
   clip-path: inset(50%); white-space: nowrap; }
+.st-key-live-state { min-height: 3.5rem; }
+.st-key-live-under { min-height: 5.2rem; }
 a:focus-visible, button:focus-visible, summary:focus-visible { outline: 2px solid currentColor; outline-offset: 2px; }
 @media (prefers-reduced-motion: reduce) {
   *, ::before, ::after { animation-duration: 0.01ms !important; transition-duration: 0.01ms !important; }
 }
 @media (max-width: 640px) {
+  .st-key-live-under { min-height: 9rem; }
   [data-testid="stMainBlockContainer"] { padding-left: 1rem; padding-right: 1rem; }
   h1 { font-size: 1.7rem !important; }
 }

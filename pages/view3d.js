@@ -1,6 +1,7 @@
 // Draws Plotly figures in place and keeps the viewer's camera through every update. Figures whose paths carry a ghost
 // get a player: the path grows and its head moves here in the browser; the server hears of the step once it is chosen.
-// The bundle is Plotly's own, served by the app itself. What view3d_pace.js and view3d_camera.js hold stands before this.
+// The bundle is Plotly's own, served by the app itself. What view3d_pace.js, view3d_camera.js and
+// view3d_together.js hold stands before this.
 
 const FINEST = 2; // pixels drawn for one of the page, along each side
 const NARROW = 560; // pixels below which panels stand above each other
@@ -401,12 +402,16 @@ function drawPanel(stage, panel, given, data, pick) {
   const three = given.three;
   box.classList.toggle("view3d", three);
   box.classList.toggle("view2d", !three);
-  box.setAttribute("aria-label", given.alt);
+  if (!data.frame) box.setAttribute("aria-label", given.alt);
   const help = three ? HELP3D : data.pickable ? HELP2D : "Chart.";
   panel.setAttribute("aria-label", help);
   panel.dataset.help = help;
-  if (three && !hasWebGL()) {
+  if (three && !hasWebGL() && !data.frame) {
     say(panel, "This browser offers no WebGL, which the 3-D view needs. The contour view shows the same.");
+    return;
+  }
+  if (data.frame) {
+    showFrame(stage, panel, data);
     return;
   }
   const narrow = box.clientWidth < NARROW;

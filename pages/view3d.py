@@ -11,7 +11,7 @@ import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -85,6 +85,7 @@ def stage(
     on_step: Callable[[int], None] | None = None,
     on_pick: Callable[[float, float], None] | None = None,
     moving: bool = False,
+    frame: Mapping[str, Any] | None = None,
 ) -> None:
     """Draw figures beside each other, with one camera and one scrubber for all of them.
 
@@ -97,6 +98,8 @@ def stage(
         on_pick: Called with the coordinates of a point that the viewer clicked; None where clicks mean nothing.
         moving: Draw no finer than the screen's own pixels, as for pictures that change all the time: Plotly's smoothing
             takes four times as many.
+        frame: Charts and numbers that are shown in one moment with the figure, which must be in 3-D, in their own
+            places of the page (see :func:`place`): ``id``, ``step``, ``veil``, ``charts`` and ``tiles``.
     """
     data = {
         "key": key,
@@ -111,6 +114,7 @@ def stage(
         "tells": on_step is not None,
         "pickable": on_pick is not None,
         "moving": moving,
+        "frame": frame,
     }
 
     def stepped() -> None:
@@ -134,6 +138,23 @@ def stage(
     )
 
 
+def place(name: str, *, height: int, label: str = "") -> None:
+    """Reserve a place on the page for a chart or the numbers of a frame.
+
+    Args:
+        name: Of the place, which frames name.
+        height: Pixels that are kept free.
+        label: Words for who cannot see that there is no chart yet; without, the place is one for numbers.
+    """
+    component = _register(
+        "unlearnscape_place",
+        '<div class="stage-place"></div>',
+        _source("view3d_place.js"),
+        _source("view3d_place.css"),
+    )
+    component(data={"name": name, "height": height, "label": label}, key=name, height="content")
+
+
 @cache
 def ensure_plotly_bundle() -> Path:
     """Put plotly.min.js of the installed Plotly where the server serves it, unless it is there already."""
@@ -154,13 +175,14 @@ def ensure_plotly_bundle() -> Path:
 
 
 def _component() -> Any:
-    *scripts, style = (
-        (Path(__file__).parent / name).read_text(encoding="utf-8")
-        for name in ("view3d_pace.js", "view3d_camera.js", "view3d.js", "view3d.css")
-    )
-    return _register("\n".join(scripts), style)
+    scripts = ("view3d_pace.js", "view3d_camera.js", "view3d_together.js", "view3d.js")
+    return _register("unlearnscape_view3d", HTML, "\n".join(map(_source, scripts)), _source("view3d.css"))
+
+
+def _source(name: str) -> str:
+    return (Path(__file__).parent / name).read_text(encoding="utf-8")
 
 
 @st.cache_resource(show_spinner=False)
-def _register(script: str, style: str) -> Any:
-    return st.components.v2.component("unlearnscape_view3d", html=HTML, css=style, js=script, isolate_styles=False)
+def _register(name: str, markup: str, script: str, style: str) -> Any:
+    return st.components.v2.component(name, html=markup, css=style, js=script, isolate_styles=False)

@@ -8,8 +8,16 @@ const BAR = 80; // pixels right of a scene, enough for the numbers at most colou
 
 // Turns ---------------------------------------------------------------------------------------------------------
 
-// Waiting figures, the longest waiting first, each with its newest update only.
-const turns = (window.unlearnscapeTurns ??= { waiting: new Map(), busy: false, turned: false, rest: null, note: null });
+// Waiting figures, the longest waiting first, each with its newest update only; and frames that wait half drawn.
+const turns = (window.unlearnscapeTurns ??= {
+  waiting: new Map(),
+  resumes: [],
+  busy: false,
+  turned: false,
+  on: null, // what the hand is on
+  rest: null,
+  note: null,
+});
 
 function drawInTurn(box, draw) {
   turns.waiting.set(box, draw);
@@ -17,6 +25,7 @@ function drawInTurn(box, draw) {
 }
 
 async function drawNext() {
+  for (const resume of turns.resumes.splice(0)) resume();
   if (turns.busy) return;
   turns.busy = true;
   while (turns.waiting.size && !turns.turned && !document.hidden) {
@@ -47,6 +56,7 @@ function watchHands() {
     clearTimeout(turns.rest);
     turns.rest = null;
     turns.turned = true;
+    turns.on = event.target;
   };
   const end = () => {
     if (!turns.turned) return;

@@ -34,6 +34,30 @@ Object.defineProperty(HTMLCanvasElement.prototype, "width", { get, set(value) {
   set.call(this, value);
 } });
 """
+# In every frame that the browser shows: the step of each part by what it draws or says, and what jumps.
+SAMPLE = """
+() => {
+  window.jumps = 0;
+  window.mixed = [];
+  window.samples = new Set();
+  new PerformanceObserver((list) => list.getEntries().forEach((entry) => {
+    if (!entry.hadRecentInput) window.jumps += entry.value;
+  })).observe({ type: "layout-shift" });
+  const sample = () => {
+    const scene = document.querySelector(".view3d")._fullLayout.meta.step;
+    const said = document.querySelector(".stage-tiles .tile-note").textContent.replace("step ", "");
+    const charts = [...document.querySelectorAll(".stage-place .stage-figure")].map((box) => {
+      const cover = box.closest(".stage-place").querySelector(".stage-cover");
+      return cover ? cover.dataset.step : box.closest(".covered") ? "" : box._fullLayout?.meta.step;
+    });
+    const parts = [scene, said, ...charts].map((step) => String(step ?? ""));
+    window.samples.add(parts.join());
+    if (parts.length !== 5 || new Set(parts).size > 1) window.mixed.push(parts.join());
+    window.sampling = requestAnimationFrame(sample);
+  };
+  sample();
+}
+"""
 RANGE = "() => document.querySelector('.view3d')._fullLayout.scene.xaxis.range.join()"
 
 
@@ -41,7 +65,7 @@ def start(page: Page, url: str, *, seed: int, epochs: int = 150) -> None:
     open_page(page, f"{url}/live?seed-toy-ops={seed}&epochs-toy-ops={epochs}&speed=5")
     press(page, "Start")
     page.wait_for_function("() => location.search.includes('watch=')", timeout=60_000)
-    page.get_by_text("as it will look").wait_for(state="detached", timeout=60_000)  # the training before it is gone
+    wait_until(lambda: epoch(page).split()[1] != "–", seconds=60, what="the first frame")
 
 
 def drawn(page: Page) -> int:
@@ -51,7 +75,7 @@ def drawn(page: Page) -> int:
 
 def epoch(page: Page) -> str:
     """The metric that says which moment is shown."""
-    return page.locator("[data-testid=stMetric]").filter(has_text="Epoch").first.inner_text()
+    return page.locator(".stage-tiles > div").filter(has_text="Epoch").first.inner_text()
 
 
 def press(page: Page, name: str) -> None:
@@ -111,6 +135,33 @@ def test_a_training_is_followed_paused_stepped_and_scrubbed(server: Server, page
     assert "at-" in address(page)
     press(page, "Follow")
     wait_until(lambda: epoch(page).split()[1] != "0", seconds=60, what="following again")
+    press(page, "Stop")
+    page.get_by_text("Stopped. Every checkpoint is kept").first.wait_for(timeout=60_000)
+
+
+def test_all_parts_of_a_training_that_moves_are_of_one_moment_and_nothing_jumps(server: Server, page: Page):
+    open_page(page, f"{server.url}/live?seed-toy-ops=31&epochs-toy-ops=150&speed=5")
+    page.wait_for_function("() => document.querySelectorAll('.stage-place .js-plotly-plot').length === 3")
+    page.evaluate(SAMPLE)
+    press(page, "Start")
+    wait_until(lambda: drawn(page) > 3 and epoch(page).split()[1] != "–", seconds=120, what="the first movement")
+    page.wait_for_function("() => window.samples.size > 25", timeout=120_000)
+    scrubber = page.locator("[data-testid=stSlider]").filter(has_text="Checkpoint shown").locator("input").first
+    scrubber.focus()
+    page.keyboard.press("Home")
+    wait_until(lambda: epoch(page).split()[1] == "0", seconds=60, what="going back to the start")
+    press(page, "Follow")
+    wait_until(lambda: epoch(page).split()[1] != "0", seconds=60, what="following again")
+    press(page, "Pause")
+    page.get_by_text(", paused").first.wait_for(timeout=60_000)
+    held = standing(page)
+    for more in (1, 2):
+        press(page, "Step")
+        wait_until(lambda more=more: drawn(page) == held + more, seconds=60, what="one single step")
+        step = 5 * (held + more - 1)
+        wait_until(lambda step=step: f"step {step}" in epoch(page), seconds=60, what="the step in numbers")
+    assert page.evaluate("window.mixed") == []
+    assert page.evaluate("window.jumps") < 0.05
     press(page, "Stop")
     page.get_by_text("Stopped. Every checkpoint is kept").first.wait_for(timeout=60_000)
 

@@ -4,7 +4,6 @@ import json
 import re
 import time
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -24,7 +23,6 @@ from experiments import (
     train_experiment,
 )
 from experiments.live import KIND
-from pages import live_charts
 from pages.pace import PACE
 
 ROOT = Path(__file__).parents[2]
@@ -47,10 +45,36 @@ def visit(**query):
     return app
 
 
-def layouts(app):
-    """Layouts of everything drawn."""
-    views = [json.loads(view.proto.json)["figures"] for view in app.get("bidi_component")]
-    return [json.loads(one["figure"])["layout"] for figures in views for one in figures]
+def shown(app):
+    """The message that the scene brings along: the frame, and the scene itself."""
+    (data,) = [data for data in messages(app) if data.get("figures")]
+    return data["frame"], json.loads(data["figures"][0]["figure"])
+
+
+def messages(app):
+    """Everything that reaches components of the page."""
+    return [json.loads(view.proto.json) for view in app.get("bidi_component")]
+
+
+def tiles(app):
+    """{label: (value, note)} of the numbers."""
+    return {tile["label"]: (tile["value"], tile["note"]) for tile in shown(app)[0]["tiles"]["tiles"]}
+
+
+def charts(app):
+    """{place: figure} of the charts."""
+    return {chart["place"]: json.loads(chart["figure"]) for chart in shown(app)[0]["charts"]}
+
+
+def steps(app):
+    """The step that every part of the page shows, each by what it draws or says itself."""
+    frame, scene = shown(app)
+    found = {place: figure["layout"]["meta"].get("step", "") for place, figure in charts(app).items()}
+    said = re.search(r"\d+", tiles(app)["Epoch"][1])
+    found |= {"numbers": int(said.group()) if said else "", "frame": frame["step"]}
+    if not frame["veil"]:
+        found["scene"] = scene["layout"]["meta"].get("step", "")
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -67,9 +91,11 @@ def test_scrubbing_moves_marker_curves_sal_and_numbers_together(home, trained):
     home.mkdir()
     (home / "watched").symlink_to(trained.path)
     app = visit(watch="watched")
-    shown = {metric.label: metric for metric in app.metric}
-    assert shown["Epoch"].value == "2"
-    assert re.fullmatch(r"by search \d\.\d\d \(epoch [012]\)", shown["UD so far"].delta)
+    newest = steps(app)
+    assert len(newest) == 6
+    assert set(newest.values()) == {64}
+    assert tiles(app)["Epoch"][0] == "2"
+    assert re.fullmatch(r"by search \d\.\d\d \(epoch [012]\)", tiles(app)["UD so far"][1])
     assert not any(slider.label.startswith("Checkpoint") and slider.value != slider.max for slider in app.slider)
     scrubber = next(slider for slider in app.slider if slider.label.startswith("Checkpoint"))
     with trained.open_run("clean-s0") as run:
@@ -77,62 +103,88 @@ def test_scrubbing_moves_marker_curves_sal_and_numbers_together(home, trained):
     assert f"of {scrubber.max:g} in each run" in scrubber.label
     scrubber.set_value(4).run()
     assert not app.exception
-    shown = {metric.label: metric for metric in app.metric}
-    assert shown["Epoch"].delta == "step 15"
-    drawn = layouts(app)
-    assert any("checkpoint at step 15" in str(layout["title"]) for layout in drawn)
-    lines = next(layout for layout in drawn if "Training" in str(layout["title"]))["shapes"]
-    assert lines
-    assert all(line["x0"] == pytest.approx(15 / 32, abs=0.01) for line in lines)
+    assert set(steps(app).values()) == {15}
+    drawn = charts(app)
+    assert "checkpoint at step 15" in str(drawn["live-sal"]["layout"]["title"])
+    for place in ("live-curves", "live-learnable"):
+        marks = [line for line in drawn[place]["layout"]["shapes"] if line["line"]["dash"] == "dash"]
+        assert [line["x0"] for line in marks] == pytest.approx([15 / 32, 15 / 32], abs=0.01)
     app.button(key="follow").click().run()
-    assert {metric.label: metric for metric in app.metric}["Epoch"].value == "2"
+    assert set(steps(app).values()) == {64}
 
 
-def test_until_there_is_a_plane_the_picture_stays(home, trained):
-    experiment = Experiment.create(replace(trained.spec, name="begun"), home / "begun")
+def part_of(trained, count):
+    """The snapshot of a training as it was after so many checkpoints of every run."""
     stored = read_snapshot(trained)
-    arrays = {key: values[:2] for key, values in stored.arrays.items() if key.startswith("run/")}
-    runs = [{**run, "checkpoints": 2} for run in stored.header["runs"]]
-    target = snapshot_path(experiment)
-    target.parent.mkdir()
-    write_result(target, kind=KIND, header={**stored.header, "runs": runs, "plane": None}, arrays=arrays)
-    app = visit(watch="begun")
-    assert any("three checkpoints" in caption.value for caption in app.caption)
-    assert {metric.label: metric for metric in app.metric}["Epoch"].delta == "step 5"
-    keys = [json.loads(view.proto.json)["key"] for view in app.get("bidi_component")]
-    assert keys == ["live3d"], "the view that the paths will be drawn in, and nothing that takes time from them"
+    arrays = {
+        key: values[:count] if key.startswith("run/") and "search" not in key else values
+        for key, values in stored.arrays.items()
+    }
+    runs = [{**run, "checkpoints": count} for run in stored.header["runs"]]
+    header = {**stored.header, "number": count, "runs": runs, "finished": False}
+    return replace(stored, header=header if count > 2 else header | {"plane": None}, arrays=arrays)
 
 
-def test_charts_of_a_moving_training_take_turns_and_no_more_than_their_pace(home, trained, monkeypatch):
+@pytest.fixture
+def moving(home, trained, monkeypatch):
+    """A training that moves: gives what sets the snapshot that is there now, in checkpoints."""
     monkeypatch.setattr("experiments.jobs.launch", lambda arguments, log, environment: 2**22)
     monkeypatch.setattr("experiments.jobs.alive", lambda pid, born: True)
-    home.mkdir()
-    (home / "watched").symlink_to(trained.path)
-    jobs.start(["run", "toy-ops", "--live"], experiment="watched")
-    monkeypatch.setattr(live_charts, "PACE", 1000.0)
-    made = []
-    for name in ("curves", "learnable", "sal"):
-        make = getattr(live_charts, name)
-        monkeypatch.setattr(
-            live_charts,
-            name,
-            lambda moment, make=make, name=name, **theme: (made.append(name), make(moment, **theme))[1],
-        )
-    app = visit(watch="watched")
-    seen = [len(made)]
-    for _ in range(3):
+    Experiment.create(replace(trained.spec, name="begun"), home / "begun")
+    jobs.start(["run", "toy-ops", "--live"], experiment="begun")
+    target = snapshot_path(Experiment(home / "begun"))
+    target.parent.mkdir()
+
+    def move(count):
+        now = part_of(trained, count)
+        write_result(target, kind=KIND, header=now.header, arrays=now.arrays)
+
+    return move
+
+
+def test_until_there_is_a_plane_all_stays_as_it_was_and_then_all_is_new(home, trained, moving):
+    app = visit(watch="begun")
+    example = shown(app)
+    assert set(steps(app).values()) == {""}
+    assert tiles(app)["Epoch"] == ("–", "")
+    assert any("as it will look" in caption.value for caption in app.caption)
+    assert {data.get("name") for data in messages(app)} >= {"live-numbers", "live-curves", "live-learnable", "live-sal"}
+    moving(2)
+    app.run()
+    assert shown(app) == example, "the plane needs three checkpoints"
+    for count, step in ((3, 10), (4, 15), (9, 40)):
+        moving(count)
         app.run()
-        seen.append(len(made))
-    assert made == ["curves", "learnable", "sal"], seen
-    assert all(after - before <= 1 for before, after in pairwise(seen)), "one at a time"
-    once = read_snapshot(trained)
-    newer = replace(once, header={**once.header, "number": once.header["number"] + 1})
-    monkeypatch.setattr("pages.live_view.read", lambda experiment: newer)
+        assert not app.exception
+        assert set(steps(app).values()) == {step}
+        assert not any("as it will look" in caption.value for caption in app.caption)
+    assert [len(trace["hovertemplate"]) for trace in charts(app)["live-curves"]["data"]]
+    again = shown(app)[0]["id"]
     app.run()
-    assert len(made) == 3, "too soon"
-    monkeypatch.setattr(live_charts, "PACE", 0.0)
+    assert shown(app)[0]["id"] == again, "what stays is not drawn again"
+
+
+def test_what_is_paused_before_there_is_a_plane_shows_its_numbers_and_says_why_no_scene(home, moving):
+    app = visit(watch="begun")
+    app.button(key="pause").click().run()
+    moving(2)
     app.run()
-    assert made[3:] == ["curves"], "the one drawn longest ago is next"
+    assert set(steps(app).values()) == {5}
+    assert "three checkpoints" in shown(app)[0]["veil"]
+
+
+def test_what_was_shown_last_stays_until_the_next_training_has_something_to_show(home, moving):
+    app = visit(watch="begun")
+    moving(9)
+    app.run()
+    before = shown(app)
+    snapshot_path(Experiment(home / "begun")).unlink()  # as at a restart, or where it is deleted
+    app.run()
+    assert shown(app) == before
+    assert any("The training before" in caption.value for caption in app.caption)
+    moving(4)
+    app.run()
+    assert set(steps(app).values()) == {15}
 
 
 def test_where_many_look_each_looks_less_often(home, trained, monkeypatch):

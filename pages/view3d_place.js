@@ -1,0 +1,25 @@
+// A place on the page that a frame fills (see view3d_together.js). It is there before the first frame and keeps its size.
+
+export default function (component) {
+  const { data, parentElement } = component;
+  const place = parentElement.querySelector(".stage-place");
+  if (data.label && !place.firstChild)
+    place.innerHTML = '<div class="stage-figure view2d" role="img"></div>';
+  if (data.label && !place.dataset.step) place.firstChild.setAttribute("aria-label", data.label);
+  const known = (window.unlearnscapeFrames ??= { places: new Map(), stages: new Set() });
+  if (!place.querySelector(".js-plotly-plot")) place.style.minHeight = `${data.height}px`;
+  if (known.places.get(data.name) !== place) {
+    known.places.set(data.name, place);
+    for (const stage of known.stages) {
+      if (stage.isConnected) stage.place();
+      else known.stages.delete(stage);
+    }
+  }
+  return () =>
+    setTimeout(() => {
+      if (place.isConnected) return;
+      if (known.places.get(data.name) === place) known.places.delete(data.name);
+      const box = place.querySelector(".stage-figure");
+      if (box?.layout) window.unlearnscapeDrawing?.purge(box);
+    }, 500);
+}
