@@ -90,14 +90,15 @@ def blank_learnable(
     figure.add_hline(y=1.0, line={"color": ink(dark=dark), "width": 1, "dash": "dot"}, row=1, col=2)
     figure.update_xaxes(title_text="epoch")
     figure.update_yaxes(rangemode="tozero")
-    return arrange(
+    arrange(
         figure,
         title="Learnable blocks and UD",
         subtitle="UD: line by gradient at every checkpoint · hollow markers by search at epochs",
         alt="",
         dark=dark,
         height=340,
-    ).update_layout(margin={"t": 88, "b": 92})
+    )
+    return figure.update_layout(margin={"t": figure.layout.margin.t + 22, "b": 92})
 
 
 def learnable_numbers(

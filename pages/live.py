@@ -42,8 +42,9 @@ exist so far (so it turns as new ones arrive), the surface is coarse and on a sm
 small samples. When training ends, the same job measures SAL and the surface in full; *Compare paths*, *Sharpness* and
 *Unlearnable Distance* then show them.
 
-While you turn the picture it waits, and shows the newest checkpoint once you let go. Where no graphics card draws, its
-surface is interpolated less finely than on the other pages. Where many watch at once, every picture moves less often.
+Numbers, charts and the scene are always of the same checkpoint. While you turn the picture all of them wait, and show
+the newest checkpoint once you let go. Where no graphics card draws, the surface is interpolated less finely than on the
+other pages. Where many watch at once, everything moves less often.
 
 **UD so far** is what UD would be if training ended there: the line takes the first-order (gradient) estimate of SAL at
 every checkpoint; the hollow markers take the search of the paper once an epoch, which is dearer, so that some epochs

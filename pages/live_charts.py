@@ -49,8 +49,9 @@ def blank(roles: Mapping[str, str], *, dark: bool) -> dict[str, Drawn | None]:
         "sal": figures.blank_histogram(dict.fromkeys(roles, 0), roles=roles, dark=dark),
     }
     for name, figure in figs.items():
-        figure.update_xaxes(range=[-3, 0] if name == "sal" else [0, 10], showticklabels=False)
-        figure.update_yaxes(range=[0, 1], showticklabels=False)
+        unseen = {"tickfont": {"color": "rgba(0, 0, 0, 0)"}}  # numbers take the room that they will need
+        figure.update_xaxes(range=[-3, 0] if name == "sal" else [0, 10], **unseen)
+        figure.update_yaxes(range=[0, 1], **unseen)
         figure.update_traces(x=[None], y=[None])
     for row, name in enumerate(roles):
         figs["sal"].update_traces(name=name, selector={"type": "bar", "yaxis": f"y{row + 1 if row else ''}"})

@@ -121,7 +121,7 @@ def scene(frame: Frame) -> None:
 
 def places(frame: Frame) -> None:
     """Where numbers and charts of a frame are shown."""
-    view3d.place(NUMBERS, height=76)
+    view3d.place(NUMBERS, height=95)
     left, right = st.columns(2, gap="medium")
     for column, name in ((left, "curves"), (right, "learnable"), (st.container(), "sal")):
         with column:

@@ -1,6 +1,7 @@
 // A frame: the scene of a stage, and the charts and numbers in other places of the page, all of one moment. It comes in
 // one message. Its charts are drawn one by one behind copies of what was there, so that no task is long; then everything
-// is shown in one task. Where that takes longer than frames come, frames are left out, each of them whole.
+// is shown in one task. Where that takes longer than frames come, frames are left out, each of them whole. A chart that
+// is far from what can be seen of the page is drawn once it comes near; until then its old lines are hidden.
 
 const frames = (window.unlearnscapeFrames ??= { places: new Map(), stages: new Set() });
 
@@ -31,15 +32,19 @@ async function drawFrame(Plotly, stage, panel, data) {
   const charts = frame.charts.map((chart) => [chart, frames.places.get(chart.place)]).filter(([, place]) => place?.isConnected);
   for (const [chart, place] of charts) {
     if (await handsOff(stage)) return;
+    if (place.away && place.shown) continue;
+    const shown = `${place.clientWidth} ${chart.figure}`;
+    if (place.shown === shown && !place.classList.contains("covered")) continue;
+    place.shown = shown;
     cover(place);
-    if (chart.figure) await drawChart(Plotly, place, chart, data);
+    await drawChart(Plotly, place, chart, data);
     await new Promise((resolve) => setTimeout(resolve)); // what the viewer did meanwhile is answered
   }
   if (await handsOff(stage)) return;
   // One task from here on, up to the next picture that the browser shows.
   const drawn = data.figures.map((given) => drawScene(Plotly, stage, panel, given, data));
   veil(panel, frame.veil);
-  for (const [chart, place] of charts) uncover(place, chart, frame);
+  for (const [chart, place] of charts) uncover(place, chart, frame.step);
   const tiles = frames.places.get(frame.tiles.place);
   if (tiles?.isConnected) showTiles(tiles, frame);
   stage.dataset.step = frame.step;
@@ -101,7 +106,7 @@ function drawChart(Plotly, place, given, data) {
 function cover(place) {
   const box = place.querySelector(".stage-figure");
   const seen = box.querySelector(".plot-container");
-  if (seen && !place.classList.contains("covered")) {
+  if (seen && !place.classList.contains("behind") && !place.classList.contains("covered")) {
     const copied = document.createElement("div");
     copied.className = "stage-cover js-plotly-plot";
     copied.setAttribute("aria-hidden", "true");
@@ -112,12 +117,12 @@ function cover(place) {
   place.classList.add("covered");
 }
 
-function uncover(place, given, frame) {
+function uncover(place, given, step) {
   place.querySelector(".stage-cover")?.remove();
-  place.querySelector(".stage-skeleton")?.remove();
   place.classList.remove("covered");
+  place.classList.toggle("behind", place.shown !== `${place.clientWidth} ${given.figure}`);
   place.querySelector(".stage-figure").setAttribute("aria-label", given.alt);
-  place.dataset.step = frame.step;
+  place.dataset.step = step;
 }
 
 // Numbers -------------------------------------------------------------------------------------------------------

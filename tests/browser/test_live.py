@@ -46,7 +46,8 @@ SAMPLE = """
   const sample = () => {
     const scene = document.querySelector(".view3d")._fullLayout.meta.step;
     const said = document.querySelector(".stage-tiles .tile-note").textContent.replace("step ", "");
-    const charts = [...document.querySelectorAll(".stage-place .stage-figure")].map((box) => {
+    const seen = [...document.querySelectorAll(".stage-place:not(.behind) .stage-figure")];
+    const charts = seen.map((box) => {
       const cover = box.closest(".stage-place").querySelector(".stage-cover");
       return cover ? cover.dataset.step : box.closest(".covered") ? "" : box._fullLayout?.meta.step;
     });
@@ -140,8 +141,11 @@ def test_a_training_is_followed_paused_stepped_and_scrubbed(server: Server, page
 
 
 def test_all_parts_of_a_training_that_moves_are_of_one_moment_and_nothing_jumps(server: Server, page: Page):
+    page.set_viewport_size({"width": 1440, "height": 2300})  # all of it can be seen
     open_page(page, f"{server.url}/live?seed-toy-ops=31&epochs-toy-ops=150&speed=5")
-    page.wait_for_function("() => document.querySelectorAll('.stage-place .js-plotly-plot').length === 3")
+    blank = "() => document.querySelectorAll('.stage-place .js-plotly-plot').length === 3"
+    page.wait_for_function(blank, timeout=120_000)
+    page.wait_for_timeout(2000)
     page.evaluate(SAMPLE)
     press(page, "Start")
     wait_until(lambda: drawn(page) > 3 and epoch(page).split()[1] != "–", seconds=120, what="the first movement")
@@ -162,6 +166,18 @@ def test_all_parts_of_a_training_that_moves_are_of_one_moment_and_nothing_jumps(
         wait_until(lambda step=step: f"step {step}" in epoch(page), seconds=60, what="the step in numbers")
     assert page.evaluate("window.mixed") == []
     assert page.evaluate("window.jumps") < 0.05
+
+    page.evaluate("cancelAnimationFrame(window.sampling)")
+    page.set_viewport_size({"width": 1440, "height": 700})
+    page.wait_for_timeout(1000)
+    press(page, "Step")
+    wait_until(lambda: drawn(page) == held + 3, seconds=60, what="a step that most charts are too far away for")
+    last = page.locator(".stage-place").last
+    assert "behind" in str(last.get_attribute("class")), "it costs nothing, and shows nothing of another moment"
+    last.scroll_into_view_if_needed()
+    step = f"() => document.querySelectorAll('.stage-place .stage-figure')[2]._fullLayout.meta.step === {step + 5}"
+    page.wait_for_function(step, timeout=60_000)
+    page.wait_for_function("() => !document.querySelectorAll('.stage-place')[3].classList.contains('behind')")
     press(page, "Stop")
     page.get_by_text("Stopped. Every checkpoint is kept").first.wait_for(timeout=60_000)
 

@@ -4,6 +4,7 @@ import pytest
 
 from experiments import Experiment, ExperimentError, home, jobs, load_preset_or_file, override
 from experiments.live_settings import LiveSettings, begin, own_strength, racers, set_aside
+from experiments.spec import run_name
 
 
 @pytest.fixture(autouse=True)
@@ -68,3 +69,11 @@ def test_another_viewer_s_training_goes_on(monkeypatch):
     begin(settings(seed=1), mine="toy-ops-live-2")
     assert jobs.read_job(second.folder).state == "stopped"
     assert jobs.read_job(first.folder).state == "running"
+
+
+def test_runs_of_a_training_have_their_names_and_roles_before_there_is_one():
+    chosen = settings(arms=("ops", "uniform-noise"), seed=3)
+    assert chosen.roles == {"clean-s3": "clean", "ops-s3": "poisoned", "uniform-noise-s3": "control"}
+    arms = chosen.spec().arms
+    assert [run_name(arm, 3) for arm in arms] == list(chosen.roles)
+    assert [arms[name].control for name in arms] == [False, False, True]
