@@ -1,6 +1,6 @@
 // A place on the page that a frame fills (see view3d_together.js). It is there before the first frame and keeps its size.
 
-const NEAR = "300px 0px"; // around what can be seen of the page
+const NEAR = "100px 0px"; // around what can be seen of the page
 
 export default function (component) {
   const { data, parentElement } = component;
