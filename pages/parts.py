@@ -59,6 +59,7 @@ a:focus-visible, button:focus-visible, summary:focus-visible { outline: 2px soli
   *, ::before, ::after { animation-duration: 0.01ms !important; transition-duration: 0.01ms !important; }
 }
 @media (max-width: 640px) {
+  .st-key-live-state { min-height: 5.2rem; }
   .st-key-live-under { min-height: 9rem; }
   [data-testid="stMainBlockContainer"] { padding-left: 1rem; padding-right: 1rem; }
   h1 { font-size: 1.7rem !important; }
