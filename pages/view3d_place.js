@@ -9,7 +9,7 @@ export default function (component) {
     place.innerHTML = '<div class="stage-figure view2d" role="img"></div>';
   if (data.label && !place.dataset.step) place.firstChild.setAttribute("aria-label", data.label);
   const known = (window.unlearnscapeFrames ??= { places: new Map(), stages: new Set() });
-  if (!place.querySelector(".js-plotly-plot")) place.style.minHeight = `${data.height}px`;
+  if (!place.kept) place.style.minHeight = `${data.height}px`;
   const tell = () => {
     for (const stage of known.stages) {
       if (stage.isConnected) stage.place();

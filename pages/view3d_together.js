@@ -32,7 +32,10 @@ async function drawFrame(Plotly, stage, panel, data) {
   const charts = frame.charts.map((chart) => [chart, frames.places.get(chart.place)]).filter(([, place]) => place?.isConnected);
   for (const [chart, place] of charts) {
     if (await handsOff(stage)) return;
-    if (place.away && place.shown) continue;
+    if (place.away !== false) {
+      keepRoom(place, chart);
+      continue;
+    }
     const shown = `${place.clientWidth} ${chart.figure}`;
     if (place.shown === shown && !place.classList.contains("covered")) continue;
     place.shown = shown;
@@ -98,7 +101,16 @@ function drawChart(Plotly, place, given, data) {
   const height = heightOf(figure, box.clientWidth, given.height);
   fit(figure, box.clientWidth, height);
   place.style.minHeight = `${height}px`;
+  place.kept = box.clientWidth;
   return Plotly.react(box, figure.data, figure.layout, data.config);
+}
+
+// The room that a chart takes is there before it is drawn.
+function keepRoom(place, given) {
+  const width = place.clientWidth;
+  if (place.kept === width) return;
+  place.kept = width;
+  place.style.minHeight = `${heightOf(JSON.parse(given.figure), width, given.height)}px`;
 }
 
 // What a chart shows goes on being seen, as a copy, while the chart itself is drawn anew. The copy stands before it, so

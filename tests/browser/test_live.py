@@ -66,7 +66,7 @@ def start(page: Page, url: str, *, seed: int, epochs: int = 150) -> None:
     open_page(page, f"{url}/live?seed-toy-ops={seed}&epochs-toy-ops={epochs}&speed=5")
     press(page, "Start")
     page.wait_for_function("() => location.search.includes('watch=')", timeout=60_000)
-    wait_until(lambda: epoch(page).split()[1] != "–", seconds=60, what="the first frame")
+    wait_until(lambda: epoch(page).split()[1] != "–", seconds=120, what="the first frame")
 
 
 def drawn(page: Page) -> int:
@@ -76,7 +76,7 @@ def drawn(page: Page) -> int:
 
 def epoch(page: Page) -> str:
     """The metric that says which moment is shown."""
-    return page.locator(".stage-tiles > div").filter(has_text="Epoch").first.inner_text()
+    return str(page.evaluate("() => document.querySelector('.stage-tiles > div')?.innerText ?? 'Epoch –'"))
 
 
 def press(page: Page, name: str) -> None:
