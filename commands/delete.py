@@ -78,11 +78,17 @@ def _empty(yes: bool) -> None:
 
 def _folder(name: str) -> Path:
     """The folder of an experiment or benchmark, also of one whose spec cannot be read."""
-    from experiments import SPEC_FILE, find_experiment, list_experiments
+    from experiments import SPEC_FILE, ExperimentError, list_experiments
     from experiments.bench_run import list_benches
     from experiments.bench_spec import BENCH_FILE
+    from experiments.catalogue import GALLERY, nearest_first
 
     if any((Path(name) / file).is_file() for file in (SPEC_FILE, BENCH_FILE)):
         return Path(name)
     known = {one.name: one.path for one in list_experiments()} | {one.name: one.path for one in list_benches()}
-    return known[name] if name in known else find_experiment(name).path
+    if name in known:
+        return known[name]
+    mine = [own for own, path in known.items() if GALLERY not in path.resolve().parents]
+    listed = nearest_first(name, {"those that can be deleted": mine})
+    hint = listed or "there is none that could be deleted"
+    raise ExperimentError(f"There is no experiment or benchmark {name!r}; {hint}.")

@@ -16,7 +16,7 @@ from typing import Any
 
 from checkpoints import CheckpointError, write_bytes
 from experiments.bench_spec import BENCH_FILE, BenchSpec, load_bench
-from experiments.catalogue import GALLERY, folders, home
+from experiments.catalogue import GALLERY, folders, home, nearest_first
 from experiments.engine import Engine, Where
 from experiments.experiment import Experiment, ExperimentError, versions
 from experiments.materials import arm_inputs, dataset_of
@@ -137,7 +137,7 @@ def find_bench(name_or_path: str) -> Bench:
     known = {bench.name: bench for bench in list_benches()}
     if name_or_path in known:
         return known[name_or_path]
-    hint = f"known are {', '.join(known)}." if known else "make one with: bench SPEC.toml"
+    hint = f"{nearest_first(name_or_path, {'benchmarks': list(known)})}." if known else "make one with: bench SPEC.toml"
     raise ExperimentError(f"There is no benchmark {name_or_path!r}; {hint}")
 
 

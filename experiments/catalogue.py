@@ -7,6 +7,7 @@ import os
 import shutil
 import tempfile
 import tomllib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import tomli_w
@@ -52,16 +53,9 @@ def load_preset_or_file(name: str) -> ExperimentSpec:
 
 
 def _known(name: str) -> str:
-    """What may have been meant: the nearest name, then presets and the user's experiments, the nearest first."""
+    """What may have been meant: presets and the user's experiments."""
     mine = [folder.name for folder in folders(home()) if (folder / SPEC_FILE).is_file()]
-    close = difflib.get_close_matches(name, [*preset_names(), *mine], n=1)
-    parts = []
-    for what, names in (("presets", preset_names()), ("experiments of yours", mine)):
-        ranked = sorted(names, key=lambda one: -difflib.SequenceMatcher(None, name, one).ratio())
-        more = f" and {len(ranked) - MOST_NAMED} more" if len(ranked) > MOST_NAMED else ""
-        parts += [f"{what} are {', '.join(ranked[:MOST_NAMED])}{more}"] if ranked else []
-    listed = "; ".join(parts)
-    return f"did you mean {close[0]}? {listed[0].upper()}{listed[1:]}" if close else listed
+    return nearest_first(name, {"presets": preset_names(), "experiments of yours": mine})
 
 
 def bench_preset_names() -> list[str]:
@@ -99,16 +93,38 @@ def folders(root: Path) -> list[Path]:
 
 
 def find_experiment(name_or_path: str) -> Experiment:
-    """Open an experiment by folder path, or by name in the user's folder and the gallery."""
+    """Open an experiment by folder path, or by name in the user's folder and the gallery.
+
+    Raises:
+        ExperimentError: There is none; the nearest name and those that there are follow, or how to make it.
+    """
     path = Path(name_or_path)
     if (path / SPEC_FILE).is_file():
         return Experiment.open(path)
     by_name = {experiment.name: experiment for experiment in list_experiments()}
     if name_or_path in by_name:
         return Experiment.open(by_name[name_or_path].path)
-    close = difflib.get_close_matches(name_or_path, by_name, n=1)
-    hint = f"did you mean {close[0]}?" if close else "make one with: train toy-ops"
+    if name_or_path in preset_names():
+        hint = f"it is a preset, which this trains: train {name_or_path}"
+    else:
+        hint = f"{nearest_first(name_or_path, {'experiments': list(by_name)})}."
     raise ExperimentError(f"There is no experiment {name_or_path!r}; {hint}")
+
+
+def nearest_first(name: str, kinds: Mapping[str, Sequence[str]]) -> str:
+    """What may have been meant, for the end of a sentence: the nearest name, then all there are of each kind.
+
+    Args:
+        name: What was asked for. kinds: {kind, in the plural: names}; those without names are left out.
+    """
+    close = difflib.get_close_matches(name, [one for names in kinds.values() for one in names], n=1)
+    parts = []
+    for what, names in kinds.items():
+        ranked = sorted(names, key=lambda one: -difflib.SequenceMatcher(None, name, one).ratio())
+        more = f" and {len(ranked) - MOST_NAMED} more" if len(ranked) > MOST_NAMED else ""
+        parts += [f"{what} are {', '.join(ranked[:MOST_NAMED])}{more}"] if ranked else []
+    listed = "; ".join(parts)
+    return f"did you mean {close[0]}? {listed[0].upper()}{listed[1:]}" if close else listed
 
 
 def is_gallery(experiment: Experiment) -> bool:

@@ -19,7 +19,7 @@ from checkpoints.durable import Lock, sync_folder
 from checkpoints.importing.report import size
 from experiments import jobs
 from experiments.bench_spec import BENCH_FILE
-from experiments.catalogue import GALLERY, folders, home
+from experiments.catalogue import GALLERY, folders, home, nearest_first
 from experiments.classroom import free_name, limits
 from experiments.experiment import LIVE_SUFFIX, SPEC_FILE, Experiment, ExperimentError
 from experiments.stored import TASK_SURFACES
@@ -150,8 +150,8 @@ def find_deleted(name: str) -> Deleted:
     for one in known:
         if name in (one.name, one.id):
             return one
-    listed = ", ".join(dict.fromkeys(one.name for one in known))
-    raise ExperimentError(f"There is no {name!r} among what was deleted" + (f"; there are {listed}." if known else "."))
+    listed = nearest_first(name, {"deleted": list(dict.fromkeys(one.name for one in known))})
+    raise ExperimentError(f"There is no {name!r} among what was deleted; {listed or 'nothing is in the bin'}.")
 
 
 def restore(deleted: Deleted) -> Path:

@@ -46,14 +46,29 @@ def test_emptying_asks_first(home):
     assert call("restore").output == "Nothing is in the bin.\n"
 
 
+def test_an_unknown_name_is_answered_with_those_that_there_are(home):
+    for command in ("show", "report", "export --figure ud", "check"):
+        refused = call(*command.split(), "othr")
+        assert refused.exit_code == 1
+        words = "There is no experiment 'othr'; did you mean other? Experiments are other, "
+        assert words in refused.output, refused.output
+        assert "mine" in refused.output
+        assert "train" not in refused.output
+    assert "it is a preset, which this trains: train mnist-ops" in call("show", "mnist-ops").output
+    call("delete", "mine", "other")
+    assert "did you mean other? Deleted are other, mine." in call("restore", "othr").output
+    assert "there is none that could be deleted" in call("delete", "mine").output
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (["delete"], "Name what to delete, or give --empty"),
         (["delete", "mine", "--empty"], "not both"),
-        (["delete", "mine", "nowhere"], "no experiment 'nowhere'"),
+        (["delete", "mine", "4711"], "'4711'; those that can be deleted are mine, other."),
+        (["delete", "otter"], "'otter'; did you mean other? Those that can be deleted are other, mine."),
         (["delete", "toy-ops"], "ships with the project"),
-        (["restore", "mine"], "no 'mine' among what was deleted."),
+        (["restore", "mine"], "no 'mine' among what was deleted; nothing is in the bin."),
     ],
 )
 def test_refusals_are_one_sentence_and_leave_everything(home, arguments, words):
