@@ -171,7 +171,7 @@ def _just_started(mine: str | None, settings: LiveSettings) -> bool:
     """Whether this session has only just started the very same training."""
     newest = next(iter(jobs.list_jobs(mine)), None) if mine is not None else None
     same = newest is not None and newest.arguments == tuple(settings.arguments(str(home() / newest.experiment)))
-    return same and newest is not None and newest.running and time.time() - newest.started < TWICE
+    return same and newest is not None and newest.running and 0 <= time.time() - newest.started < TWICE
 
 
 def chosen_speed() -> float:
@@ -226,11 +226,8 @@ def progress(job: jobs.Job) -> None:
         st.progress(0.0, text=f"Waiting for its turn; at most {at_most} may work at a time.")
         return
     left = None if job.paused else job.seconds_left
-    if job.total:
-        text = f"{job.label.capitalize()}: {job.done} of {job.total}"
-        text += ", paused" if job.paused else "" if left is None else f", about {parts.duration(left)} left"
-    else:
-        text = "At the start, paused" if job.paused else "Starting…"
+    text = f"{job.label.capitalize()}: {job.done} of {job.total}" if job.total else "Starting…"
+    text += ", paused" if job.paused else "" if left is None else f", about {parts.duration(left)} left"
     st.progress(job.fraction, text=text)
 
 
