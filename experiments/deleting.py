@@ -150,7 +150,7 @@ def find_deleted(name: str) -> Deleted:
     for one in known:
         if name in (one.name, one.id):
             return one
-    listed = nearest_first(name, {"deleted": list(dict.fromkeys(one.name for one in known))})
+    listed = nearest_first(name, {"in the bin": list(dict.fromkeys(one.name for one in known))})
     raise ExperimentError(f"There is no {name!r} among what was deleted; {listed or 'nothing is in the bin'}.")
 
 

@@ -56,7 +56,7 @@ def test_an_unknown_name_is_answered_with_those_that_there_are(home):
         assert "train" not in refused.output
     assert "it is a preset, which this trains: train mnist-ops" in call("show", "mnist-ops").output
     call("delete", "mine", "other")
-    assert "did you mean other? Deleted are other, mine." in call("restore", "othr").output
+    assert "did you mean other? In the bin are other, mine." in call("restore", "othr").output
     assert "there is none that could be deleted" in call("delete", "mine").output
 
 

@@ -134,7 +134,7 @@ def test_for_good_takes_one_and_leaves_the_others(mine, finished_toy, home):
     deleting.delete_for_good(first)
     assert deleting.list_deleted() == [second]
     assert [path.name for path in (home / deleting.BIN).iterdir()] == [second.id]
-    with pytest.raises(ValueError, match="no 'mine' among what was deleted; there are other"):
+    with pytest.raises(ValueError, match="no 'mine' among what was deleted; in the bin are other"):
         deleting.find_deleted("mine")
 
 
