@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from experiments.stored import SURFACE_KIND
 from experiments.surface_view import SurfaceView, arms_beside, data_of, only
 from landscape import figures
 from landscape.style import REFERENCES, format_loss
-from pages import compare_controls, compare_numbers, compare_point, compare_which, links, parts, there
+from pages import compare_controls, compare_numbers, compare_point, compare_which, parts, scrubber, there
 from pages.compare_controls import BESIDE
 from pages.view3d import Drawn, Player, stage
 
@@ -73,7 +74,7 @@ def main() -> None:
             if experiment.spec.metric and picture.surface.metric is None:
                 what = f"This surface was computed without {metric_label(experiment.spec.metric)}."
                 parts.offer(what, experiment, _arguments(wanted, runs), key="metric", small=True)
-        player = _scrubber(picture)
+        player = scrubber.of(picture.paths)
         with canvas:
             there.fragment(_draw, experiment.name)(picture, second, view, player)
     compare_numbers.metrics(experiment, picture, player.step)
@@ -180,7 +181,7 @@ def _look(name: str, wanted: SurfaceSpec, runs: tuple[str, ...], view: dict[str,
     if found is None:
         return
     picture = surface_picture(experiment, found)
-    _draw(picture, None, _possible(view, picture), _scrubber(picture), finished=False)
+    _draw(picture, None, _possible(view, picture), scrubber.of(picture.paths), finished=False)
     rows, columns = picture.surface.loss.shape
     total = int(found.header["available"])
     on = f"{picture.surface.samples} of {total} samples"
@@ -273,34 +274,14 @@ def _same_place(found: Result, picture: SurfacePicture) -> bool:
     return all(np.allclose(one[[0, -1]], other[[0, -1]], rtol=0.05) for one, other in pairs)
 
 
-def _scrubber(picture: SurfacePicture) -> Player:
-    """The checkpoints to walk along, one position for all runs; the address says where it stands."""
-    longest = max(picture.paths, key=lambda path: len(path.steps))
-    steps = tuple(int(step) for step in longest.steps)
-    epochs = tuple(float(epoch) if np.isfinite(epoch) else None for epoch in longest.epochs)
-    try:
-        asked = float(st.query_params["step"])
-    except (KeyError, ValueError):
-        asked = float("nan")
-    step = min(steps, key=lambda one: abs(one - asked)) if np.isfinite(asked) else steps[-1]
-    st.session_state["step"] = step
-    if "step" in st.query_params:
-        _write_step(step, steps[-1])  # what is not there becomes the nearest, in the address as well
-    return Player(steps, epochs, step)
-
-
-def _moved(step: int, last: int) -> None:
+def _moved(last: int) -> Callable[[int], None]:
     """The viewer let go of the scrubber: everything on the page follows."""
-    links.keep_up()
-    _write_step(step, last)
-    st.session_state[STALE] = True
 
+    def write(step: int) -> None:
+        scrubber.moved(step, last)
+        st.session_state[STALE] = True
 
-def _write_step(step: int, last: int) -> None:
-    if step == last:
-        st.query_params.pop("step", None)
-    else:
-        st.query_params["step"] = str(step)
+    return write
 
 
 def _chose(alpha: float, beta: float) -> None:
@@ -336,8 +317,9 @@ def _draw(
         key="paths",
         height=560,
         player=player,
-        on_step=lambda step: _moved(step, last),
+        on_step=_moved(last),
         on_pick=_chose if finished else None,
+        addressed=True,
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import streamlit as st
 
 from checkpoints import CheckpointError
@@ -13,9 +12,11 @@ from experiments.pictures import surface_picture
 from experiments.stored import SURFACE_KIND
 from landscape import figures
 from landscape.style import format_ud
-from pages import home_gallery, parts, standing
+from pages import home_gallery, parts, scrubber, standing
 from pages.links import plain
-from pages.view3d import Drawn, Player, stage
+from pages.view3d import Drawn, stage
+
+WALKED = "walked"  # what the address calls the step: other pages have a step of their own
 
 
 def main() -> None:
@@ -60,14 +61,17 @@ def _showcase(experiment: Experiment) -> None:
     except CheckpointError as error:
         parts.fail_softly(error)
         return
-    longest = max(picture.paths, key=lambda path: len(path.steps))
-    last = int(longest.steps[-1])
+    player = scrubber.of(picture.paths, WALKED)
+    last = player.steps[-1]
     figure = figures.surface_3d([picture.surface], [picture.paths], step=last, dark=parts.is_dark())
-    steps, epochs = (
-        tuple(map(int, longest.steps)),
-        tuple(float(epoch) if np.isfinite(epoch) else None for epoch in longest.epochs),
+    stage(
+        [Drawn.of(figure)],
+        key="home3d",
+        height=520,
+        player=player,
+        on_step=lambda step: scrubber.moved(step, last, WALKED),
+        addressed=True,
     )
-    stage([Drawn.of(figure)], key="home3d", height=520, player=Player(steps, epochs, last))
     columns = st.columns(len(picture.paths) + 3)
     standing.show(columns, picture, last, "At the last checkpoint")
     ud, spread = parts.main_ud(experiment)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -16,6 +17,11 @@ from experiments import bookmarks, classroom
 from experiments.bookmarks import Bookmark
 
 OWN = {"compare": ("at",), "live": ("watch",), "lessons": ("done",)}  # parameters that pages read themselves
+OF_VIEWS = {  # parameters that the browser writes, on pages with a 3-D view of their own: what they may be
+    "cam": re.compile(r"(-?\d{1,2}(\.\d{1,3})?)(,-?\d{1,2}(\.\d{1,3})?){2}((,-?\d{1,2}(\.\d{1,3})?){3})?"),
+    "rate": re.compile(r"0\.5|2|4"),
+}
+WITH_VIEWS = ("", "compare", "live")
 LONGEST_SHOWN = 24  # characters of a value in a note
 MOST_NAMED = 3  # parameters in a note
 Value = TypeVar("Value", int, float)
@@ -71,6 +77,11 @@ def keep_up() -> None:
     for key in now.keys() | known.keys():
         if now.get(key) != known.get(key) and key in st.session_state:
             st.session_state[key] = st.session_state[key]
+        elif now.get(key) != known.get(key) and key in OF_VIEWS and _plausible(key, now.get(key)):
+            if key in now:
+                st.query_params[key] = now[key][0]
+            else:
+                del st.query_params[key]
 
 
 def nearest(key: str, options: Sequence[Value]) -> None:
@@ -92,6 +103,8 @@ def _query() -> dict[str, list[str]]:
 
 def _taken(page: str, key: str, values: list[str]) -> bool:
     """Whether a page took what the link asked for."""
+    if key in OF_VIEWS and page in WITH_VIEWS:
+        return _plausible(key, values)
     if key in OWN.get(page, ()):
         return key not in st.session_state.get("link-reasons", {})
     if key not in st.session_state:
@@ -100,6 +113,11 @@ def _taken(page: str, key: str, values: list[str]) -> bool:
     if isinstance(value, (list, tuple)):
         return {str(one) for one in value} == {one for one in values if one != ""}
     return len(values) == 1 and _same(value, values[0])
+
+
+def _plausible(key: str, values: list[str] | None) -> bool:
+    """Whether a parameter that the browser writes may be what it is; None where it is not there."""
+    return values is None or (len(values) == 1 and OF_VIEWS[key].fullmatch(values[0]) is not None)
 
 
 def _same(value: Any, asked: str) -> bool:

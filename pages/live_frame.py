@@ -116,7 +116,7 @@ def last(*, wanted: bool) -> Frame | None:
 
 def scene(frame: Frame) -> None:
     """The scene, which brings the rest of its frame along."""
-    view3d.stage([frame.scene], key=SCENE, height=520, moving=True, frame=frame.message)
+    view3d.stage([frame.scene], key=SCENE, height=520, moving=True, frame=frame.message, addressed=True)
 
 
 def places(frame: Frame) -> None:

@@ -1,7 +1,7 @@
 // Draws Plotly figures in place and keeps the viewer's camera through every update. Figures whose paths carry a ghost
 // get a player: the path grows and its head moves here in the browser; the server hears of the step once it is chosen.
-// The bundle is Plotly's own, served by the app itself. What view3d_pace.js, view3d_camera.js and
-// view3d_together.js hold stands before this.
+// The bundle is Plotly's own, served by the app itself. What view3d_pace.js, view3d_address.js,
+// view3d_camera.js and view3d_together.js hold stands before this.
 
 const FINEST = 2; // pixels drawn for one of the page, along each side
 const NARROW = 560; // pixels below which panels stand above each other
@@ -346,6 +346,12 @@ function makePlayer(stage, emit) {
   button("first").onclick = () => player.jump(0);
   button("last").onclick = () => player.jump(player.steps.length - 1);
   button("play").onclick = () => (player.playing ? player.pause() : player.play());
+  const usual = speed.value;
+  player.goAt = (rate) => {
+    speed.value = [...speed.options].some((option) => option.value === rate) ? rate : usual;
+  };
+  if (stage.addressed) player.goAt(address.get("rate"));
+  speed.onchange = () => stage.addressed && keepInAddress(stage, "rate", speed.value === usual ? null : speed.value);
   range.oninput = () => {
     player.playing = false;
     player.look();
@@ -439,11 +445,12 @@ function draw(Plotly, stage, panel, given, data) {
   panel.querySelector(".stage-skeleton")?.remove();
   panel.querySelector(".stage-message")?.remove();
   const scenes = scenesOf(figure.layout);
-  if (scenes.length) box.firstCamera ??= copy(figure.layout[scenes[0]].camera);
+  if (scenes.length) stage.firstCamera ??= box.firstCamera ??= copy(figure.layout[scenes[0]].camera);
+  const linked = stage.addressed && scenes.length ? cameraOf(address.get("cam"), stage.firstCamera) : null;
   const stands = stage.querySelector(".view3d.js-plotly-plot:not(.leaving)");
   for (const name of scenes) {
     // Where the viewer stands now, also in scenes that only followed.
-    const camera = box._fullLayout?.[name]?.camera ?? stands?._fullLayout?.scene?.camera ?? leftAt(data.key);
+    const camera = box._fullLayout?.[name]?.camera ?? stands?._fullLayout?.scene?.camera ?? leftAt(data.key) ?? linked;
     if (camera?.eye) figure.layout[name].camera = copy(camera);
   }
   box.cursor = null;
@@ -486,7 +493,16 @@ function watchTheme(stage, tell) {
     const now = isDark(getComputedStyle(stage).getPropertyValue("--st-background-color"));
     if (drawn === undefined || now === null || now === drawn) stage.asked = null;
     else if (stage.asked !== now && !document.hidden) tell((stage.asked = now));
+    if (stage.addressed) followAddress(stage);
   }, DAYLIGHT);
+}
+
+function followAddress(stage) {
+  lookAtAddress(stage, "cam", (text) => {
+    const camera = stage.firstCamera && (cameraOf(text, stage.firstCamera) ?? stage.firstCamera);
+    if (camera && window.unlearnscapeDrawing) setCamera(window.unlearnscapeDrawing, stage, camera);
+  });
+  lookAtAddress(stage, "rate", (text) => stage.player?.goAt(text));
 }
 
 // Whether a ground, such as "#0e1117", is dark; null for what is no such colour.
@@ -501,6 +517,7 @@ export default function (component) {
   const { data, parentElement, setStateValue, setTriggerValue } = component;
   const stage = parentElement.querySelector(".stage");
   const panels = stage.querySelector(".stage-panels");
+  stage.addressed = data.addressed;
   stage.emit = (step) => data.tells && setStateValue("step", step);
   stage.pick = (x, y) => data.pickable && setTriggerValue("picked", [x, y]);
   stage.pickable = data.pickable;

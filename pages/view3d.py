@@ -86,6 +86,7 @@ def stage(
     on_pick: Callable[[float, float], None] | None = None,
     moving: bool = False,
     frame: Mapping[str, Any] | None = None,
+    addressed: bool = False,
 ) -> None:
     """Draw figures beside each other, with one camera and one scrubber for all of them.
 
@@ -100,6 +101,8 @@ def stage(
             takes four times as many.
         frame: Charts and numbers that are shown in one moment with the figure, which must be in 3-D, in their own
             places of the page (see :func:`place`): ``id``, ``step``, ``veil``, ``charts`` and ``tiles``.
+        addressed: The page's own view: the address says where its camera stands (``cam``) and how fast its player goes
+            (``rate``).
     """
     data = {
         "key": key,
@@ -115,6 +118,7 @@ def stage(
         "pickable": on_pick is not None,
         "moving": moving,
         "frame": frame,
+        "addressed": addressed,
     }
 
     def stepped() -> None:
@@ -175,7 +179,7 @@ def ensure_plotly_bundle() -> Path:
 
 
 def _component() -> Any:
-    scripts = ("view3d_pace.js", "view3d_camera.js", "view3d_together.js", "view3d.js")
+    scripts = ("view3d_pace.js", "view3d_address.js", "view3d_camera.js", "view3d_together.js", "view3d.js")
     return _register("unlearnscape_view3d", HTML, "\n".join(map(_source, scripts)), _source("view3d.css"))
 
 

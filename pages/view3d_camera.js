@@ -107,6 +107,7 @@ function setCamera(Plotly, stage, camera, but = null, scene = "") {
     const update = Object.fromEntries(names.map((name) => [`${name}.camera`, copy(camera)]));
     if (names.length) updates.push(Plotly.relayout(box, update));
   }
+  if (stage.addressed && stage.firstCamera) keepInAddress(stage, "cam", cameraText(camera, stage.firstCamera));
   stage.following = true;
   Promise.all(updates).finally(() => {
     stage.following = false;

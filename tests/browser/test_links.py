@@ -60,6 +60,43 @@ def test_a_clean_link_has_no_note_and_defaults_stay_out_of_it(server: Server, pa
     )
 
 
+EYE = "() => document.querySelector('.view3d')._fullLayout.scene.camera.eye"
+DRAWN = "() => document.querySelector('.view3d')?._fullLayout?.scene?._scene?.glplot !== undefined"
+
+
+def test_a_link_holds_the_camera_the_step_and_the_speed_of_a_view(server: Server, page: Page):
+    open_page(page, server.url + "/")
+    page.wait_for_function(DRAWN, timeout=60_000)
+    first = page.evaluate(EYE)
+    view = page.locator(".stage-panel").first
+    view.focus()
+    for key in ["ArrowLeft"] * 3 + ["ArrowUp", "+"]:
+        view.press(key)
+    page.locator(".stage-speed").select_option("4")
+    page.locator(".stage-range").focus()
+    for _ in range(9):
+        page.keyboard.press("ArrowLeft")
+    wait_until(lambda: set(query(page)) == {"cam", "rate", "walked"}, seconds=20, what="all three in the link")
+    page.wait_for_timeout(1500)  # the server has had its say
+    turned, link = page.evaluate(EYE), address(page)
+    assert max(abs(turned[axis] - first[axis]) for axis in "xyz") > 0.2
+    assert (query(page)["walked"], query(page)["rate"]) == (["275"], ["4"])
+
+    other = page.context.new_page()
+    open_page(other, link)
+    other.wait_for_function(DRAWN, timeout=60_000)
+    seen = other.evaluate(EYE)
+    assert all(abs(seen[axis] - turned[axis]) < 0.002 for axis in "xyz")
+    assert "step 275," in other.locator(".stage-words").inner_text()
+    assert other.locator(".stage-speed").input_value() == "4"
+    assert other.get_by_test_id("stAlert").filter(has_text="nearest view").count() == 0
+    panel = other.locator(".stage-panel").first
+    panel.focus()
+    panel.press("0")  # back to where it first stood: nothing to say in the address
+    wait_until(lambda: "cam" not in query(other), seconds=10, what="an address without the camera")
+    other.close()
+
+
 def test_a_bookmark_brings_a_view_back_and_can_be_renamed_and_deleted(server: Server, page: Page):
     open_page(page, server.url + "/poison_lab?method=ops&map=t-SNE&ratio=0.5")
     choose(page, "Method", "class-random")  # after the page was opened: the kept view has it all the same

@@ -1,5 +1,6 @@
 """Links without a browser: every page answers every kind of hostile value with a valid view and one note."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,8 @@ from pages import links
 
 ROOT = Path(__file__).parents[2]
 PARAMETERS = {
-    "home": ("exp",),
-    "compare": ("exp", "plane", "on", "block", "runs", "view", "arrange", "height", "scale", "step"),
+    "home": ("exp", "walked", "cam", "rate"),
+    "compare": ("exp", "plane", "on", "block", "runs", "view", "arrange", "height", "scale", "step", "cam", "rate"),
     "sharpness": ("exp", "sal", "poisoned", "step"),
     "distance": ("exp", "sal", "arm"),
     "benchmark": ("exp", "bench", "part", "by", "methods", "trust"),
@@ -70,6 +71,37 @@ def test_any_page_survives_any_value_in_all_its_parameters(home, page, evil):
 @pytest.mark.parametrize("page", PARAMETERS)
 def test_a_link_that_asks_for_nothing_special_has_no_note(page):
     assert not notes(visit(page, {"exp": "toy-ops"}))
+
+
+@pytest.mark.parametrize("page", ["home", "compare", "live"])
+@pytest.mark.parametrize(
+    ("query", "noted"),
+    [
+        ({"cam": "1.25,-1.4,0.88", "rate": "2"}, False),
+        ({"cam": "1.25,-1.4,0.88,0,0.5,-0.16"}, False),
+        ({"cam": "1.25,-1.4"}, True),
+        ({"cam": "1e400,0,0"}, True),
+        ({"rate": "1000"}, True),
+    ],
+)
+def test_cameras_and_speeds_in_links_are_taken_where_they_can_be(page, query, noted):
+    assert bool(notes(visit(page, query))) is noted
+
+
+def test_pages_without_a_view_of_their_own_take_no_camera():
+    (note,) = notes(visit("distance", {"cam": "1,1,1"}))
+    assert "cam=1,1,1" in note
+
+
+def test_home_stands_at_the_step_of_its_link():
+    app = visit("home", {"walked": "103"})
+    (player,) = [
+        data["player"]
+        for view in app.get("bidi_component")
+        if (data := json.loads(view.proto.json)).get("key") == "home3d"
+    ]
+    assert player["step"] == 105
+    assert "walked=103" in notes(app)[0]
 
 
 def test_unknown_parameters_are_named_and_shortened():
