@@ -119,7 +119,10 @@ def learnable_numbers(
             for way, values in (("gradient", distance.gradient), ("search", distance.search))
             if len(values) and np.isfinite(values[-1])
         ]
-    return Numbers(traces, "; ".join(words) + ".")
+    # One stretch of time in both panels, which stand above each other on a phone.
+    end = max((float(epochs[-1]) for epochs, _ in counts.values() if len(epochs)), default=0.0) or 1.0
+    span = {"range": [-0.04 * end, 1.04 * end]}
+    return Numbers(traces, "; ".join(words) + ".", {"xaxis": span, "xaxis2": span})
 
 
 def _f32(values: NDArray[np.generic]) -> NDArray[np.float32]:

@@ -130,7 +130,7 @@ class LiveObserver:
         progress, deadline = progress or Silent(), time.monotonic() + CATCH_UP
         left = self._search.left
         if left:
-            progress.start(f"searching sharpness of {self.experiment.name} at epochs", left)
+            progress.start(f"searching at epochs left out, for {CATCH_UP:g} s at most", left)
         while time.monotonic() < deadline and self._search.step():
             progress.advance(left - self._search.left)
             left = self._search.left

@@ -48,7 +48,8 @@ other pages. Where many watch at once, everything moves less often.
 
 **UD so far** is what UD would be if training ended there: the line takes the first-order (gradient) estimate of SAL at
 every checkpoint; the hollow markers take the search of the paper once an epoch, which is dearer, so that some epochs
-come later than others.
+come later than others. After training it goes on for half a minute at most; epochs that it did not come to have no
+hollow marker.
 
 Once you have started a training, every change of a slider starts it anew with the new settings; the earlier one keeps
 its checkpoints, and a finished one of the same name is set aside with a number. Training runs in a process of its own:
@@ -133,12 +134,7 @@ def _state(name: str | None, job: jobs.Job | None) -> None:
     elif job is not None and job.state != "done":
         live_controls.ended(job)
     elif Experiment(home() / name).result_files("surfaces"):
-        st.page_link(
-            "pages/compare.py",
-            label="Finished. Open in Compare paths",
-            icon=":material/landscape:",
-            query_params={"exp": name},
-        )
+        live_controls.finished(Experiment.open(home() / name))
 
 
 def _frame(name: str | None, snapshot: Result | None, job: jobs.Job | None, settings: LiveSettings) -> Frame:

@@ -20,6 +20,8 @@ from experiments import (
     write_control,
 )
 from experiments.live_settings import MOST, LiveSettings, begin, go_on, racers
+from experiments.pictures import newest_report
+from landscape.style import format_ud
 from pages import own_jobs, parts
 
 NEEDS_DOWNLOAD = ("mnist", "fashion-mnist")
@@ -246,6 +248,22 @@ def ended(job: jobs.Job) -> None:
             st.code(classroom.without_paths(jobs.log_tail(job)) or "Nothing.")
     if job.state in ("stopped", "lost", "failed"):
         st.button("Go on", key="resume", icon=":material/play_arrow:", on_click=_go_on, args=(job,))
+
+
+def finished(experiment: Experiment) -> None:
+    """What the training came to, measured in full, and where to see it."""
+    try:
+        arms = newest_report(experiment).arms
+    except ValueError:
+        arms = ()
+    found = [format_ud(arm.summary.mean) + (f" for {arm.arm}" if len(arms) > 1 else "") for arm in arms]
+    told = f"Finished: UD {', '.join(found)}, measured in full" if found else "Finished"
+    st.page_link(
+        "pages/compare.py",
+        label=f"{told}. Open in Compare paths",
+        icon=":material/landscape:",
+        query_params={"exp": experiment.name},
+    )
 
 
 def queue(shown: str | None) -> None:

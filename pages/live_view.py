@@ -22,8 +22,8 @@ from pages import parts
 from pages.view3d import Drawn
 
 UD_SO_FAR = (
-    "From the gradient estimate at every checkpoint up to the one shown, and from the search at the whole epoch that "
-    "is named. " + parts.UD_HELP
+    "From the gradient estimate at every checkpoint up to the one shown, and from the search at the first checkpoint "
+    "of an epoch, which is named. " + parts.UD_HELP
 )
 
 
@@ -174,7 +174,7 @@ def _distances_at(moment: Moment) -> list[tuple[str, str, str]]:
         epochs = moment.snapshot.arrays[f"run/{run['name']}/search_epochs"]
         known = int(np.searchsorted(epochs, moment.epoch + 1e-9, side="right"))
         values = moment.snapshot.arrays[f"run/{run['name']}/search_ud"]
-        searched = f"by search {format_ud(float(values[known - 1]))} (epoch {epochs[known - 1]:g})" if known else ""
+        searched = f"by search {format_ud(float(values[known - 1]))} (epoch {epochs[known - 1]:.3g})" if known else ""
         found.append((run["name"], gradient, searched or "no search yet"))
     return found
 

@@ -129,4 +129,7 @@ def test_standing_learnable_blocks_are_those_of_a_new_figure(dark):
         same(standing.drawn(learnable_numbers(counts, distances)), new)
         marked = standing.drawn(learnable_numbers(counts, distances), mark=0.5)
         assert len(json.loads(marked)["layout"]["shapes"]) == 3, "one in each panel, and the line at 1 stays"
+        low, high = new.layout.xaxis.range
+        assert new.layout.xaxis2.range == (low, high), "one stretch of time in both panels"
+        assert low < 0 < epochs[-1] < high
         assert f"UD of ops is {distances['ops'].gradient[-1]:.2f} by gradient" in new.layout.meta["alt"]

@@ -113,6 +113,21 @@ def test_scrubbing_moves_marker_curves_sal_and_numbers_together(home, trained):
     assert set(steps(app).values()) == {64}
 
 
+def test_a_finished_training_says_its_ud_measured_in_full(home, monkeypatch):
+    import shutil
+
+    from experiments import find_experiment
+
+    home.mkdir()
+    shutil.copytree(find_experiment("toy-ops").path, home / "mine")
+    words = [link.label for link in visit(watch="mine").get("page_link") if link.label.startswith("Finished")]
+    assert words == ["Finished: UD 0.52, measured in full. Open in Compare paths"]
+    for file in (home / "mine" / "sal").iterdir():
+        file.unlink()
+    words = [link.label for link in visit(watch="mine").get("page_link") if link.label.startswith("Finished")]
+    assert words == ["Finished. Open in Compare paths"]
+
+
 def part_of(trained, count):
     """The snapshot of a training as it was after so many checkpoints of every run."""
     stored = read_snapshot(trained)
