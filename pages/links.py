@@ -22,6 +22,7 @@ OF_VIEWS = {  # parameters that the browser writes, on pages with a 3-D view of 
     "rate": re.compile(r"0\.5|2|4"),
 }
 WITH_VIEWS = ("", "compare", "live")
+SEVERAL = ("runs", "poisoned", "methods", "controls", "defences", "paths", "race-")  # of which none may be chosen
 LONGEST_SHOWN = 24  # characters of a value in a note
 MOST_NAMED = 3  # parameters in a note
 Value = TypeVar("Value", int, float)
@@ -43,8 +44,8 @@ def honoured(opened: StreamlitPage) -> Iterator[None]:
     if state.get("link-page") != page:
         asked = _query()
         state["link-page"], state["link-asked"], state["link-note"] = page, asked, ""
-        state["link-dropped"] = [key for key, values in asked.items() if any(map(_is_infinite, values))]
-        if state["link-dropped"]:  # inputs of whole numbers stumble over an infinite one
+        state["link-dropped"] = [key for key, values in asked.items() if _stumbles(key, values)]
+        if state["link-dropped"]:
             bound = [key for key in asked if key in state]  # widgets of all pages, which guard their parameter
             away = {*state["link-dropped"], *bound}
             st.switch_page(opened, query_params={k: values for k, values in asked.items() if k not in away})
@@ -127,6 +128,12 @@ def _same(value: Any, asked: str) -> bool:
         number = _number(asked)
         return number is not None and math.isclose(number, value, rel_tol=1e-9)
     return asked == ("" if value is None else str(value))
+
+
+def _stumbles(key: str, values: list[str]) -> bool:
+    """Whether a control would: of whole numbers over an infinite one, of one choice over none."""
+    none = not any(values) and not key.startswith(SEVERAL)
+    return none or any(map(_is_infinite, values))
 
 
 def _is_infinite(text: str) -> bool:

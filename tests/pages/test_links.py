@@ -28,11 +28,34 @@ PARAMETERS = {
         "network",
         "epochs",
     ),
-    "live": ("preset", "watch", "epochs-toy-ops", "lr-toy-ops", "seed-toy-ops"),
+    "live": (
+        "preset",
+        "watch",
+        "race-toy-ops",
+        "share",
+        "force",
+        "epochs-toy-ops",
+        "lr-toy-ops",
+        "seed-toy-ops",
+        "speed",
+        "at-54",
+    ),
+    "cross_task": ("exp", "sal", "poisoned", "step", "task"),
     "add_run": ("exp", "add-network"),
     "lessons": ("lesson", "done", "g1", "dir"),
 }
-EVIL = {"script": "<script>alert(1)</script>", "infinite": "1e400", "huge": "-9" * 30, "nul": "../\x00" + "a" * 5000}
+EVIL: dict[str, str | list[str]] = {
+    "script": "<script>alert(1)</script>",
+    "infinite": "1e400",
+    "huge": "-9" * 30,
+    "nul": "../\x00" + "a" * 5000,
+    "negative": "-1",
+    "no number": "nan",
+    "path": "../../../../etc/passwd",
+    "other alphabets": "\u202e\u0661\u0662\U0001f600\u0000\ud83d".encode("utf-8", "replace").decode(),
+    "markup": "[x](javascript:alert(1)) $x$ :material/delete: `",
+    "repeated": ["ops", "0", "toy-ops", "1e400", "<b>"],
+}
 
 
 @pytest.fixture(autouse=True)
@@ -66,6 +89,14 @@ def test_any_page_survives_any_value_in_all_its_parameters(home, page, evil):
     assert len(note) < 400
     assert not app.error
     assert not home.exists(), "a link writes nothing"
+
+
+@pytest.mark.parametrize("page", PARAMETERS)
+def test_parameters_without_a_value_are_no_error(home, page):
+    app = visit(page, dict.fromkeys(PARAMETERS[page], ""))
+    assert len(notes(app)) == 1
+    assert not app.error
+    assert not home.exists()
 
 
 @pytest.mark.parametrize("page", PARAMETERS)

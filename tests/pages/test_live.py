@@ -254,6 +254,22 @@ def test_a_training_is_started_paused_stepped_restarted_and_cancelled(home, monk
     assert {job.experiment for job in jobs.list_jobs()} == {"toy-ops-live", "toy-ops-ratio0.5"}
 
 
+@pytest.mark.parametrize("hours", [-5, 5])
+def test_a_clock_that_is_set_does_not_keep_start_from_starting(home, monkeypatch, hours):
+    monkeypatch.setattr("experiments.jobs.launch", lambda arguments, log, environment: 2**22)
+    monkeypatch.setattr("experiments.jobs.alive", lambda pid, born: True)
+    monkeypatch.setattr("experiments.jobs.GRACE_SECONDS", 0.0)
+    app = visit()
+    app.button(key="start").click().run()
+    app.button(key="start").click().run()
+    assert len(jobs.list_jobs()) == 1, "a press that is delivered twice is one"
+    now = time.time
+    monkeypatch.setattr(time, "time", lambda: now() + 3600 * hours)
+    app.button(key="start").click().run()
+    assert not app.exception
+    assert [job.experiment for job in jobs.list_jobs()] == ["toy-ops-live-2", "toy-ops-live"]
+
+
 def test_a_waiting_job_says_so_and_leaves_the_queue_when_cancelled(home, monkeypatch):
     monkeypatch.setenv("UNLEARNSCAPE_JOBS", "1")
     monkeypatch.setattr("experiments.jobs.launch", lambda arguments, log, environment: 2**22)
