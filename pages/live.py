@@ -65,7 +65,7 @@ def _watched() -> str | None:
     if not name:
         return None
     valid = bool(NAME_PATTERN.match(name))
-    if not valid or not (home() / name / SPEC_FILE).is_file():
+    if not valid:
         links.refuse("watch", "No experiment of that name was started here.")
     return name if valid else None
 
@@ -128,7 +128,7 @@ def _state(name: str | None, job: jobs.Job | None) -> None:
     if name is None:
         st.markdown("Press **Start**: the paths appear within seconds, and every slider then starts them anew.")
     elif not (home() / name / SPEC_FILE).is_file():
-        st.info(f"There is no experiment “{name}” any more; press Start to train one.", icon=":material/info:")
+        st.info(f"There is no experiment “{name}” here; press Start to train one.", icon=":material/info:")
     elif job is not None and job.running:
         live_controls.progress(job)
     elif job is not None and job.state != "done":

@@ -99,8 +99,8 @@ def _in_earnest(poison_name: str) -> None:
         )
     )
     st.markdown(
-        "100 points are all that clean training gains over a predictor that ignores the image; depth is measured by "
-        "its relative error, and by other measures it loses more or less. " + _why(result, arm)
+        "Points are per cent of what clean training gains over a predictor that ignores the image; depth is measured "
+        "by its relative error, and by other measures it loses more or less. " + _why(result, arm)
     )
 
 
@@ -114,7 +114,9 @@ def _lost(result: Published, arm: str) -> str:
             continue
         apart = "more than the control" if net.low > 0 else "less" if net.high < 0 else "not told apart"
         ends = f"{_points(net.low)} to {_points(net.high)}"
-        lines.append(f"{title} {_points(net.value)} points ({ends}; {apart})")
+        said = _points(net.value)
+        unit = "point" if said in ("1", "−1") else "points"
+        lines.append(f"{title}: {said} {unit} ({ends}; {apart})")
     return "; ".join(lines)
 
 

@@ -68,7 +68,7 @@ def test_every_lesson_asks_first_and_then_shows_the_real_thing(number):
 def test_what_networks_lose_to_a_poison_is_told_from_the_published_result(monkeypatch, tmp_path):
     one = {"value": 0.5, "low": 0.4, "high": 0.6, "level": 0.95, "seeds": 3, "note": ""}
     same = one | {"value": -0.02, "low": -0.04, "high": 0.01}
-    net = dict.fromkeys(second_task.TASKS, same) | {"scene": one}
+    net = dict.fromkeys(second_task.TASKS, same) | {"scene": one, "keypoints2d": same | {"value": 0.01}}
     arms = dict.fromkeys([*second_task.CONTROLS, *second_task.CONTROLS.values()], net)
     table = {"experiment": "e", "images": 1000, "seeds": 3, "damage": arms, "net_damage": arms}
     monkeypatch.setattr(second_task, "EXTRACT", tmp_path / "second_task.json")
@@ -76,13 +76,14 @@ def test_what_networks_lose_to_a_poison_is_told_from_the_published_result(monkey
     app = visit(lesson="8", g8="of the class alone", done="8")
     assert [str(chart.proto.alt).split(" ")[0] for chart in app.get("plotly_chart")] == ["What", "Damage"]
     words = next(one.value for one in app.markdown if "net of its control lsp-permuted" in one.value)
-    assert "scene class 50 points (40 to 60; more than the control)" in words
-    assert "depth −2 points (−4 to 1; not told apart)" in words
+    assert "scene class: 50 points (40 to 60; more than the control)" in words
+    assert "depth: −2 points (−4 to 1; not told apart)" in words
     assert any("learned from the image all the same" in one.value for one in app.markdown)
+    assert "key points: 1 point (−4 to 1; not told apart)" in words
     hidden = table | {"net_damage": arms | {"lsp": net | {"scene": same, "depth_euclidean": one}}}
     second_task.EXTRACT.write_text(json.dumps(hidden))
     again = visit(lesson="8", g8="of none of them", done="8")
-    words = next(one.value for one in again.markdown if "100 points" in one.value)
+    words = next(one.value for one in again.markdown if "Points are per cent" in one.value)
     assert "lsp costs the class no more than its control" in words
     assert "harm can reach depth even" in words
 
