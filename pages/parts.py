@@ -36,6 +36,7 @@ from experiments.report import report_html
 from experiments.ud_report import ArmUd
 from landscape.style import PLOTLY_CONFIG, format_ud
 from pages import own_jobs, there
+from pages.printing import PRINT_CSS
 
 DEMO = "toy-ops"
 WITHOUT_EXPERIMENT = ("benchmark", "poison_lab", "live", "add_run", "lessons")  # pages that show something else
@@ -78,7 +79,7 @@ DARK_CSS = """
 
 def prepare() -> None:
     """Small corrections of spacing, once per run."""
-    st.html(CSS)
+    st.html(CSS + PRINT_CSS)
     if is_dark():
         st.html(DARK_CSS)
 

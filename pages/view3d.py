@@ -179,7 +179,14 @@ def ensure_plotly_bundle() -> Path:
 
 
 def _component() -> Any:
-    scripts = ("view3d_pace.js", "view3d_address.js", "view3d_camera.js", "view3d_together.js", "view3d.js")
+    scripts = (
+        "view3d_pace.js",
+        "view3d_address.js",
+        "view3d_camera.js",
+        "view3d_print.js",
+        "view3d_together.js",
+        "view3d.js",
+    )
     return _register("unlearnscape_view3d", HTML, "\n".join(map(_source, scripts)), _source("view3d.css"))
 
 
