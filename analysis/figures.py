@@ -264,7 +264,7 @@ def learnable_blocks_over_time(
         figure.add_hline(y=mean, line={"color": tint, "width": 1, "dash": "dot"})
         words.append(f"{name} has {mean:.1f} learnable blocks on average")
     figure.update_xaxes(title_text=time)
-    figure.update_yaxes(title_text="learnable blocks (#LP)", rangemode="tozero")
+    figure.update_yaxes(title_text="learnable blocks", rangemode="tozero")
     return arrange(
         figure,
         title="Learnable blocks",

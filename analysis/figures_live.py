@@ -45,7 +45,7 @@ def blank_learnable(
     counts: Collection[str], distances: Collection[str], roles: Mapping[str, str], *, dark: bool = False
 ) -> go.Figure:
     """The figure of :func:`learnable_and_distance` without its numbers, for runs of these names."""
-    figure = make_subplots(rows=1, cols=2, subplot_titles=["#LP", "UD so far"], horizontal_spacing=0.12)
+    figure = make_subplots(rows=1, cols=2, subplot_titles=["Learnable blocks", "UD so far"], horizontal_spacing=0.12)
     for name, tint in zip(counts, colours([roles[name] for name in counts], dark=dark), strict=True):
         role = roles[name]
         line = {"color": tint, "width": 2.5, "dash": DASHES[role]}

@@ -55,7 +55,9 @@ CSS = """
   clip-path: inset(50%); white-space: nowrap; }
 .st-key-live-state { min-height: 3.5rem; }
 .st-key-live-under { min-height: 5.2rem; }
-a:focus-visible, button:focus-visible, summary:focus-visible { outline: 2px solid currentColor; outline-offset: 2px; }
+a:focus-visible, button:focus-visible, summary:focus-visible { outline: 2px solid currentColor !important;
+  outline-offset: 2px; }
+[data-testid="stSidebarNavLink"]:focus-visible { outline-offset: -2px; }
 @media (prefers-reduced-motion: reduce) {
   *, ::before, ::after { animation-duration: 0.01ms !important; transition-duration: 0.01ms !important; }
 }

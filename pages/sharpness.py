@@ -142,7 +142,8 @@ of its own norm (Ye, Su and Qian 2025, Definition 1). High: the block still stee
 landscape around it is flat.
 
 **β** is found on {_reference(experiment)}: at every checkpoint the blocks are split into two groups (k-means), and β is
-the mean of the midpoints. **#LP** counts the blocks above β.
+the mean of the midpoints. **Learnable blocks** are those above β; the paper calls
+their number #LP.
 
 Each run is measured on **its own training data**. The values depend on the sample, the batches and, for the search,
 on its steps: the subtitle names them. The *gradient* estimate is first order, SAL ≈ ε‖θ‖·‖∇L‖.

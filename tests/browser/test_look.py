@@ -141,3 +141,13 @@ def test_every_page_opens_fits_and_can_be_read_heard_and_reached(server: Server,
         page.wait_for_timeout(600)
         assert page.evaluate("document.documentElement.scrollWidth - window.innerWidth") <= 1, f"sideways at {width}"
         assert page.locator("[data-testid=stException]").count() == 0
+
+
+def test_where_the_keyboard_is_can_be_seen_on_links_too(page: Page, server: Server) -> None:
+    open_page(page, server.url)
+    for test_id in ("stSidebarNavLink", "stPageLink-NavLink"):
+        page.get_by_test_id(test_id).first.focus()
+        page.keyboard.press("Tab")
+        page.keyboard.press("Shift+Tab")
+        assert page.evaluate("document.activeElement.dataset.testid") == test_id
+        page.wait_for_function("getComputedStyle(document.activeElement).outlineStyle === 'solid'", timeout=3000)
