@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from typing import Any
@@ -70,6 +71,15 @@ def _end(status: Any, state: str, message: str) -> None:
             status.end(state, message)
         except (OSError, ValueError):
             click.echo("The progress file could not be written.", err=True)
+        if state != "stopped":  # by somebody who looks
+            _hand_on()
+
+
+def _hand_on() -> None:
+    from experiments import Stopped, jobs
+
+    with contextlib.suppress(Stopped):
+        jobs.hand_on()
 
 
 def _sentence(error: BaseException) -> str:

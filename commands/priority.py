@@ -9,6 +9,7 @@ from pathlib import Path
 
 JOB_VARIABLE = "UNLEARNSCAPE_PROGRESS"  # set for every job
 BY_VARIABLE = "UNLEARNSCAPE_NICE"  # by how much it steps back at first
+FROM_VARIABLE = "UNLEARNSCAPE_NICE_FROM"  # where it stood before: the next job, which it may start, begins there
 BEHIND = 10  # by how much where nobody watches
 SESSION = Path("/proc/self/autogroup")
 
@@ -16,7 +17,7 @@ SESSION = Path("/proc/self/autogroup")
 @cache
 def _began() -> int:
     """Niceness before any step back: of the first call."""
-    return os.nice(0)
+    return int(os.environ.setdefault(FROM_VARIABLE, str(os.nice(0))))
 
 
 def step_back(by: int | None = None) -> None:

@@ -4,7 +4,8 @@ A job outlives the page that started it, and the server. Its folder ``<home>/job
 (``job.json``), how far it is (``progress.json``, written by the job itself) and what it printed (``log.txt``).
 
 At most ``$UNLEARNSCAPE_JOBS`` of them work at a time (default: one per core); the others wait, and whichever process
-looks at the jobs next starts them in turn. One that its viewer has paused takes no turn.
+looks at the jobs next starts them in turn. Where nobody looks, as when all pages are closed, a job that ends does. One
+that its viewer has paused takes no turn.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from experiments.progress import PROGRESS_VARIABLE
 
 JOBS_VARIABLE = "UNLEARNSCAPE_JOBS"
 NICE_VARIABLE = "UNLEARNSCAPE_NICE"  # by how much a job steps back for the server and other programs
+UNSEEN = 2.0  # seconds after a job's end in which somebody who looks would have started the next
 PATIENCE = 10.0  # seconds to wait for others who look at the jobs
 UNBORN = "none"  # the birth of what had ended before it could be looked at: no living process has it
 FULL = 1 << 20  # bytes left on a disk that count as none
@@ -142,6 +144,14 @@ def list_jobs(experiment: str | None = None) -> list[Job]:
             _serve()
         jobs = _read_all()
     return [job for job in jobs if experiment is None or job.experiment == experiment]
+
+
+def hand_on() -> None:
+    """At the end of a job, in its own process: where others wait and nobody looks, give the next its turn."""
+    with contextlib.suppress(ValueError, OSError):
+        if any(job.waiting for job in _read_all()):
+            time.sleep(UNSEEN)  # a server starts it sooner, and as one that is watched
+            list_jobs()
 
 
 def read_job(folder: Path) -> Job:

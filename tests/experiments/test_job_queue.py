@@ -51,6 +51,30 @@ def test_jobs_work_in_the_order_they_were_asked_for(living):
     assert [job.state for job in reversed(jobs.list_jobs())] == ["lost", "running", "stopped"]
 
 
+def test_a_job_that_ends_unseen_gives_the_next_its_turn(living, monkeypatch):
+    slept = []
+    monkeypatch.setattr("experiments.jobs.time.sleep", slept.append)
+    jobs.hand_on()
+    first, second = start("a"), start("b")
+    living.clear()
+    jobs.hand_on()
+    assert slept == [jobs.UNSEEN], "only where one waits"
+    assert (first.state, jobs.read_job(second.folder).state) == ("running", "running")
+
+
+def test_a_queue_goes_on_when_nobody_looks(tmp_path, monkeypatch):
+    monkeypatch.setenv("UNLEARNSCAPE_HOME", str(tmp_path))
+    monkeypatch.setenv(jobs.JOBS_VARIABLE, "1")
+    asked = [jobs.start(["show", name], experiment=name) for name in ("toy-ops", "digits-random", "nosuch")]
+    assert [job.state for job in asked] == ["running", "waiting", "waiting"]
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and not (asked[-1].folder / "progress.json").is_file():
+        time.sleep(0.2)
+    while time.monotonic() < deadline and jobs.read_job(asked[-1].folder).running:
+        time.sleep(0.2)
+    assert [jobs.read_job(job.folder).state for job in asked] == ["done", "done", "failed"]
+
+
 def test_a_paused_training_gives_its_turn_to_others(living, tmp_path):
     first = jobs.start(["run", "a", "--live"], experiment="a")
     (tmp_path / "a" / "live").mkdir(parents=True)
