@@ -229,7 +229,7 @@ def draw(
             name=(arm := next(one.arm for one in report.arms if pair in one.pairs)),
             roles=experiment.roles_drawn([arm]),
             reference=reference,
-            subtitle=f"mean learnable blocks over checkpoints, seed {pair.seed}",
+            subtitle=f"mean over checkpoints, seed {pair.seed}",
             dark=dark,
         )
     raise ExperimentError(f"There is no figure called {figure!r}.")

@@ -111,7 +111,7 @@ def _how(experiment: Experiment, report: UdReport, arm: ArmUd) -> None:
             name=arm.arm,
             roles=experiment.roles_drawn([arm.arm]),
             reference=experiment.reference_name,
-            subtitle=f"mean learnable blocks over checkpoints, seed {pair.seed}",
+            subtitle=f"mean over checkpoints, seed {pair.seed}",
             dark=parts.is_dark(),
         )
         parts.plot(figure, key="ud-steps")

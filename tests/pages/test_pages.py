@@ -275,6 +275,12 @@ def test_sharpness_and_distance_agree_on_the_count():
     assert float(distance["UD of ops"]) == pytest.approx(ratio, abs=0.01)
 
 
+def test_the_words_above_the_bars_of_ud_fit_on_a_phone():
+    (chart,) = visit("distance").get("plotly_chart")
+    said = json.loads(chart.proto.spec)["layout"]["title"]["subtitle"]["text"]
+    assert said == "mean over checkpoints, seed 0", "210 pixels are left beside the names; the axis says the rest"
+
+
 def test_distance_shows_spread_and_verdict_of_every_arm():
     app = visit("distance", exp="digits-random")
     shown = metrics(app)
