@@ -168,7 +168,9 @@ def contour_2d(
                 ncontours=18,
                 line={"width": 0.6},
                 showscale=k == len(surfaces),
-                colorbar=_colour_bar(heights, quantity),
+                # Panels of one scale hang from the top, and the bar beside them.
+                colorbar=_colour_bar(heights, quantity)
+                | ({"y": 1, "yanchor": "top"} if nearly_square(surface) else {}),
                 hovertemplate=f"{name} %{{customdata:.3g}}<extra></extra>",
                 name=surface.evaluated_on,
             ),

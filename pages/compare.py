@@ -93,7 +93,7 @@ def _sentence(experiment: Experiment, plane: str) -> str:
         )
     if not experiment.has_own_reference:
         return (
-            "Both runs start at the ring and end at a star. Watch where the dashed, poisoned path leaves the valley "
+            "Runs start at the ring and end at a star. Watch where the dashed, poisoned path leaves the valley "
             "that the clean one follows."
         )
     if not experiment.spec.poisoned_arms:
