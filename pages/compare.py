@@ -21,7 +21,7 @@ from experiments.stored import SURFACE_KIND
 from experiments.surface_view import SurfaceView, arms_beside, data_of, only
 from landscape import figures
 from landscape.style import REFERENCES, format_loss
-from pages import compare_controls, compare_numbers, compare_point, compare_which, parts, scrubber, there
+from pages import compare_controls, compare_numbers, compare_point, compare_which, parts, scrubber, standing, there
 from pages.compare_controls import BESIDE
 from pages.view3d import Drawn, Player, stage
 
@@ -77,7 +77,7 @@ def main() -> None:
         player = scrubber.of(picture.paths)
         with canvas:
             there.fragment(_draw, experiment.name)(picture, second, view, player)
-    compare_numbers.metrics(experiment, picture, player.step)
+    standing.numbers(experiment, picture, player.step, f"At step {player.step}")
     compare_point.answer(experiment, found, picture)
     there.fragment(compare_numbers.details, experiment.name)(picture, player.step)
     taken = _taken(experiment, stored, wanted, picture, second, view, player)

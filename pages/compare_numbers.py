@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-import numpy as np
 import streamlit as st
 from streamlit.elements.lib.mutable_expander_container import ExpanderContainer
 
@@ -16,43 +15,11 @@ from experiments.surface_view import SurfaceView, drawn
 from experiments.taking import holds_weights, take_surface
 from experiments.taking_weights import weights_at
 from landscape import figures_lines
+from landscape.figure_data import nearest
 from landscape.figures import PathData
 from landscape.loss_words import loss_label
 from landscape.style import format_loss
-from pages import compare_point, parts, standing
-
-
-def _at(path: PathData, step: int) -> int:
-    """Index of the checkpoint nearest to a step."""
-    return int(np.argmin(np.abs(path.steps - step)))
-
-
-def metrics(experiment: Experiment, picture: SurfacePicture, step: int) -> None:
-    """Accuracy, or the user's own metric, of each run against clean, UD, and what the plane leaves out."""
-    columns = st.columns(len(picture.paths) + 3)
-    standing.show(columns, picture, step, f"At step {step}")
-    ud, spread = parts.main_ud(experiment)
-    columns[-3].metric("UD", ud, spread, delta_color="off", delta_arrow="off", help=parts.ud_help(experiment))
-    explained = picture.surface.explained
-    columns[-2].metric(
-        "Plane explains",
-        "–" if explained is None else parts.percent(sum(explained)),
-        "PCA planes only" if explained is None else None,
-        delta_color="off",
-        delta_arrow="off",
-        help="Share of the variance of all checkpoints about their mean that lies in this plane. It says how well the "
-        "plane holds the spread of the paths, not that the paths lie in it.",
-    )
-    columns[-1].metric(
-        "Off the plane",
-        " / ".join(f"{path.residual[_at(path, step)]:.2g}" for path in picture.paths),
-        "weight units",
-        delta_color="off",
-        delta_arrow="off",
-        help="Distance of each run's checkpoint from the plane, in the order "
-        + ", ".join(path.name for path in picture.paths)
-        + ".",
-    )
+from pages import compare_point, parts
 
 
 def details(picture: SurfacePicture, step: int) -> None:
@@ -81,7 +48,7 @@ def details(picture: SurfacePicture, step: int) -> None:
     with st.expander("Numbers at this checkpoint"):
         rows = []
         for path in picture.paths:
-            i = _at(path, step)
+            i = nearest(path, step)
             rows.append(
                 {
                     "run": path.name,

@@ -72,22 +72,7 @@ def _showcase(experiment: Experiment) -> None:
         on_step=lambda step: scrubber.moved(step, last, WALKED),
         addressed=True,
     )
-    columns = st.columns(len(picture.paths) + 3)
-    standing.show(columns, picture, last, "At the last checkpoint")
-    ud, spread = parts.main_ud(experiment)
-    columns[-3].metric("UD", ud, spread, delta_color="off", delta_arrow="off", help=parts.ud_help(experiment))
-    explained = picture.surface.explained
-    columns[-2].metric("Plane explains", "–" if explained is None else parts.percent(sum(explained)))
-    columns[-1].metric(
-        "Off the plane at the end",
-        " / ".join(f"{path.residual[-1]:.2g}" for path in picture.paths),
-        "weight units",
-        delta_color="off",
-        delta_arrow="off",
-        help="Distance of each run's last checkpoint from the plane, in the order "
-        + ", ".join(path.name for path in picture.paths)
-        + ".",
-    )
+    standing.numbers(experiment, picture, last, "At the last checkpoint", off="Off the plane at the end")
     links = st.columns([1, 1, 1, 1, 2], vertical_alignment="center")
     query, live = {"exp": experiment.name}, {"preset": experiment.name}
     links[0].page_link("pages/compare.py", label="Compare the paths", icon=":material/landscape:", query_params=query)
