@@ -225,7 +225,7 @@ def _partner(
         return None
     arm = arms[0]
     if len(arms) > 1:
-        arm = st.selectbox("Right panel", arms, key="beside", bind="query-params", help="The runs of this arm.")
+        arm = st.selectbox("Right panel", arms, key="against", bind="query-params", help="The runs of this arm.")
     other = replace(wanted, on=data_of(experiment, arm))
     found = _find(stored, other, runs)
     if found is None:

@@ -22,7 +22,7 @@ OF_VIEWS = {  # parameters that the browser writes, on pages with a 3-D view of 
     "rate": re.compile(r"0\.5|2|4"),
 }
 WITH_VIEWS = ("", "compare", "live")
-SEVERAL = ("runs", "poisoned", "methods", "controls", "defences", "paths", "race-")  # of which none may be chosen
+SEVERAL = ("runs", "poisoned", "methods", "controls", "defences", "paths", "race-", "image")  # none may be chosen
 LONGEST_SHOWN = 24  # characters of a value in a note
 MOST_NAMED = 3  # parameters in a note
 Value = TypeVar("Value", int, float)

@@ -62,7 +62,7 @@ def charts(app: AppTest) -> list[dict]:
     """Figures drawn by Streamlit, then those of the view that keeps its camera."""
     drawn = [json.loads(chart.proto.spec) for chart in app.get("plotly_chart")]
     for view in app.get("bidi_component"):
-        drawn += [json.loads(one["figure"]) for one in json.loads(view.proto.json)["figures"]]
+        drawn += [json.loads(one["figure"]) for one in json.loads(view.proto.json).get("figures", ())]
     return drawn
 
 
