@@ -12,6 +12,7 @@ from checkpoints import Result
 from experiments.experiment import Experiment, ExperimentError
 from experiments.pictures import SurfacePicture, choose_surface, quantity_of, surface_picture
 from landscape import figures
+from landscape.figures import PathData, SurfaceData
 from landscape.style import REFERENCES
 
 
@@ -90,13 +91,7 @@ def drawn(
     picture: SurfacePicture, second: SurfacePicture | None, view: SurfaceView, *, dark: bool = False
 ) -> go.Figure:
     """Draw one surface with all its paths, or two: the reference on the first, the others on the second."""
-    surfaces, paths = [picture.surface], [picture.paths]
-    if second is not None:
-        surfaces.append(second.surface)
-        paths = [
-            tuple(path for path in picture.paths if path.role in REFERENCES),
-            tuple(path for path in second.paths if path.role not in REFERENCES),
-        ]
+    surfaces, paths = panels(picture, second)
     return (figures.contour_2d if view.contours else figures.surface_3d)(
         surfaces,
         paths,
@@ -106,6 +101,17 @@ def drawn(
         at=view.at,
         dark=dark,
     )
+
+
+def panels(
+    picture: SurfacePicture, second: SurfacePicture | None
+) -> tuple[list[SurfaceData], list[tuple[PathData, ...]]]:
+    """The surface of each panel and its paths: all on one, or the reference on the first, others on the second."""
+    if second is None:
+        return [picture.surface], [picture.paths]
+    reference = tuple(path for path in picture.paths if path.role in REFERENCES)
+    others = tuple(path for path in second.paths if path.role not in REFERENCES)
+    return [picture.surface, second.surface], [reference, others]
 
 
 def arms_beside(experiment: Experiment, runs: Sequence[str]) -> list[str]:

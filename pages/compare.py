@@ -18,9 +18,9 @@ from experiments.paths_alone import draw_paths_alone
 from experiments.pictures import PLANE_NAMES, SurfacePicture, surface_picture
 from experiments.preview import partial_surfaces, preview_surface
 from experiments.stored import SURFACE_KIND
-from experiments.surface_view import SurfaceView, arms_beside, data_of, only
+from experiments.surface_view import SurfaceView, arms_beside, data_of, only, panels
 from landscape import figures
-from landscape.style import REFERENCES, format_loss
+from landscape.style import format_loss
 from pages import compare_controls, compare_numbers, compare_point, compare_which, parts, scrubber, standing, there
 from pages.compare_controls import BESIDE
 from pages.view3d import Drawn, Player, stage
@@ -300,12 +300,7 @@ def _draw(
 ) -> None:
     if st.session_state.pop(STALE, False):
         st.rerun()
-    if second is None:
-        surfaces, paths = [picture.surface], [picture.paths]
-    else:
-        clean = tuple(p for p in picture.paths if p.role in REFERENCES)
-        others = tuple(p for p in second.paths if p.role not in REFERENCES)
-        surfaces, paths = [picture.surface, second.surface], [clean, others]
+    surfaces, paths = panels(picture, second)
     # Drawn to the end; where the player stands is not part of the figure, so that moving it sends nothing anew.
     last = player.steps[-1]
     at = compare_point.chosen(picture) if finished else None
